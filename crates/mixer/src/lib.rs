@@ -1,0 +1,23 @@
+//! Decides when a wake-up leaves and in whose company: pure functions, no clock, no randomness source.
+//!
+//! The store holds, the mixer decides. Waiting wake-ups live in the store only; what is needed for a decision is passed in, and so
+//! are the time and a CSPRNG. Decisions come back as data. Nothing here logs, waits, connects or is async, so that a simulation runs
+//! the very code that production runs.
+//!
+//! - [`Schedule::window`]: the window a moment falls in.
+//! - [`order`]: the shuffle of a batch, as sort keys to be stored.
+//! - [`after`]: what a verdict means for a wake-up.
+//! - [`Governor`]: what verdicts mean for a credential set.
+//!
+//! Mode `batch` is what is built: a window's wake-ups leave together, shuffled. In mode `cohort` the same window, order and retry
+//! decisions apply to expanded cohorts, and a decision `fill` (padding) joins them; see ARCHITECTURE.md.
+
+mod governor;
+mod order;
+mod retry;
+mod schedule;
+
+pub use governor::{Allowance, Governor, GovernorSettings};
+pub use order::{SortKey, order};
+pub use retry::{After, Attempt, Backoff, RetrySettings, after};
+pub use schedule::{Schedule, Window};

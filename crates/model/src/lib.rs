@@ -1,0 +1,31 @@
+//! Words of the domain: types, bounds and rules, with no input or output.
+//!
+//! Nothing here reads a clock, a file or the environment, and nothing here can be serialised: what crosses a wire or a table
+//! has its own struct beside the endpoint or the row, so that a rename inside never changes a contract outside.
+
+mod ids;
+mod ledger;
+pub mod limits;
+mod notification;
+mod outcome;
+mod provider;
+mod rng;
+mod subscription;
+mod time;
+mod token;
+mod user;
+mod wakeup;
+mod words;
+
+pub use ids::{IdError, LeaseId, NotificationId, SubscriptionId, WakeupId};
+pub use ledger::Ledger;
+pub use notification::{Audience, Notification};
+pub use outcome::{Delay, Outcome, Proof, Reason, Verdict, retry_after};
+pub use provider::{CredentialSet, Provider};
+pub use rng::Rng;
+pub use subscription::{NewSubscription, Subscription};
+pub use time::{Duration, Timestamp};
+pub use token::{Token, TokenError};
+pub use user::{User, UserError};
+pub use wakeup::{DryRun, Settled};
+pub use words::{EventType, MessageType, Topic, WordError};

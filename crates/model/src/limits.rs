@@ -1,0 +1,46 @@
+//! Every bound that is not a setting, with its unit in its name and its reason beside it.
+
+/// Longest token, in bytes. FCM documents none; 4,096 is what the reference's store accepts and what DESIGN settles.
+pub const TOKEN_BYTES_MAX: usize = 4096;
+/// Longest user, in bytes.
+pub const USER_BYTES_MAX: usize = 255;
+/// Longest event type or message type, in characters.
+pub const WORD_CHARS_MAX: usize = 64;
+/// Longest topic (an APNs bundle id), in bytes; a MediaWiki stores at most 255.
+pub const TOPIC_BYTES_MAX: usize = 255;
+/// Longest name of a credential set, in characters.
+pub const SET_NAME_CHARS_MAX: usize = 64;
+
+/// Largest request body of intake, in bytes. The reference takes 100 kB; bulk notifications want more.
+pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Most tokens in one `/v1/message` request. The longest tokens of the field (about 200 bytes) fill the body before that.
+pub const TOKENS_PER_REQUEST_MAX: usize = 5_000;
+/// Most notifications in one bulk request.
+pub const NOTIFICATIONS_PER_REQUEST_MAX: usize = 1_000;
+/// Most users (or subscriptions) named by one request, all its notifications together.
+pub const USERS_PER_REQUEST_MAX: usize = 10_000;
+/// Longest `Idempotency-Key`, in bytes.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+/// How long an `Idempotency-Key` is remembered, in seconds.
+pub const IDEMPOTENCY_RETENTION_S: u32 = 3600;
+/// Longest `X-Request-Id` that is echoed, in bytes.
+pub const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// Longest time to live of a wake-up, in seconds: four weeks, FCM's maximum.
+pub const TTL_S_MAX: u32 = 2_419_200;
+/// Time to live where the caller gives none, in seconds: an hour, after which FCM calls a retry misclassified.
+pub const TTL_S_DEFAULT: u32 = 3600;
+/// How far ahead `deliver_after` may lie, in seconds: 30 days.
+pub const DELIVER_AFTER_S_MAX: u32 = 30 * 86_400;
+
+/// Most subscriptions of one user that one notification wakes.
+pub const SUBSCRIPTIONS_PER_USER_MAX: usize = 100;
+/// Most targets one gathered row holds, and most wake-ups one expanding transaction makes.
+pub const TARGETS_PER_ROW_MAX: usize = 5_000;
+/// Most wake-ups one claim takes.
+pub const CLAIM_MAX: usize = 1_024;
+/// Most settlements one transaction carries.
+pub const SETTLE_MAX: usize = 1_024;
+
+const _: () = assert!(TOKENS_PER_REQUEST_MAX <= TARGETS_PER_ROW_MAX);
+const _: () = assert!(SUBSCRIPTIONS_PER_USER_MAX <= TARGETS_PER_ROW_MAX);

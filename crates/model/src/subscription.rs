@@ -1,0 +1,39 @@
+//! One device of one user at one provider.
+
+use crate::{CredentialSet, SubscriptionId, Timestamp, Token, Topic, User};
+
+/// What an app or a caller registers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewSubscription {
+    /// Whose device it is.
+    pub user: User,
+    /// Which credentials reach it.
+    pub set: CredentialSet,
+    /// The topic (APNs only).
+    pub topic: Option<Topic>,
+    /// The device's token.
+    pub token: Token,
+}
+
+/// A registered device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// Its random id.
+    pub id: SubscriptionId,
+    /// Whose device it is.
+    pub user: User,
+    /// Which credentials reach it.
+    pub set: CredentialSet,
+    /// The topic (APNs only).
+    pub topic: Option<Topic>,
+    /// The device's token.
+    pub token: Token,
+    /// Grows each time the device is registered again. A verdict counts only for the generation the push was sent to.
+    pub generation: u32,
+    /// When it was first registered.
+    pub created_at: Timestamp,
+    /// When it was last registered.
+    pub refreshed_at: Timestamp,
+    /// Since when guarded verdicts call its token dead, if they do.
+    pub suspect_since: Option<Timestamp>,
+}

@@ -1,0 +1,78 @@
+//! What a provider gave a device. A secret: whoever has it can wake the device.
+
+use std::fmt;
+
+use crate::Provider;
+use crate::limits::TOKEN_BYTES_MAX;
+
+/// A device token. Printing it shows nothing of it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token(Box<str>);
+
+/// Why a text cannot be a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// The empty text.
+    #[error("the token is empty")]
+    Empty,
+    /// More than [`TOKEN_BYTES_MAX`] bytes.
+    #[error("the token is longer than {TOKEN_BYTES_MAX} bytes")]
+    TooLong,
+    /// APNs tokens are hexadecimal.
+    #[error("an APNs token is an even number of hexadecimal digits")]
+    NotHex,
+}
+
+impl Token {
+    /// A token of a provider. FCM's and Web Push's are opaque; APNs' are hexadecimal and kept in lower case.
+    pub fn parse(provider: Provider, text: &str) -> Result<Self, TokenError> {
+        if text.is_empty() {
+            return Err(TokenError::Empty);
+        }
+        if text.len() > TOKEN_BYTES_MAX {
+            return Err(TokenError::TooLong);
+        }
+        match provider {
+            Provider::Fcm | Provider::WebPush => Ok(Self(text.into())),
+            Provider::Apns => {
+                let hex = text.len() % 2 == 0 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+                if hex { Ok(Self(text.to_ascii_lowercase().into())) } else { Err(TokenError::NotHex) }
+            }
+        }
+    }
+
+    /// The secret itself, for the wire and the table only.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Provider, TOKEN_BYTES_MAX, Token, TokenError};
+
+    #[test]
+    fn tokens_are_bounded_and_parsed_per_provider() {
+        let odd = "a|b \u{1f600}\n<\"'>";
+        assert_eq!(Token::parse(Provider::Fcm, odd).unwrap().expose(), odd);
+        assert_eq!(Token::parse(Provider::Apns, "AAbb").unwrap().expose(), "aabb");
+        assert_eq!(Token::parse(Provider::Apns, "abc"), Err(TokenError::NotHex));
+        assert_eq!(Token::parse(Provider::Apns, odd), Err(TokenError::NotHex));
+        assert_eq!(Token::parse(Provider::Fcm, ""), Err(TokenError::Empty));
+        let longest = "x".repeat(TOKEN_BYTES_MAX);
+        assert!(Token::parse(Provider::Fcm, &longest).is_ok());
+        assert_eq!(Token::parse(Provider::Fcm, &format!("{longest}x")), Err(TokenError::TooLong));
+    }
+
+    #[test]
+    fn printing_a_token_shows_nothing_of_it() {
+        let token = Token::parse(Provider::Fcm, "planted-secret").unwrap();
+        assert!(!format!("{token:?}").contains("planted"));
+    }
+}

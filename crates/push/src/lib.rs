@@ -1,0 +1,1 @@
+//! The push server: intake, delivery workers, feedback, operations.

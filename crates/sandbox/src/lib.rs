@@ -1,0 +1,1 @@
+//! Look-alike APNs, FCM and Web Push services with faults on demand.

@@ -1,0 +1,1 @@
+//! What every server here shares: configuration reading, clock, lifecycle, listeners, problems, auth, health, telemetry.

@@ -1,0 +1,1 @@
+//! What is kept, as small traits; the in-memory store; the contract every store passes.
