@@ -1,1 +1,16 @@
-//! The embedded store: SQLite, one writer with group commit.
+//! The embedded store: SQLite in WAL mode, one writer with group commit.
+//!
+//! `engine/` runs the threads: everything that writes goes to one thread, which puts all waiting commands into one transaction and
+//! answers them after its commit. The other files are the traits of `reveille-store`, statement by statement.
+
+mod codec;
+mod engine;
+mod keys;
+mod migrations;
+mod outbox;
+mod store;
+mod subscriptions;
+mod trails;
+
+pub use engine::Activity;
+pub use store::{OpenError, SqliteStore};

@@ -1,1 +1,28 @@
 //! What is kept, as small traits; the in-memory store; the contract every store passes.
+//!
+//! No driver is named here. A store is any type that implements [`Outbox`], [`Trails`], [`Subscriptions`] and [`Keys`]; it is a
+//! Reveille store once it passes `contract`. Times are arguments: a store reads no clock.
+
+mod error;
+mod keys;
+mod outbox;
+mod subscriptions;
+mod trails;
+
+#[cfg(feature = "contract")]
+pub mod contract;
+pub mod memory;
+
+pub use error::StoreError;
+pub use keys::Keys;
+pub use outbox::{
+    AcceptError, Acceptance, Accepted, Claim, Claimed, Depth, Device, End, Expanded, Idempotency,
+    Item, Outbox, SettleReport, Settlement, Sweep, Swept, TokenMessage, WakeupKey,
+};
+pub use subscriptions::{Put, Subscriptions, TokenKey};
+pub use trails::{TakeBack, Trail, Trails};
+
+/// Everything a push server keeps. Implemented by whatever implements its parts.
+pub trait Store: Outbox + Trails + Subscriptions + Keys {}
+
+impl<T: Outbox + Trails + Subscriptions + Keys> Store for T {}

@@ -1,0 +1,134 @@
+//! Rows to words and back.
+
+use reveille_model::{
+    CredentialSet, DryRun, Ledger, MessageType, NotificationId, Provider, SubscriptionId, Timestamp,
+    Token, Topic, User,
+};
+use reveille_store::StoreError;
+use rusqlite::types::Type;
+use rusqlite::{ErrorCode, Row};
+
+/// A driver's error by what the caller can do.
+pub(crate) fn store_error(error: &rusqlite::Error) -> StoreError {
+    match error {
+        rusqlite::Error::SqliteFailure(cause, _)
+            if matches!(cause.code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) =>
+        {
+            StoreError::Corrupt(error.to_string())
+        }
+        rusqlite::Error::FromSqlConversionFailure(..)
+        | rusqlite::Error::InvalidColumnType(..)
+        | rusqlite::Error::IntegralValueOutOfRange(..) => StoreError::Corrupt(error.to_string()),
+        _ => StoreError::Unavailable(error.to_string()),
+    }
+}
+
+/// What a column should have held. Says the column only: the value may be a secret.
+fn misfit(column: usize) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, "not of its kind".into())
+}
+
+pub(crate) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+    row.get(column).map(Timestamp::from_ms)
+}
+
+pub(crate) fn optional_time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_ms))
+}
+
+pub(crate) fn dry_run(row: &Row<'_>, column: usize) -> rusqlite::Result<DryRun> {
+    Ok(if row.get(column)? { DryRun::Yes } else { DryRun::No })
+}
+
+pub(crate) fn message_type(row: &Row<'_>, column: usize) -> rusqlite::Result<MessageType> {
+    MessageType::parse(row.get_ref(column)?.as_str()?).map_err(|_| misfit(column))
+}
+
+pub(crate) fn topic(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Topic>> {
+    match row.get_ref(column)?.as_str_or_null()? {
+        Some(text) => Topic::parse(text).map(Some).map_err(|_| misfit(column)),
+        None => Ok(None),
+    }
+}
+
+pub(crate) fn user(row: &Row<'_>, column: usize) -> rusqlite::Result<User> {
+    User::parse(row.get_ref(column)?.as_str()?).map_err(|_| misfit(column))
+}
+
+pub(crate) fn credential_set(row: &Row<'_>, column: usize) -> rusqlite::Result<CredentialSet> {
+    CredentialSet::parse(row.get_ref(column)?.as_str()?).map_err(|_| misfit(column))
+}
+
+pub(crate) fn token(row: &Row<'_>, column: usize, provider: Provider) -> rusqlite::Result<Token> {
+    Token::parse(provider, row.get_ref(column)?.as_str()?).map_err(|_| misfit(column))
+}
+
+pub(crate) fn subscription_id(row: &Row<'_>, column: usize) -> rusqlite::Result<SubscriptionId> {
+    row.get(column).map(SubscriptionId::from_bytes)
+}
+
+/// The nine counts from `column` on.
+pub(crate) fn read_ledger(row: &Row<'_>, column: usize) -> rusqlite::Result<Ledger> {
+    let count = |offset: usize| row.get::<_, i64>(column + offset).map(i64::cast_unsigned);
+    Ok(Ledger {
+        accepted: count(0)?,
+        waiting: count(1)?,
+        collapsed: count(2)?,
+        settled: [count(3)?, count(4)?, count(5)?, count(6)?, count(7)?, count(8)?],
+    })
+}
+
+/// Texts as one blob: each with its length before it, two bytes, little-endian.
+pub(crate) fn pack_texts<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<u8> {
+    let mut packed = Vec::new();
+    for text in texts {
+        let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
+        packed.extend_from_slice(&length.to_le_bytes());
+        packed.extend_from_slice(text.as_bytes());
+    }
+    packed
+}
+
+/// The texts of a blob; nothing where it is not such a blob.
+pub(crate) fn unpack_texts(mut packed: &[u8]) -> Option<Vec<&str>> {
+    let mut texts = Vec::new();
+    while let Some((length, rest)) = packed.split_first_chunk::<2>() {
+        let (text, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
+        texts.push(std::str::from_utf8(text).ok()?);
+        packed = rest;
+    }
+    packed.is_empty().then_some(texts)
+}
+
+/// Ids as one blob of 16 bytes each.
+pub(crate) fn pack_ids(ids: impl Iterator<Item = [u8; 16]>) -> Vec<u8> {
+    ids.flatten().collect()
+}
+
+fn unpack_ids(packed: &[u8]) -> Option<Vec<[u8; 16]>> {
+    let (ids, rest) = packed.as_chunks::<16>();
+    rest.is_empty().then(|| ids.to_vec())
+}
+
+pub(crate) fn unpack_subscriptions(packed: &[u8]) -> Option<Vec<SubscriptionId>> {
+    Some(unpack_ids(packed)?.into_iter().map(SubscriptionId::from_bytes).collect())
+}
+
+pub(crate) fn unpack_notifications(packed: &[u8]) -> Option<Vec<NotificationId>> {
+    Some(unpack_ids(packed)?.into_iter().map(NotificationId::from_bytes).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{pack_ids, pack_texts, unpack_subscriptions, unpack_texts};
+
+    #[test]
+    fn packing_keeps_texts_and_ids() {
+        let texts = ["a|b\n\u{1f600}", "", "c"];
+        assert_eq!(unpack_texts(&pack_texts(texts.into_iter())).unwrap(), texts);
+        assert_eq!(unpack_texts(&[5, 0, b'a']), None);
+        assert_eq!(unpack_texts(&[5]), None);
+        assert_eq!(unpack_subscriptions(&pack_ids([[1; 16], [2; 16]].into_iter())).unwrap().len(), 2);
+        assert_eq!(unpack_subscriptions(&[0; 17]), None);
+    }
+}

@@ -1,0 +1,63 @@
+//! Reader threads, each with a connection of its own. WAL lets them read beside the writer.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use reveille_store::StoreError;
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::codec::store_error;
+
+/// How many reads run at once.
+const READERS: usize = 2;
+/// How many reads may wait for a thread.
+const QUEUE_MAX: usize = 256;
+
+type Job = Box<dyn FnOnce(&Connection) + Send>;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Readers {
+    jobs: mpsc::Sender<Job>,
+}
+
+impl Readers {
+    pub(crate) fn start(path: &Path) -> rusqlite::Result<Self> {
+        let (jobs, queue) = mpsc::channel::<Job>(QUEUE_MAX);
+        let queue = Arc::new(Mutex::new(queue));
+        for _ in 0..READERS {
+            let connection = Connection::open_with_flags(
+                path,
+                OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+            )?;
+            connection.busy_timeout(std::time::Duration::from_secs(5))?;
+            let queue = Arc::clone(&queue);
+            std::thread::spawn(move || {
+                loop {
+                    let job = queue.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
+                    let Some(job) = job else { return };
+                    job(&connection);
+                }
+            });
+        }
+        Ok(Self { jobs })
+    }
+
+    /// Runs a read on one of the threads.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let job: Job = Box::new(move |connection| {
+            // Nobody waits for the answer any more: nothing to do.
+            drop(reply.send(read(connection)));
+        });
+        self.jobs.send(job).await.map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+}
+
+fn stopped() -> StoreError {
+    store_error(&rusqlite::Error::InvalidQuery)
+}

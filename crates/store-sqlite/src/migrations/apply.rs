@@ -1,0 +1,27 @@
+//! Brings a database to the schema this version knows.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::OpenError;
+
+/// The statements that lead from version `n` to `n + 1`, in order.
+const STEPS: [&str; 1] = [include_str!("0001_start.sql")];
+
+/// The schema this version reads and writes.
+pub(crate) const SCHEMA_VERSION: usize = STEPS.len();
+
+/// Applies what is missing and returns how many steps that was. A schema newer than this version is refused.
+pub(crate) fn migrate(connection: &mut Connection) -> Result<usize, OpenError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let found = usize::try_from(found).unwrap_or(usize::MAX);
+    if found > SCHEMA_VERSION {
+        return Err(OpenError::Newer { found, known: SCHEMA_VERSION });
+    }
+    for step in STEPS.iter().skip(found) {
+        transaction.execute_batch(step)?;
+    }
+    transaction.execute_batch(&format!("PRAGMA user_version = {SCHEMA_VERSION}"))?;
+    transaction.commit()?;
+    Ok(SCHEMA_VERSION - found)
+}

@@ -1,0 +1,203 @@
+//! Taking responsibility.
+
+use std::collections::BTreeSet;
+
+use reveille_model::limits::{SUBSCRIPTIONS_PER_USER_MAX, TARGETS_PER_ROW_MAX};
+use reveille_model::{
+    Audience, DryRun, Notification, NotificationId, Settled, SubscriptionId, Timestamp, Token, Topic,
+    User,
+};
+use reveille_store::{AcceptError, Acceptance, Accepted, Idempotency, Item, StoreError, TokenMessage};
+use rusqlite::{OptionalExtension as _, params};
+
+use super::tables::{Change, Shape, corrupt, sql};
+use crate::codec::{pack_ids, pack_texts, subscription_id, unpack_notifications};
+use crate::engine::Tables;
+
+pub(super) fn accept(tables: &mut Tables, acceptance: Acceptance) -> Result<Accepted, AcceptError> {
+    if let Some(idempotency) = acceptance.idempotency
+        && let Some(ids) = repeated(tables, idempotency)?
+    {
+        return Ok(Accepted::Repeated { ids });
+    }
+    if acceptance.window_end.as_ms() <= tables.closed_until {
+        return Err(AcceptError::WindowClosed);
+    }
+    if tables.ledger.waiting >= acceptance.waiting_max {
+        return Err(AcceptError::Full);
+    }
+    let (mut ids, mut wakeups) = (Vec::new(), 0);
+    for item in acceptance.items {
+        wakeups += match item {
+            Item::Tokens(message) => accept_tokens(tables, &message, acceptance.window_end),
+            Item::Notification(notification) => {
+                ids.push(notification.id);
+                accept_notification(tables, &notification, acceptance.window_end)
+            }
+        }?;
+    }
+    if let Some(Idempotency { key, body }) = acceptance.idempotency {
+        let packed = pack_ids(ids.iter().map(|id| *id.as_bytes()));
+        let insert = "INSERT INTO idempotency (key, body, ids, at) VALUES (?1, ?2, ?3, ?4)";
+        sql(tables.connection.prepare_cached(insert).and_then(|mut insert| {
+            insert.execute(params![key, body, packed, acceptance.now.as_ms()])
+        }))?;
+    }
+    Ok(Accepted::New { ids, wakeups })
+}
+
+fn repeated(
+    tables: &Tables,
+    idempotency: Idempotency,
+) -> Result<Option<Vec<NotificationId>>, AcceptError> {
+    let known: Option<([u8; 32], Vec<u8>)> = sql(tables
+        .connection
+        .prepare_cached("SELECT body, ids FROM idempotency WHERE key = ?1")
+        .and_then(|mut select| {
+            select.query_row([idempotency.key], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+        }))?;
+    match known {
+        None => Ok(None),
+        Some((body, _)) if body != idempotency.body => Err(AcceptError::KeyReused),
+        Some((_, packed)) => Ok(Some(unpack_notifications(&packed).ok_or_else(corrupt)?)),
+    }
+}
+
+fn accept_tokens(
+    tables: &mut Tables,
+    message: &TokenMessage,
+    window_end: Timestamp,
+) -> Result<u64, StoreError> {
+    let count = message.tokens.len();
+    let set_id = sql(tables.set_id(&message.set))?;
+    sql(tables
+        .connection
+        .prepare_cached(concat!(
+            "INSERT INTO gathered (window_end, message_type, ttl_ms, dry_run, set_id, topic, count,",
+            " targets) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+        ))
+        .and_then(|mut insert| {
+            insert.execute(params![
+                window_end.as_ms(),
+                message.message_type.as_str(),
+                message.ttl.as_ms().cast_signed(),
+                message.dry_run == DryRun::Yes,
+                set_id,
+                message.topic.as_ref().map(Topic::as_str),
+                count,
+                pack_texts(message.tokens.iter().map(Token::expose)),
+            ])
+        }))?;
+    let unusable = i64::from(message.unusable);
+    let usable = i64::try_from(count).unwrap_or(i64::MAX);
+    sql(tables.count(None, Change::accepted(usable + unusable)))?;
+    sql(tables.count(None, Change::settled(Settled::PayloadError, unusable)))?;
+    Ok(count as u64)
+}
+
+fn accept_notification(
+    tables: &mut Tables,
+    notification: &Notification,
+    window_end: Timestamp,
+) -> Result<u64, StoreError> {
+    let scheduled_for = notification.deliver_after.filter(|due| *due >= window_end);
+    let seq = sql(tables
+        .connection
+        .prepare_cached("INSERT INTO trails (id, deliver_after, last_window) VALUES (?1, ?2, ?3)")
+        .and_then(|mut insert| {
+            insert.insert(params![
+                notification.id.as_bytes(),
+                notification.deliver_after.map(Timestamp::as_ms),
+                scheduled_for.unwrap_or(window_end).as_ms(),
+            ])
+        }))?;
+    let shape = Shape {
+        message_type: notification.message_type.clone(),
+        ttl_ms: notification.ttl.as_ms().cast_signed(),
+        dry_run: notification.dry_run,
+    };
+    match scheduled_for {
+        Some(due) => {
+            sql(schedule(tables, seq, due, &shape, &notification.audience))?;
+            Ok(0)
+        }
+        None => gather_audience(tables, seq, &shape, &notification.audience, window_end),
+    }
+}
+
+fn schedule(
+    tables: &Tables,
+    seq: i64,
+    due: Timestamp,
+    shape: &Shape,
+    audience: &Audience,
+) -> rusqlite::Result<()> {
+    let (kind, packed) = match audience {
+        Audience::Users(users) => (0, pack_texts(users.iter().map(User::expose))),
+        Audience::Subscriptions(ids) => (1, pack_ids(ids.iter().map(|id| *id.as_bytes()))),
+    };
+    tables
+        .connection
+        .prepare_cached(concat!(
+            "INSERT INTO scheduled (trail, due, message_type, ttl_ms, dry_run, audience_kind, audience)",
+            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+        ))?
+        .execute(params![
+            seq,
+            due.as_ms(),
+            shape.message_type.as_str(),
+            shape.ttl_ms,
+            shape.dry_run == DryRun::Yes,
+            kind,
+            packed
+        ])
+        .map(drop)
+}
+
+/// Finds the devices an audience stands for and lets them join a window. Returns how many.
+pub(super) fn gather_audience(
+    tables: &mut Tables,
+    seq: i64,
+    shape: &Shape,
+    audience: &Audience,
+    window_end: Timestamp,
+) -> Result<u64, StoreError> {
+    let ids: Vec<SubscriptionId> = sql(resolve(tables, audience))?.into_iter().collect();
+    for chunk in ids.chunks(TARGETS_PER_ROW_MAX) {
+        sql(tables.gather(seq, shape, window_end, chunk))?;
+    }
+    sql(tables
+        .connection
+        .prepare_cached("UPDATE trails SET window_end = ?2, last_window = ?2 WHERE seq = ?1")
+        .and_then(|mut update| update.execute([seq, window_end.as_ms()])))?;
+    let count = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+    sql(tables.count(Some(seq), Change::accepted(count)))?;
+    Ok(ids.len() as u64)
+}
+
+fn resolve(tables: &Tables, audience: &Audience) -> rusqlite::Result<BTreeSet<SubscriptionId>> {
+    let mut found = BTreeSet::new();
+    match audience {
+        Audience::Users(users) => {
+            let mut select = tables.connection.prepare_cached(
+                "SELECT id FROM subscriptions WHERE user_name = ?1 ORDER BY created_at, id LIMIT ?2",
+            )?;
+            for user in users {
+                let mut rows = select.query(params![user.expose(), SUBSCRIPTIONS_PER_USER_MAX])?;
+                while let Some(row) = rows.next()? {
+                    found.insert(subscription_id(row, 0)?);
+                }
+            }
+        }
+        Audience::Subscriptions(ids) => {
+            let mut exists =
+                tables.connection.prepare_cached("SELECT 1 FROM subscriptions WHERE id = ?1")?;
+            for id in ids {
+                if exists.exists([id.as_bytes()])? {
+                    found.insert(*id);
+                }
+            }
+        }
+    }
+    Ok(found)
+}

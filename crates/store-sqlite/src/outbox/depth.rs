@@ -1,0 +1,44 @@
+//! How much there is. Every question here is answered from the end of an index.
+
+use reveille_model::Timestamp;
+use reveille_store::Depth;
+use rusqlite::{Connection, OptionalExtension as _};
+
+use crate::codec::{optional_time, read_ledger};
+
+pub(super) fn depth(connection: &Connection) -> rusqlite::Result<Depth> {
+    connection
+        .prepare_cached(concat!(
+            "SELECT accepted, waiting, collapsed, settled_accepted, settled_dead, settled_expired,",
+            " settled_cancelled, settled_payload_error, settled_dry_run,",
+            " (SELECT window_end FROM gathered ORDER BY id LIMIT 1),",
+            " (SELECT window_end FROM wakeups ORDER BY id LIMIT 1),",
+            " (SELECT COUNT(*) FROM scheduled) FROM state"
+        ))?
+        .query_row([], |row| {
+            let oldest: [Option<Timestamp>; 2] = [optional_time(row, 9)?, optional_time(row, 10)?];
+            Ok(Depth {
+                ledger: read_ledger(row, 0)?,
+                scheduled: row.get::<_, i64>(11)?.cast_unsigned(),
+                oldest_window_end: oldest.into_iter().flatten().min(),
+            })
+        })
+}
+
+pub(super) fn next_due(connection: &Connection, set: &str) -> rusqlite::Result<Option<Timestamp>> {
+    connection
+        .prepare_cached(concat!(
+            "SELECT due_at FROM wakeups WHERE set_id = (SELECT id FROM credential_sets WHERE name = ?1)",
+            " ORDER BY set_id, due_at LIMIT 1"
+        ))?
+        .query_row([set], |row| row.get(0).map(Timestamp::from_ms))
+        .optional()
+}
+
+pub(super) fn paused_until(connection: &Connection, set: &str) -> rusqlite::Result<Option<Timestamp>> {
+    Ok(connection
+        .prepare_cached("SELECT paused_until FROM credential_sets WHERE name = ?1")?
+        .query_row([set], |row| optional_time(row, 0))
+        .optional()?
+        .flatten())
+}

@@ -1,0 +1,55 @@
+//! Forgetting, in bounded steps.
+
+use reveille_model::Settled;
+use reveille_store::{Sweep, Swept};
+use rusqlite::params;
+
+use super::settle::end;
+use crate::engine::Tables;
+
+pub(super) fn sweep(tables: &mut Tables, sweep: Sweep) -> rusqlite::Result<Swept> {
+    let expired = sweep_expired(tables, sweep)?;
+    let limit = i64::try_from(sweep.limit).unwrap_or(i64::MAX);
+    let trails = tables
+        .connection
+        .prepare_cached(concat!(
+            "DELETE FROM trails WHERE seq IN (SELECT seq FROM trails WHERE last_window < ?1",
+            " AND NOT EXISTS (SELECT 1 FROM scheduled WHERE scheduled.trail = trails.seq)",
+            " ORDER BY last_window LIMIT ?2)"
+        ))?
+        .execute(params![sweep.trails_before.as_ms(), limit])?;
+    let idempotency_keys = tables
+        .connection
+        .prepare_cached(concat!(
+            "DELETE FROM idempotency WHERE key IN",
+            " (SELECT key FROM idempotency WHERE at < ?1 ORDER BY at LIMIT ?2)"
+        ))?
+        .execute(params![sweep.idempotency_before.as_ms(), limit])?;
+    Ok(Swept { expired, trails: trails as u64, idempotency_keys: idempotency_keys as u64 })
+}
+
+/// Looks through the next `limit` wake-ups, beginning again after the last: without an index on the expiry, which every wake-up would
+/// pay for and only those that nobody claims need.
+fn sweep_expired(tables: &mut Tables, sweep: Sweep) -> rusqlite::Result<u64> {
+    let now = sweep.now.as_ms();
+    let seen: Vec<(i64, Option<i64>, bool)> = tables
+        .connection
+        .prepare_cached(concat!(
+            "SELECT id, trail, expires_at <= ?1 AND (lease = 0 OR due_at <= ?1) FROM wakeups",
+            " WHERE id > ?2 ORDER BY id LIMIT ?3"
+        ))?
+        .query_map(params![now, tables.swept_until, sweep.limit], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    let at_the_end = seen.len() < sweep.limit;
+    tables.swept_until = if at_the_end { 0 } else { seen.last().map_or(0, |(id, ..)| *id) };
+    let mut expired = 0;
+    for (id, trail, is_expired) in seen {
+        if is_expired {
+            end(tables, id, trail, Settled::Expired)?;
+            expired += 1;
+        }
+    }
+    Ok(expired)
+}

@@ -1,0 +1,101 @@
+//! The trait, handed on to the steps.
+
+use async_trait::async_trait;
+use reveille_model::{CredentialSet, Timestamp};
+use reveille_store::{
+    AcceptError, Acceptance, Accepted, Claim, Claimed, Depth, Expanded, Outbox, SettleReport,
+    Settlement, StoreError, Sweep, Swept,
+};
+
+use super::{accept, claim, depth, expand, settle, sweep};
+use crate::SqliteStore;
+use crate::codec::store_error;
+use crate::engine::Tables;
+
+impl SqliteStore {
+    async fn write<T: Send + 'static>(
+        &self,
+        command: impl FnOnce(&mut Tables) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.writer.write(|tables| command(tables).map_err(|error| store_error(&error))).await
+    }
+}
+
+#[async_trait]
+impl Outbox for SqliteStore {
+    async fn accept(&self, acceptance: Acceptance) -> Result<Accepted, AcceptError> {
+        self.writer.write_or_refuse(move |tables| accept::accept(tables, acceptance)).await
+    }
+
+    async fn close(&self, until: Timestamp) -> Result<(), StoreError> {
+        self.write(move |tables| expand::close(tables, until)).await
+    }
+
+    async fn expand(&self, until: Timestamp, order: Vec<i64>) -> Result<Expanded, StoreError> {
+        self.writer.write(move |tables| expand::expand(tables, until, order)).await
+    }
+
+    async fn claim(&self, claim: Claim) -> Result<Vec<Claimed>, StoreError> {
+        self.write(move |tables| claim::claim(tables, &claim)).await
+    }
+
+    async fn settle(
+        &self,
+        settlements: Vec<Settlement>,
+        now: Timestamp,
+    ) -> Result<SettleReport, StoreError> {
+        self.write(move |tables| settle::settle(tables, &settlements, now)).await
+    }
+
+    async fn next_due(&self, set: &CredentialSet) -> Result<Option<Timestamp>, StoreError> {
+        let set = set.to_string();
+        self.readers
+            .read(move |connection| {
+                depth::next_due(connection, &set).map_err(|error| store_error(&error))
+            })
+            .await
+    }
+
+    async fn pause(&self, set: &CredentialSet, until: Timestamp) -> Result<(), StoreError> {
+        let set = set.clone();
+        self.write(move |tables| {
+            let id = tables.set_id(&set)?;
+            tables
+                .connection
+                .prepare_cached("UPDATE credential_sets SET paused_until = ?2 WHERE id = ?1")?
+                .execute([id, until.as_ms()])
+                .map(drop)
+        })
+        .await
+    }
+
+    async fn paused_until(&self, set: &CredentialSet) -> Result<Option<Timestamp>, StoreError> {
+        let set = set.to_string();
+        self.readers
+            .read(move |connection| {
+                depth::paused_until(connection, &set).map_err(|error| store_error(&error))
+            })
+            .await
+    }
+
+    async fn sweep(&self, sweep: Sweep) -> Result<Swept, StoreError> {
+        self.write(move |tables| sweep::sweep(tables, sweep)).await
+    }
+
+    async fn depth(&self) -> Result<Depth, StoreError> {
+        self.readers
+            .read(|connection| depth::depth(connection).map_err(|error| store_error(&error)))
+            .await
+    }
+
+    async fn check(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.write(move |tables| {
+            tables
+                .connection
+                .prepare_cached("UPDATE state SET checked_at = ?1")?
+                .execute([now.as_ms()])
+                .map(drop)
+        })
+        .await
+    }
+}

@@ -1,0 +1,131 @@
+//! Opening and closing a database.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use reveille_model::Timestamp;
+use reveille_store::StoreError;
+use rusqlite::Connection;
+
+use crate::codec::store_error;
+use crate::engine::{Activity, Readers, Tables, Writer};
+use crate::migrations::{SCHEMA_VERSION, migrate};
+use crate::outbox::give_back_all;
+
+/// Why a database could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error("another reveille process is using this database; stop it first, or give this one a database of its own")]
+    InUse,
+    /// A later version made it.
+    #[error("the database has schema {found}, this version knows up to {known}; run the version that made it, or a later one")]
+    Newer {
+        /// The schema of the database.
+        found: usize,
+        /// The latest schema this version knows.
+        known: usize,
+    },
+    /// The file or its folder cannot be used.
+    #[error("{0}")]
+    File(#[from] std::io::Error),
+    /// SQLite says so.
+    #[error("{0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// What is stored cannot be understood.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The embedded store. One process at a time may have a database.
+#[derive(Debug)]
+pub struct SqliteStore {
+    pub(crate) writer: Writer,
+    pub(crate) readers: Readers,
+    // Declared after the senders: the thread ends once they are gone.
+    thread: Thread,
+}
+
+/// The writer thread and the lock on the database, which is given up only when the thread has ended.
+#[derive(Debug)]
+struct Thread {
+    handle: Mutex<Option<JoinHandle<()>>>,
+    _lock: File,
+}
+
+impl SqliteStore {
+    /// Opens a database, creating and migrating it as needed. Wake-ups that a crashed process had claimed are due again.
+    pub fn open(path: &Path, now: Timestamp) -> Result<Self, OpenError> {
+        let lock = lock(path)?;
+        let mut connection = connect(path)?;
+        migrate(&mut connection)?;
+        let mut tables = Tables::load(connection)?;
+        give_back_all(&mut tables, now)?;
+        let (writer, thread) = Writer::start(tables);
+        let readers = Readers::start(path)?;
+        Ok(Self { writer, readers, thread: Thread { handle: Mutex::new(Some(thread)), _lock: lock } })
+    }
+
+    /// Brings a database to this version's schema. Returns the version it had and the one it has.
+    pub fn migrate(path: &Path) -> Result<(usize, usize), OpenError> {
+        let _lock = lock(path)?;
+        let steps = migrate(&mut connect(path)?)?;
+        Ok((SCHEMA_VERSION - steps, SCHEMA_VERSION))
+    }
+
+    /// What the writer did since the database was opened.
+    pub fn activity(&self) -> Arc<Activity> {
+        self.writer.activity()
+    }
+
+    /// Waits until the writer has ended and the database is free for another process. For a shutdown and for tests; dropping a store
+    /// lets its thread end by itself.
+    pub fn close(self) {
+        let Self { writer, readers, thread } = self;
+        drop(writer);
+        drop(readers);
+        let handle = thread.handle.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if handle.is_some_and(|handle| handle.join().is_err()) {
+            tracing::error!("the writer thread panicked");
+        }
+    }
+}
+
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let file = File::create(Path::new(&name))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse),
+        Err(std::fs::TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection, OpenError> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    // FULL: a commit is on disk when it returns. The WAL is cut back to 64 MiB after a checkpoint; 32 MiB of pages are cached.
+    connection.execute_batch(concat!(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864;",
+        " PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -32768; PRAGMA temp_store = MEMORY;"
+    ))?;
+    let synchronous: i64 = connection.query_row("PRAGMA synchronous", [], |row| row.get(0))?;
+    let journal: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+    if synchronous != 2 || journal != "wal" {
+        return Err(StoreError::Unavailable(
+            "the database cannot be put into WAL mode with synchronous=FULL; is it on a network file system?"
+                .to_owned(),
+        )
+        .into());
+    }
+    Ok(connection)
+}
+
+impl From<&rusqlite::Error> for OpenError {
+    fn from(error: &rusqlite::Error) -> Self {
+        Self::Store(store_error(error))
+    }
+}

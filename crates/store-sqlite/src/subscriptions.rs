@@ -1,0 +1,178 @@
+//! Subscriptions in SQLite.
+
+use async_trait::async_trait;
+use reveille_model::limits::SUBSCRIPTIONS_PER_USER_MAX;
+use reveille_model::{NewSubscription, Subscription, SubscriptionId, Timestamp, Topic, User};
+use reveille_store::{Put, StoreError, Subscriptions, TokenKey};
+use rusqlite::{OptionalExtension as _, Row, params};
+
+use crate::SqliteStore;
+use crate::codec::{credential_set, optional_time, store_error, subscription_id, time, token, topic, user};
+use crate::engine::Tables;
+
+const SELECT: &str = concat!(
+    "SELECT s.id, s.user_name, c.name, s.topic, s.token, s.generation, s.created_at, s.refreshed_at,",
+    " s.suspect_since FROM subscriptions s JOIN credential_sets c ON c.id = s.set_id"
+);
+
+#[async_trait]
+impl Subscriptions for SqliteStore {
+    async fn put(
+        &self,
+        new: NewSubscription,
+        fresh: SubscriptionId,
+        per_user_max: usize,
+        now: Timestamp,
+    ) -> Result<Put, StoreError> {
+        self.writer
+            .write_or_refuse(move |tables| {
+                put(tables, new, fresh, per_user_max, now).map_err(|error| store_error(&error))
+            })
+            .await
+    }
+
+    async fn list(&self, user: &User) -> Result<Vec<Subscription>, StoreError> {
+        let user = user.clone();
+        self.readers
+            .read(move |connection| {
+                let sql = format!("{SELECT} WHERE s.user_name = ?1 ORDER BY s.created_at, s.id LIMIT ?2");
+                connection
+                    .prepare_cached(&sql)
+                    .and_then(|mut select| {
+                        select
+                            .query_map(params![user.expose(), SUBSCRIPTIONS_PER_USER_MAX], read_row)?
+                            .collect()
+                    })
+                    .map_err(|error| store_error(&error))
+            })
+            .await
+    }
+
+    async fn count(&self) -> Result<(u64, u64), StoreError> {
+        self.readers
+            .read(|connection| {
+                let sql = concat!(
+                    "SELECT (SELECT COUNT(*) FROM subscriptions),",
+                    " (SELECT COUNT(*) FROM subscriptions WHERE suspect_since IS NOT NULL)"
+                );
+                connection
+                    .query_row(sql, [], |row| {
+                        Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, i64>(1)?.cast_unsigned()))
+                    })
+                    .map_err(|error| store_error(&error))
+            })
+            .await
+    }
+}
+
+fn read_row(row: &Row<'_>) -> rusqlite::Result<Subscription> {
+    let set = credential_set(row, 2)?;
+    Ok(Subscription {
+        id: subscription_id(row, 0)?,
+        user: user(row, 1)?,
+        token: token(row, 4, set.provider())?,
+        set,
+        topic: topic(row, 3)?,
+        generation: row.get(5)?,
+        created_at: time(row, 6)?,
+        refreshed_at: time(row, 7)?,
+        suspect_since: optional_time(row, 8)?,
+    })
+}
+
+fn put(
+    tables: &mut Tables,
+    new: NewSubscription,
+    fresh: SubscriptionId,
+    per_user_max: usize,
+    now: Timestamp,
+) -> rusqlite::Result<Put> {
+    let set_id = tables.set_id(&new.set)?;
+    let key = TokenKey::new(new.set.provider(), &new.token).0;
+    let known = tables
+        .connection
+        .prepare_cached(&format!("{SELECT} WHERE s.token_key = ?1"))?
+        .query_row([&key], read_row)
+        .optional()?;
+    if let Some(mut known) = known {
+        if known.user == new.user {
+            known.set = new.set;
+            known.topic = new.topic;
+            known.generation += 1;
+            known.refreshed_at = now;
+            known.suspect_since = None;
+            tables
+                .connection
+                .prepare_cached(concat!(
+                    "UPDATE subscriptions SET set_id = ?2, topic = ?3, generation = ?4,",
+                    " refreshed_at = ?5, suspect_since = NULL WHERE id = ?1"
+                ))?
+                .execute(params![
+                    known.id.as_bytes(),
+                    set_id,
+                    known.topic.as_ref().map(Topic::as_str),
+                    known.generation,
+                    now.as_ms()
+                ])?;
+            return Ok(Put::Refreshed(known));
+        }
+        tables.delete_subscription(known.id)?;
+    }
+    tables
+        .connection
+        .prepare_cached(concat!(
+            "INSERT INTO subscriptions (id, user_name, set_id, topic, token, token_key, generation,",
+            " created_at, refreshed_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?7)"
+        ))?
+        .execute(params![
+            fresh.as_bytes(),
+            new.user.expose(),
+            set_id,
+            new.topic.as_ref().map(Topic::as_str),
+            new.token.expose(),
+            key,
+            now.as_ms()
+        ])?;
+    let evicted = evict(tables, &new.user, fresh, per_user_max)?;
+    let subscription = Subscription {
+        id: fresh,
+        user: new.user,
+        set: new.set,
+        topic: new.topic,
+        token: new.token,
+        generation: 1,
+        created_at: now,
+        refreshed_at: now,
+        suspect_since: None,
+    };
+    Ok(Put::Created { subscription, evicted })
+}
+
+fn evict(
+    tables: &Tables,
+    user: &User,
+    keep: SubscriptionId,
+    per_user_max: usize,
+) -> rusqlite::Result<usize> {
+    let others: i64 = tables
+        .connection
+        .prepare_cached("SELECT COUNT(*) FROM subscriptions WHERE user_name = ?1 AND id <> ?2")?
+        .query_row(params![user.expose(), keep.as_bytes()], |row| row.get(0))?;
+    let room = i64::try_from(per_user_max.max(1)).unwrap_or(i64::MAX) - 1;
+    tables
+        .connection
+        .prepare_cached(concat!(
+            "DELETE FROM subscriptions WHERE id IN (SELECT id FROM subscriptions",
+            " WHERE user_name = ?1 AND id <> ?2 ORDER BY refreshed_at, id LIMIT ?3)"
+        ))?
+        .execute(params![user.expose(), keep.as_bytes(), (others - room).max(0)])
+}
+
+impl Tables {
+    pub(crate) fn delete_subscription(&self, id: SubscriptionId) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached("DELETE FROM subscriptions WHERE id = ?1")?
+            .execute([id.as_bytes()])
+            .map(drop)
+    }
+}

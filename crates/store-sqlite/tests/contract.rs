@@ -1,0 +1,155 @@
+//! SQLite keeps the contract, and what it says is on disk is still there after a restart.
+#![cfg(test)]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use reveille_model::{
+    CredentialSet, DryRun, Duration, LeaseId, MessageType, Provider, Timestamp, Token,
+};
+use reveille_store::{Acceptance, Claim, Item, Keys as _, Outbox, TokenMessage, contract};
+use reveille_store_sqlite::{OpenError, SqliteStore};
+
+/// An empty directory that goes with the test.
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new(name: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("reveille-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        Self(dir)
+    }
+
+    fn database(&self, name: &str) -> PathBuf {
+        self.0.join(format!("{name}.db"))
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+const NOW: Timestamp = Timestamp::from_ms(1_000_000);
+
+fn set() -> CredentialSet {
+    CredentialSet::new(Provider::Fcm, "default").unwrap()
+}
+
+fn acceptance(tokens: &[&str], window_end: Timestamp) -> Acceptance {
+    let message = TokenMessage {
+        set: set(),
+        topic: None,
+        message_type: MessageType::parse("checkEchoV1").unwrap(),
+        ttl: Duration::from_s(3600),
+        dry_run: DryRun::No,
+        tokens: tokens.iter().map(|text| Token::parse(Provider::Fcm, text).unwrap()).collect(),
+        unusable: 0,
+    };
+    Acceptance {
+        now: NOW,
+        window_end,
+        waiting_max: 1_000_000,
+        idempotency: None,
+        items: vec![Item::Tokens(message)],
+    }
+}
+
+fn claim(now: Timestamp) -> Claim {
+    Claim {
+        set: set(),
+        now,
+        due_max: now,
+        lease: LeaseId::from_random(77),
+        lease_until: now.plus(Duration::from_s(60)),
+        limit: 100,
+    }
+}
+
+#[tokio::test]
+async fn sqlite_keeps_the_contract() {
+    let dir = Dir::new("contract");
+    contract::run(|name| {
+        let file = dir.database(&name.replace(' ', "-"));
+        Arc::new(SqliteStore::open(&file, NOW).unwrap())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn everything_is_still_there_after_a_restart_and_claims_come_back() {
+    let dir = Dir::new("restart");
+    let file = dir.database("reveille");
+    let end = NOW.plus(Duration::from_s(10));
+    let store = SqliteStore::open(&file, NOW).unwrap();
+    store.accept(acceptance(&["a", "b"], end)).await.unwrap();
+    store.pause(&set(), end).await.unwrap();
+    let key = store.key("windows", [7; 32]).await.unwrap();
+    store.close();
+
+    let store = SqliteStore::open(&file, NOW).unwrap();
+    assert_eq!(store.key("windows", [8; 32]).await.unwrap(), key);
+    assert_eq!(store.paused_until(&set()).await.unwrap(), Some(end));
+    assert_eq!(Outbox::depth(&store).await.unwrap().ledger.waiting, 2);
+    store.close_window(end).await;
+    assert_eq!(store.claim(claim(end)).await.unwrap().len(), 2);
+    store.close();
+
+    let store = SqliteStore::open(&file, end).unwrap();
+    let again = store.claim(claim(end)).await.unwrap();
+    assert_eq!(again.len(), 2, "the leases of a process that is gone are given back");
+    assert!(Outbox::depth(&store).await.unwrap().ledger.fits());
+    let late = store.accept(acceptance(&["c"], end)).await;
+    assert!(late.is_err(), "a closed window stays closed");
+    store.close();
+}
+
+#[tokio::test]
+async fn one_process_at_a_time_and_no_newer_schema() {
+    let dir = Dir::new("open");
+    let file = dir.database("reveille");
+    assert_eq!(SqliteStore::migrate(&file).unwrap(), (0, 1));
+    assert_eq!(SqliteStore::migrate(&file).unwrap(), (1, 1));
+    let store = SqliteStore::open(&file, NOW).unwrap();
+    assert!(matches!(SqliteStore::open(&file, NOW), Err(OpenError::InUse)));
+    store.close();
+    let raw = rusqlite::Connection::open(&file).unwrap();
+    raw.execute_batch("PRAGMA user_version = 99").unwrap();
+    drop(raw);
+    let newer = SqliteStore::open(&file, NOW);
+    assert!(matches!(newer, Err(OpenError::Newer { found: 99, known: 1 })), "{newer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn concurrent_requests_share_commits() {
+    let dir = Dir::new("group");
+    let store = Arc::new(SqliteStore::open(&dir.database("reveille"), NOW).unwrap());
+    let end = NOW.plus(Duration::from_s(10));
+    let requests: Vec<_> = (0..500)
+        .map(|number| {
+            let store = Arc::clone(&store);
+            let token = format!("token-{number}");
+            tokio::spawn(async move { store.accept(acceptance(&[&token], end)).await.unwrap() })
+        })
+        .collect();
+    for request in requests {
+        request.await.unwrap();
+    }
+    let activity = store.activity();
+    assert_eq!(activity.commands(), 500);
+    assert!(activity.commits() < 500, "{} commits", activity.commits());
+    assert_eq!(Outbox::depth(&*store).await.unwrap().ledger.accepted, 500);
+}
+
+/// Ends a window.
+trait CloseWindow {
+    async fn close_window(&self, until: Timestamp);
+}
+
+impl CloseWindow for SqliteStore {
+    async fn close_window(&self, until: Timestamp) {
+        Outbox::close(self, until).await.unwrap();
+        while !self.expand(until, vec![0; 5_000]).await.unwrap().done {}
+    }
+}

@@ -1,0 +1,169 @@
+//! Cases of claiming: what leaves, when, in which order, and under whose lease.
+
+use reveille_model::{CredentialSet, DryRun, Duration, Provider, Settled, Topic};
+
+use super::Case;
+use super::scene::{Scene, at, message, notification, set};
+use crate::{Claim, End, Item, TokenMessage};
+
+pub(super) fn cases() -> Vec<(&'static str, Case)> {
+    vec![
+        ("nothing leaves before its window is expanded", |store| Box::pin(released(Scene::new(store)))),
+        ("a batch leaves in sort-key order", |store| Box::pin(sorted(Scene::new(store)))),
+        ("nothing due after what is released leaves", |store| Box::pin(due_max(Scene::new(store)))),
+        ("a claim takes its own credential set only", |store| Box::pin(own_set(Scene::new(store)))),
+        ("equal wake-ups collapse, others do not", |store| Box::pin(collapse(Scene::new(store)))),
+        ("a wake-up in flight absorbs nothing", |store| Box::pin(in_flight(Scene::new(store)))),
+        ("a lease that ran out is claimed anew", |store| Box::pin(lease_ends(Scene::new(store)))),
+        ("a lost lease that finds a newer one joins it", |store| Box::pin(lease_joins(Scene::new(store)))),
+        ("an expired wake-up is not sent", |store| Box::pin(expired(Scene::new(store)))),
+        ("a deleted device is not woken", |store| Box::pin(device_gone(Scene::new(store)))),
+        ("a registered token stands for its device", |store| Box::pin(registered(Scene::new(store)))),
+    ]
+}
+
+async fn released(scene: Scene) {
+    scene.tokens(&["a"], at(10)).await;
+    assert!(scene.claim(at(30), 1).await.is_empty());
+    assert_eq!(scene.store.next_due(&set()).await.expect("next due"), None);
+    scene.end_window(at(5)).await;
+    assert!(scene.claim(at(30), 1).await.is_empty(), "an earlier window ended, not this one");
+    scene.end_window(at(10)).await;
+    assert_eq!(scene.store.next_due(&set()).await.expect("next due"), Some(at(10)));
+    assert!(scene.claim(at(9), 1).await.is_empty(), "the clock says it is not over");
+    assert_eq!(scene.claim_tokens(at(10), 1).await, ["a"]);
+}
+
+async fn sorted(scene: Scene) {
+    scene.tokens(&["a", "b", "c"], at(10)).await;
+    scene.store.close(at(10)).await.expect("close");
+    let mut order: Vec<i64> = vec![3, -2, 1];
+    order.resize(reveille_model::limits::TARGETS_PER_ROW_MAX, 0);
+    scene.store.expand(at(10), order).await.expect("expand");
+    assert_eq!(scene.claim_tokens(at(10), 1).await, ["b", "c", "a"]);
+}
+
+async fn due_max(scene: Scene) {
+    scene.tokens(&["a"], at(10)).await;
+    scene.end_window(at(10)).await;
+    let claim = Claim {
+        set: set(),
+        now: at(30),
+        due_max: at(9),
+        lease: reveille_model::LeaseId::from_random(2),
+        lease_until: at(90),
+        limit: 10,
+    };
+    assert!(scene.store.claim(claim).await.expect("claim").is_empty());
+}
+
+async fn own_set(scene: Scene) {
+    let other = CredentialSet::new(Provider::Fcm, "other").expect("a name");
+    let item = TokenMessage { set: other.clone(), ..message(&["a"]) };
+    scene.try_accept(Item::Tokens(item), at(10), None).await.expect("accepted");
+    scene.end_window(at(10)).await;
+    assert!(scene.claim(at(10), 1).await.is_empty());
+    assert_eq!(scene.store.next_due(&set()).await.expect("next due"), None);
+    assert_eq!(scene.store.next_due(&other).await.expect("next due"), Some(at(10)));
+}
+
+async fn collapse(scene: Scene) {
+    scene.tokens(&["a", "a"], at(10)).await;
+    scene.tokens(&["a", "b"], at(10)).await;
+    let variants = [
+        TokenMessage { dry_run: DryRun::Yes, ..message(&["a"]) },
+        TokenMessage { topic: Some(Topic::parse("org.example").expect("a topic")), ..message(&["a"]) },
+        TokenMessage {
+            message_type: reveille_model::MessageType::parse("other").expect("a word"),
+            ..message(&["a"])
+        },
+    ];
+    for each in variants {
+        scene.try_accept(Item::Tokens(each), at(10), None).await.expect("accepted");
+    }
+    assert_eq!(scene.end_window(at(10)).await, 5);
+    let ledger = scene.ledger().await;
+    assert_eq!((ledger.accepted, ledger.waiting, ledger.collapsed), (7, 5, 2));
+    assert_eq!(scene.claim(at(10), 1).await.len(), 5);
+}
+
+async fn in_flight(scene: Scene) {
+    scene.tokens(&["a"], at(10)).await;
+    scene.end_window(at(10)).await;
+    let first = scene.claim(at(10), 1).await;
+    // A newer event, while the first push may already have been fetched.
+    scene.tokens(&["a"], at(20)).await;
+    assert_eq!(scene.end_window(at(20)).await, 1, "the newer one waits by itself");
+    scene.finish(&first, at(21)).await;
+    assert_eq!(scene.claim(at(21), 2).await.len(), 1);
+}
+
+async fn lease_ends(scene: Scene) {
+    scene.tokens(&["a"], at(10)).await;
+    scene.end_window(at(10)).await;
+    let first = scene.claim(at(10), 1).await;
+    assert_eq!(scene.store.next_due(&set()).await.expect("next due"), Some(at(70)));
+    assert!(scene.claim(at(69), 2).await.is_empty(), "held");
+    let second = scene.claim(at(70), 3).await;
+    assert_eq!(second.len(), 1);
+    let lost = scene.settle(first.first().expect("one"), End::Settled(Settled::Accepted), at(71)).await;
+    assert_eq!(lost.lost, 1, "whoever lost its lease settles nothing");
+    assert_eq!(scene.ledger().await.waiting, 1);
+    scene.finish(&second, at(72)).await;
+    assert_eq!(scene.ledger().await.settled(Settled::Accepted), 1);
+    let again = scene.settle(second.first().expect("one"), End::GiveBack, at(73)).await;
+    assert_eq!(again.lost, 1, "nor does it twice");
+}
+
+async fn lease_joins(scene: Scene) {
+    scene.tokens(&["a"], at(10)).await;
+    scene.end_window(at(10)).await;
+    scene.claim(at(10), 1).await;
+    scene.tokens(&["a"], at(20)).await;
+    scene.end_window(at(20)).await;
+    // At 70 the first lease has run out and the newer one is due: one push, not two.
+    let mut claimed = scene.claim(at(70), 2).await;
+    claimed.extend(scene.claim(at(70), 3).await);
+    assert_eq!(claimed.len(), 1);
+    let ledger = scene.ledger().await;
+    assert_eq!((ledger.waiting, ledger.collapsed), (1, 1));
+}
+
+async fn expired(scene: Scene) {
+    let short = TokenMessage { ttl: Duration::from_s(5), ..message(&["a"]) };
+    scene.try_accept(Item::Tokens(short), at(10), None).await.expect("accepted");
+    // A newer one prolongs it; expiry counts from the window's end.
+    scene.tokens(&["b"], at(10)).await;
+    let longer = TokenMessage { ttl: Duration::from_s(9), ..message(&["b", "c"]) };
+    scene.try_accept(Item::Tokens(longer), at(10), None).await.expect("accepted");
+    scene.end_window(at(10)).await;
+    assert_eq!(scene.claim_tokens(at(19), 1).await, ["b"]);
+    assert_eq!(scene.ledger().await.settled(Settled::Expired), 2);
+}
+
+async fn device_gone(scene: Scene) {
+    scene.register("u", "t", at(0)).await;
+    scene.notify(notification(1, &["u"]), at(10)).await;
+    scene.notify(notification(2, &["u"]), at(20)).await;
+    scene.end_window(at(10)).await;
+    // The phone changed hands.
+    scene.register("v", "t", at(11)).await;
+    assert!(scene.claim(at(12), 1).await.is_empty());
+    assert_eq!(scene.ledger().await.settled(Settled::Cancelled), 1);
+    // Gone before its window ended: the same.
+    scene.end_window(at(20)).await;
+    assert!(scene.claim(at(20), 1).await.is_empty());
+    assert_eq!(scene.ledger().await.settled(Settled::Cancelled), 2);
+}
+
+async fn registered(scene: Scene) {
+    let device = scene.register("u", "t", at(0)).await;
+    scene.tokens(&["t", "x"], at(10)).await;
+    scene.notify(notification(1, &["u"]), at(10)).await;
+    assert_eq!(scene.end_window(at(10)).await, 2, "one wake-up for the device, by whichever way");
+    let claimed = scene.claim(at(10), 1).await;
+    let of = |text: &str| claimed.iter().find(|each| each.token.expose() == text).expect("claimed");
+    let known = of("t").device.expect("a registered device");
+    assert_eq!((known.subscription, known.generation), (device.id, 1));
+    assert_eq!(of("x").device, None);
+}

@@ -1,0 +1,33 @@
+//! The contract: what every store does, as cases that run against any of them.
+//!
+//! A store's own test calls [`run`] with a function that makes an empty one.
+
+mod accepting;
+mod claiming;
+mod keeping;
+mod scene;
+mod settling;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::Store;
+
+/// A case: takes an empty store, panics where the store breaks the contract.
+pub type Case = fn(Arc<dyn Store>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// All cases, by name.
+pub fn cases() -> Vec<(&'static str, Case)> {
+    [accepting::cases(), claiming::cases(), settling::cases(), keeping::cases()].concat()
+}
+
+/// Runs every case against a store of its own.
+pub async fn run(mut empty_store: impl FnMut(&str) -> Arc<dyn Store>) {
+    for (name, case) in cases() {
+        let case = tokio::spawn(case(empty_store(name)));
+        if let Err(panic) = case.await {
+            std::panic::panic_any(format!("case `{name}`: {panic}"));
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! What the cases share: a store, one credential set, and steps that check the ledger each time.
+
+use std::sync::Arc;
+
+use reveille_model::limits::TARGETS_PER_ROW_MAX;
+use reveille_model::{
+    Audience, CredentialSet, DryRun, Duration, EventType, LeaseId, Ledger, MessageType,
+    NewSubscription, Notification, NotificationId, Provider, Settled, Subscription, SubscriptionId,
+    Timestamp, Token, User,
+};
+
+use crate::{
+    AcceptError, Acceptance, Accepted, Claim, Claimed, End, Idempotency, Item, Put, SettleReport,
+    Settlement, Store, TokenMessage,
+};
+
+/// Seconds after an arbitrary start.
+pub(super) fn at(seconds: u32) -> Timestamp {
+    Timestamp::from_ms(1_000_000_000).plus(Duration::from_s(seconds))
+}
+
+pub(super) fn set() -> CredentialSet {
+    CredentialSet::new(Provider::Fcm, "default").expect("a name")
+}
+
+pub(super) fn token(text: &str) -> Token {
+    Token::parse(Provider::Fcm, text).expect("a token")
+}
+
+pub(super) fn user(text: &str) -> User {
+    User::parse(text).expect("a user")
+}
+
+pub(super) fn message(tokens: &[&str]) -> TokenMessage {
+    TokenMessage {
+        set: set(),
+        topic: None,
+        message_type: MessageType::parse("checkEchoV1").expect("a word"),
+        ttl: Duration::from_s(3600),
+        dry_run: DryRun::No,
+        tokens: tokens.iter().copied().map(token).collect(),
+        unusable: 0,
+    }
+}
+
+pub(super) fn notification(number: u8, users: &[&str]) -> Notification {
+    Notification {
+        id: NotificationId::from_bytes([number; 16]),
+        event_type: EventType::parse("mention").expect("a word"),
+        message_type: MessageType::parse("checkEchoV1").expect("a word"),
+        audience: Audience::Users(users.iter().copied().map(user).collect()),
+        ttl: Duration::from_s(3600),
+        dry_run: DryRun::No,
+        deliver_after: None,
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct Scene {
+    pub(super) store: Arc<dyn Store>,
+}
+
+impl Scene {
+    pub(super) fn new(store: Arc<dyn Store>) -> Self {
+        Self { store }
+    }
+
+    pub(super) async fn ledger(&self) -> Ledger {
+        let ledger = self.store.depth().await.expect("depth").ledger;
+        assert!(ledger.fits(), "the accounting does not fit: {ledger:?}");
+        ledger
+    }
+
+    pub(super) async fn try_accept(
+        &self,
+        item: Item,
+        window_end: Timestamp,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Accepted, AcceptError> {
+        let acceptance =
+            Acceptance { now: at(0), window_end, waiting_max: 1_000, idempotency, items: vec![item] };
+        let accepted = self.store.accept(acceptance).await;
+        self.ledger().await;
+        accepted
+    }
+
+    /// Accepts tokens for the window that ends at `window_end`.
+    pub(super) async fn tokens(&self, tokens: &[&str], window_end: Timestamp) {
+        self.try_accept(Item::Tokens(message(tokens)), window_end, None).await.expect("accepted");
+    }
+
+    /// Accepts a notification for the window that ends at `window_end`.
+    pub(super) async fn notify(&self, notification: Notification, window_end: Timestamp) -> NotificationId {
+        let id = notification.id;
+        self.try_accept(Item::Notification(notification), window_end, None).await.expect("accepted");
+        id
+    }
+
+    /// Ends a window: closes and expands it. Sort keys count up, so that what was accepted first is claimed first.
+    pub(super) async fn end_window(&self, until: Timestamp) -> u64 {
+        self.store.close(until).await.expect("close");
+        let mut wakeups = 0;
+        for _ in 0..100 {
+            let order = (0..).take(TARGETS_PER_ROW_MAX).collect();
+            let expanded = self.store.expand(until, order).await.expect("expand");
+            self.ledger().await;
+            wakeups += expanded.wakeups;
+            if expanded.done {
+                return wakeups;
+            }
+        }
+        unreachable!("expanding does not end");
+    }
+
+    /// Claims everything due, under lease `lease` for 60 seconds.
+    pub(super) async fn claim(&self, now: Timestamp, lease: u64) -> Vec<Claimed> {
+        let claim = Claim {
+            set: set(),
+            now,
+            due_max: now,
+            lease: LeaseId::from_random(lease << 1),
+            lease_until: now.plus(Duration::from_s(60)),
+            limit: 100,
+        };
+        let claimed = self.store.claim(claim).await.expect("claim");
+        self.ledger().await;
+        claimed
+    }
+
+    /// Claims and says which tokens came, in order.
+    pub(super) async fn claim_tokens(&self, now: Timestamp, lease: u64) -> Vec<String> {
+        self.claim(now, lease).await.iter().map(|each| each.token.expose().to_owned()).collect()
+    }
+
+    pub(super) async fn settle(&self, claimed: &Claimed, end: End, now: Timestamp) -> SettleReport {
+        let Claimed { id, lease, device, .. } = *claimed;
+        let settlement = Settlement { id, lease, device, end };
+        let report = self.store.settle(vec![settlement], now).await.expect("settle");
+        self.ledger().await;
+        report
+    }
+
+    /// Settles all as accepted by the provider.
+    pub(super) async fn finish(&self, claimed: &[Claimed], now: Timestamp) {
+        for each in claimed {
+            self.settle(each, End::Settled(Settled::Accepted), now).await;
+        }
+    }
+
+    /// Registers a device. The id is derived from the token, so that cases can tell devices apart.
+    pub(super) async fn register(&self, name: &str, token_text: &str, now: Timestamp) -> Subscription {
+        match self.put(name, token_text, now).await {
+            Put::Created { subscription, .. } | Put::Refreshed(subscription) => subscription,
+        }
+    }
+
+    pub(super) async fn put(&self, name: &str, token_text: &str, now: Timestamp) -> Put {
+        let mut id = [0; 16];
+        let seed = format!("{token_text}/{name}");
+        for (place, byte) in id.iter_mut().zip(seed.bytes()) {
+            *place = byte;
+        }
+        let new =
+            NewSubscription { user: user(name), set: set(), topic: None, token: token(token_text) };
+        self.store.put(new, SubscriptionId::from_bytes(id), 3, now).await.expect("put")
+    }
+
+    /// The tokens of a user's devices.
+    pub(super) async fn devices(&self, name: &str) -> Vec<String> {
+        let listed = self.store.list(&user(name)).await.expect("list");
+        listed.iter().map(|each| each.token.expose().to_owned()).collect()
+    }
+}

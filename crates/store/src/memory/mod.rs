@@ -1,0 +1,9 @@
+//! The in-memory store: the reference model of what a store does, and the store of most tests. Simple before fast: it looks through
+//! everything where a real store has an index.
+
+mod outbox;
+mod state;
+mod subscriptions;
+mod trails;
+
+pub use state::MemoryStore;

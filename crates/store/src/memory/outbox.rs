@@ -1,0 +1,430 @@
+//! The outbox in memory.
+
+use async_trait::async_trait;
+use reveille_model::limits::TARGETS_PER_ROW_MAX;
+use reveille_model::{
+    Audience, CredentialSet, Notification, NotificationId, Proof, Settled, SubscriptionId, Timestamp,
+};
+
+use super::MemoryStore;
+use super::state::{Gathered, Remembered, Row, Scheduled, Shape, State, Target, Targets, TrailRow};
+use crate::{
+    AcceptError, Acceptance, Accepted, Claim, Claimed, Depth, Device, End, Expanded, Item, Outbox,
+    SettleReport, Settlement, StoreError, Sweep, Swept, TokenKey, TokenMessage, WakeupKey,
+};
+
+impl State {
+    /// The subscriptions an audience stands for, each once.
+    fn resolve(&self, audience: &Audience) -> Vec<SubscriptionId> {
+        let mut ids: Vec<SubscriptionId> = match audience {
+            Audience::Users(users) => {
+                users.iter().flat_map(|user| self.subscriptions_of(user)).map(|each| each.id).collect()
+            }
+            Audience::Subscriptions(ids) => {
+                ids.iter().filter(|id| self.subscriptions.contains_key(id)).copied().collect()
+            }
+        };
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    fn gather_subscriptions(
+        &mut self,
+        id: NotificationId,
+        shape: &Shape,
+        audience: &Audience,
+        window_end: Timestamp,
+    ) -> u64 {
+        let ids = self.resolve(audience);
+        for chunk in ids.chunks(TARGETS_PER_ROW_MAX) {
+            self.gathered.push_back(Gathered {
+                window_end,
+                notification: Some(id),
+                shape: shape.clone(),
+                targets: Targets::Subscriptions(chunk.to_vec()),
+            });
+        }
+        let count = ids.len() as u64;
+        if let Some(trail) = self.trails.get_mut(&id) {
+            trail.window_end = Some(window_end);
+            trail.last_window = window_end;
+        }
+        self.count(Some(id), |ledger| {
+            ledger.accepted += count;
+            ledger.waiting += count;
+        });
+        count
+    }
+
+    fn accept_tokens(&mut self, message: TokenMessage, window_end: Timestamp) -> u64 {
+        let (usable, unusable) = (message.tokens.len() as u64, u64::from(message.unusable));
+        self.count(None, |ledger| {
+            ledger.accepted += usable + unusable;
+            ledger.waiting += usable;
+            ledger.settle(Settled::PayloadError, unusable);
+        });
+        self.gathered.push_back(Gathered {
+            window_end,
+            notification: None,
+            shape: Shape {
+                message_type: message.message_type,
+                ttl: message.ttl,
+                dry_run: message.dry_run,
+            },
+            targets: Targets::Tokens {
+                set: message.set,
+                topic: message.topic,
+                tokens: message.tokens,
+            },
+        });
+        usable
+    }
+
+    fn accept_notification(&mut self, notification: Notification, window_end: Timestamp) -> u64 {
+        let Notification { id, message_type, audience, ttl, dry_run, deliver_after, .. } = notification;
+        let shape = Shape { message_type, ttl, dry_run };
+        self.trails.insert(
+            id,
+            TrailRow {
+                window_end: None,
+                deliver_after,
+                taken_back: false,
+                last_window: deliver_after.unwrap_or(window_end).max(window_end),
+                ledger: reveille_model::Ledger::default(),
+            },
+        );
+        match deliver_after {
+            Some(due) if due >= window_end => {
+                self.scheduled.insert(id, Scheduled { due, shape, audience });
+                0
+            }
+            _ => self.gather_subscriptions(id, &shape, &audience, window_end),
+        }
+    }
+
+    fn expand_row(&mut self, row: &Gathered, keys: &mut impl Iterator<Item = i64>) -> (u64, u64) {
+        let (mut made, mut collapsed) = (0, 0);
+        let targets: Vec<(CredentialSet, Target)> = match &row.targets {
+            Targets::Tokens { set, topic, tokens } => tokens
+                .iter()
+                .map(|token| {
+                    let target = match self.by_token.get(&TokenKey::new(set.provider(), token)) {
+                        Some(id) => Target::Subscription(*id),
+                        None => Target::Token { token: token.clone(), topic: topic.clone() },
+                    };
+                    (set.clone(), target)
+                })
+                .collect(),
+            Targets::Subscriptions(ids) => ids
+                .iter()
+                .filter_map(|id| {
+                    let set = self.subscriptions.get(id)?.set.clone();
+                    Some((set, Target::Subscription(*id)))
+                })
+                .collect(),
+        };
+        if let Targets::Subscriptions(ids) = &row.targets {
+            // Their devices went between acceptance and the end of the window.
+            let gone = (ids.len() - targets.len()) as u64;
+            self.count(row.notification, |ledger| {
+                ledger.waiting -= gone;
+                ledger.settle(Settled::Cancelled, gone);
+            });
+        }
+        let expires_at = row.window_end.plus(row.shape.ttl);
+        for (set, target) in targets {
+            let key = match &target {
+                Target::Subscription(id) => {
+                    WakeupKey::for_subscription(*id, &row.shape.message_type, row.shape.dry_run)
+                }
+                Target::Token { token, topic } => WakeupKey::for_token(
+                    &set,
+                    topic.as_ref(),
+                    token,
+                    &row.shape.message_type,
+                    row.shape.dry_run,
+                ),
+            };
+            if let Some(waiting) = self.waiting_with(key) {
+                if let Some(waiting) = self.wakeups.get_mut(&waiting) {
+                    waiting.expires_at = waiting.expires_at.max(expires_at);
+                }
+                self.count(row.notification, |ledger| {
+                    ledger.waiting -= 1;
+                    ledger.collapsed += 1;
+                });
+                collapsed += 1;
+                continue;
+            }
+            self.next_id += 1;
+            self.wakeups.insert(
+                self.next_id,
+                Row {
+                    key,
+                    set,
+                    target,
+                    message_type: row.shape.message_type.clone(),
+                    dry_run: row.shape.dry_run,
+                    notification: row.notification,
+                    window_end: row.window_end,
+                    expires_at,
+                    due_at: row.window_end,
+                    sort_key: keys.next().unwrap_or_default(),
+                    attempts: 0,
+                    lease: None,
+                },
+            );
+            made += 1;
+        }
+        (made, collapsed)
+    }
+
+    /// The token and device of a wake-up now; nothing where its subscription is gone.
+    fn address(&self, row: &Row) -> Option<(reveille_model::Token, Option<reveille_model::Topic>, Option<Device>)> {
+        match &row.target {
+            Target::Token { token, topic } => Some((token.clone(), topic.clone(), None)),
+            Target::Subscription(id) => self.subscriptions.get(id).map(|each| {
+                let device = Device { subscription: *id, generation: each.generation };
+                (each.token.clone(), each.topic.clone(), Some(device))
+            }),
+        }
+    }
+
+    fn settle_dead(&mut self, proof: Proof, device: Option<Device>, now: Timestamp, report: &mut SettleReport) {
+        let Some(device) = device else { return };
+        let Some(known) = self.subscriptions.get_mut(&device.subscription) else { return };
+        if known.generation != device.generation {
+            report.renewed += 1;
+            return;
+        }
+        match proof {
+            Proof::Unguarded => {
+                self.remove_subscription(device.subscription);
+                report.dropped += 1;
+            }
+            Proof::Guarded => {
+                if known.suspect_since.is_none() {
+                    known.suspect_since = Some(now);
+                    report.suspected += 1;
+                }
+            }
+        }
+    }
+
+    fn settle_one(&mut self, settlement: Settlement, now: Timestamp, report: &mut SettleReport) {
+        let id = settlement.id.0;
+        match self.wakeups.get_mut(&id) {
+            Some(row) if row.lease == Some(settlement.lease) => {
+                if matches!(settlement.end, End::Retry(_)) {
+                    row.attempts += 1;
+                }
+            }
+            _ => {
+                report.lost += 1;
+                return;
+            }
+        }
+        match settlement.end {
+            End::Settled(how) => {
+                self.end(id, how);
+                if let (Settled::Accepted, Some(device)) = (how, settlement.device)
+                    && let Some(known) = self.subscriptions.get_mut(&device.subscription)
+                {
+                    known.suspect_since = None;
+                }
+            }
+            End::Dead(proof) => {
+                self.end(id, Settled::Dead);
+                self.settle_dead(proof, settlement.device, now, report);
+            }
+            End::Retry(due_at) => report.collapsed += u64::from(self.return_to_waiting(id, due_at)),
+            End::GiveBack => report.collapsed += u64::from(self.return_to_waiting(id, now)),
+        }
+    }
+}
+
+#[async_trait]
+impl Outbox for MemoryStore {
+    async fn accept(&self, acceptance: Acceptance) -> Result<Accepted, AcceptError> {
+        let mut state = self.lock();
+        if let Some(idempotency) = acceptance.idempotency
+            && let Some(known) = state.idempotency.get(&idempotency.key)
+        {
+            return if known.body == idempotency.body {
+                Ok(Accepted::Repeated { ids: known.ids.clone() })
+            } else {
+                Err(AcceptError::KeyReused)
+            };
+        }
+        if state.closed_until.is_some_and(|closed| acceptance.window_end <= closed) {
+            return Err(AcceptError::WindowClosed);
+        }
+        if state.ledger.waiting >= acceptance.waiting_max {
+            return Err(AcceptError::Full);
+        }
+        let (mut ids, mut wakeups) = (Vec::new(), 0);
+        for item in acceptance.items {
+            wakeups += match item {
+                Item::Tokens(message) => state.accept_tokens(message, acceptance.window_end),
+                Item::Notification(notification) => {
+                    ids.push(notification.id);
+                    state.accept_notification(notification, acceptance.window_end)
+                }
+            };
+        }
+        if let Some(idempotency) = acceptance.idempotency {
+            let remembered = Remembered { body: idempotency.body, ids: ids.clone(), at: acceptance.now };
+            state.idempotency.insert(idempotency.key, remembered);
+        }
+        Ok(Accepted::New { ids, wakeups })
+    }
+
+    async fn close(&self, until: Timestamp) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        state.closed_until = state.closed_until.max(Some(until));
+        Ok(())
+    }
+
+    async fn expand(&self, until: Timestamp, order: Vec<i64>) -> Result<Expanded, StoreError> {
+        let mut state = self.lock();
+        let due: Option<NotificationId> =
+            state.scheduled.iter().find(|(_, each)| each.due < until).map(|(id, _)| *id);
+        if let Some(id) = due
+            && let Some(scheduled) = state.scheduled.remove(&id)
+        {
+            state.gather_subscriptions(id, &scheduled.shape, &scheduled.audience, until);
+            return Ok(Expanded::default());
+        }
+        let Some(index) = state.gathered.iter().position(|row| row.window_end <= until) else {
+            return Ok(Expanded { done: true, ..Expanded::default() });
+        };
+        let Some(row) = state.gathered.remove(index) else { return Ok(Expanded::default()) };
+        let (wakeups, collapsed) = state.expand_row(&row, &mut order.into_iter());
+        Ok(Expanded { wakeups, collapsed, done: false })
+    }
+
+    async fn claim(&self, claim: Claim) -> Result<Vec<Claimed>, StoreError> {
+        let mut state = self.lock();
+        let mut due: Vec<(Timestamp, i64, i64)> = state
+            .wakeups
+            .iter()
+            .filter(|(_, row)| row.set == claim.set && row.due_at <= claim.due_max.min(claim.now))
+            .map(|(id, row)| (row.due_at, row.sort_key, *id))
+            .collect();
+        due.sort_unstable();
+        due.truncate(claim.limit);
+        // Leases that ran out first: where a newer one waits they join that instead of being sent beside it.
+        due.retain(|(due_at, _, id)| {
+            let ran_out = state.wakeups.get(id).is_some_and(|row| row.lease.is_some());
+            !(ran_out && state.return_to_waiting(*id, *due_at))
+        });
+        let mut claimed = Vec::new();
+        for (_, _, id) in due {
+            let Some(row) = state.wakeups.get(&id).cloned() else { continue };
+            if row.expires_at <= claim.now {
+                state.end(id, Settled::Expired);
+                continue;
+            }
+            let Some((token, topic, device)) = state.address(&row) else {
+                state.end(id, Settled::Cancelled);
+                continue;
+            };
+            if let Some(row) = state.wakeups.get_mut(&id) {
+                row.lease = Some(claim.lease);
+                row.due_at = claim.lease_until;
+            }
+            claimed.push(Claimed {
+                id: reveille_model::WakeupId(id),
+                lease: claim.lease,
+                token,
+                topic,
+                message_type: row.message_type,
+                dry_run: row.dry_run,
+                attempts: row.attempts,
+                window_end: row.window_end,
+                expires_at: row.expires_at,
+                device,
+            });
+        }
+        Ok(claimed)
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>, now: Timestamp) -> Result<SettleReport, StoreError> {
+        let mut state = self.lock();
+        let mut report = SettleReport::default();
+        for settlement in settlements {
+            state.settle_one(settlement, now, &mut report);
+        }
+        Ok(report)
+    }
+
+    async fn next_due(&self, set: &CredentialSet) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.lock().wakeups.values().filter(|row| row.set == *set).map(|row| row.due_at).min())
+    }
+
+    async fn pause(&self, set: &CredentialSet, until: Timestamp) -> Result<(), StoreError> {
+        self.lock().pauses.insert(set.clone(), until);
+        Ok(())
+    }
+
+    async fn paused_until(&self, set: &CredentialSet) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.lock().pauses.get(set).copied())
+    }
+
+    async fn sweep(&self, sweep: Sweep) -> Result<Swept, StoreError> {
+        let mut state = self.lock();
+        let expired: Vec<i64> = state
+            .wakeups
+            .iter()
+            .filter(|(_, row)| row.expires_at <= sweep.now)
+            .filter(|(_, row)| row.lease.is_none() || row.due_at <= sweep.now)
+            .map(|(id, _)| *id)
+            .take(sweep.limit)
+            .collect();
+        for id in &expired {
+            state.end(*id, Settled::Expired);
+        }
+        let mut swept = Swept { expired: expired.len() as u64, ..Swept::default() };
+        let old: Vec<NotificationId> = state
+            .trails
+            .iter()
+            .filter(|(id, trail)| {
+                trail.last_window < sweep.trails_before && !state.scheduled.contains_key(id)
+            })
+            .map(|(id, _)| *id)
+            .take(sweep.limit)
+            .collect();
+        swept.trails = old.len() as u64;
+        for id in old {
+            state.trails.remove(&id);
+        }
+        let old: Vec<[u8; 32]> = state
+            .idempotency
+            .iter()
+            .filter(|(_, each)| each.at < sweep.idempotency_before)
+            .map(|(key, _)| *key)
+            .take(sweep.limit)
+            .collect();
+        swept.idempotency_keys = old.len() as u64;
+        for key in old {
+            state.idempotency.remove(&key);
+        }
+        Ok(swept)
+    }
+
+    async fn depth(&self) -> Result<Depth, StoreError> {
+        let state = self.lock();
+        let gathered = state.gathered.iter().map(|row| row.window_end);
+        let waiting = state.wakeups.values().map(|row| row.window_end);
+        Ok(Depth {
+            ledger: state.ledger,
+            scheduled: state.scheduled.len() as u64,
+            oldest_window_end: gathered.chain(waiting).min(),
+        })
+    }
+
+    async fn check(&self, _now: Timestamp) -> Result<(), StoreError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,176 @@
+//! What the in-memory store holds, and the steps its transactions share.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use reveille_model::{
+    Audience, CredentialSet, DryRun, Duration, LeaseId, Ledger, MessageType, NotificationId,
+    Settled, Subscription, SubscriptionId, Timestamp, Token, Topic,
+};
+
+use crate::{Keys, StoreError, TokenKey, WakeupKey};
+
+/// A store in memory. Clones of its `Arc` share it; nothing survives the process.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    state: Mutex<State>,
+}
+
+impl MemoryStore {
+    /// Returns every claimed wake-up, as opening a durable store after a crash does.
+    pub fn give_back_all(&self, now: Timestamp) {
+        let mut state = self.lock();
+        let leased: Vec<i64> =
+            state.wakeups.iter().filter(|(_, row)| row.lease.is_some()).map(|(id, _)| *id).collect();
+        for id in leased {
+            state.return_to_waiting(id, now);
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        // A poisoned lock means a panic inside a transaction, which tests report themselves.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) closed_until: Option<Timestamp>,
+    pub(super) next_id: i64,
+    pub(super) gathered: VecDeque<Gathered>,
+    pub(super) scheduled: BTreeMap<NotificationId, Scheduled>,
+    pub(super) wakeups: BTreeMap<i64, Row>,
+    pub(super) trails: BTreeMap<NotificationId, TrailRow>,
+    pub(super) idempotency: BTreeMap<[u8; 32], Remembered>,
+    pub(super) subscriptions: BTreeMap<SubscriptionId, Subscription>,
+    pub(super) by_token: BTreeMap<TokenKey, SubscriptionId>,
+    pub(super) pauses: BTreeMap<CredentialSet, Timestamp>,
+    pub(super) keys: BTreeMap<String, [u8; 32]>,
+    pub(super) ledger: Ledger,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Gathered {
+    pub(super) window_end: Timestamp,
+    pub(super) notification: Option<NotificationId>,
+    pub(super) shape: Shape,
+    pub(super) targets: Targets,
+}
+
+/// What all wake-ups of one gathered row have in common.
+#[derive(Debug, Clone)]
+pub(super) struct Shape {
+    pub(super) message_type: MessageType,
+    pub(super) ttl: Duration,
+    pub(super) dry_run: DryRun,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Targets {
+    Tokens { set: CredentialSet, topic: Option<Topic>, tokens: Vec<Token> },
+    Subscriptions(Vec<SubscriptionId>),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Scheduled {
+    pub(super) due: Timestamp,
+    pub(super) shape: Shape,
+    pub(super) audience: Audience,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Remembered {
+    pub(super) body: [u8; 32],
+    pub(super) ids: Vec<NotificationId>,
+    pub(super) at: Timestamp,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct TrailRow {
+    pub(super) window_end: Option<Timestamp>,
+    pub(super) deliver_after: Option<Timestamp>,
+    pub(super) taken_back: bool,
+    /// When it may be forgotten counts from here.
+    pub(super) last_window: Timestamp,
+    pub(super) ledger: Ledger,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Target {
+    Token { token: Token, topic: Option<Topic> },
+    Subscription(SubscriptionId),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Row {
+    pub(super) key: WakeupKey,
+    pub(super) set: CredentialSet,
+    pub(super) target: Target,
+    pub(super) message_type: MessageType,
+    pub(super) dry_run: DryRun,
+    pub(super) notification: Option<NotificationId>,
+    pub(super) window_end: Timestamp,
+    pub(super) expires_at: Timestamp,
+    pub(super) due_at: Timestamp,
+    pub(super) sort_key: i64,
+    pub(super) attempts: u32,
+    pub(super) lease: Option<LeaseId>,
+}
+
+impl State {
+    /// Applies a change of counts to the ledger and to the notification's trail.
+    pub(super) fn count(&mut self, notification: Option<NotificationId>, change: impl Fn(&mut Ledger)) {
+        change(&mut self.ledger);
+        if let Some(trail) = notification.and_then(|id| self.trails.get_mut(&id)) {
+            change(&mut trail.ledger);
+        }
+    }
+
+    /// Removes a wake-up because it ended.
+    pub(super) fn end(&mut self, id: i64, how: Settled) {
+        if let Some(row) = self.wakeups.remove(&id) {
+            self.count(row.notification, |ledger| {
+                ledger.waiting -= 1;
+                ledger.settle(how, 1);
+            });
+        }
+    }
+
+    /// Whether a wake-up of this key waits, that is, is not in flight.
+    pub(super) fn waiting_with(&self, key: WakeupKey) -> Option<i64> {
+        self.wakeups
+            .iter()
+            .find(|(_, row)| row.key == key && row.lease.is_none())
+            .map(|(id, _)| *id)
+    }
+
+    /// Ends a claim: the wake-up waits again, or joins a newer one that waits, which inherits its due time. Returns whether it joined.
+    pub(super) fn return_to_waiting(&mut self, id: i64, due_at: Timestamp) -> bool {
+        let Some(row) = self.wakeups.get(&id) else { return false };
+        let (key, notification) = (row.key, row.notification);
+        if let Some(newer) = self.waiting_with(key) {
+            if let Some(newer) = self.wakeups.get_mut(&newer) {
+                newer.due_at = newer.due_at.max(due_at);
+            }
+            self.wakeups.remove(&id);
+            self.count(notification, |ledger| {
+                ledger.waiting -= 1;
+                ledger.collapsed += 1;
+            });
+            return true;
+        }
+        if let Some(row) = self.wakeups.get_mut(&id) {
+            row.lease = None;
+            row.due_at = due_at;
+        }
+        false
+    }
+}
+
+#[async_trait]
+impl Keys for MemoryStore {
+    async fn key(&self, name: &str, fresh: [u8; 32]) -> Result<[u8; 32], StoreError> {
+        Ok(*self.lock().keys.entry(name.to_owned()).or_insert(fresh))
+    }
+}

@@ -1,0 +1,318 @@
+//! The durable queue: everything accepted and not settled.
+
+use async_trait::async_trait;
+use reveille_model::{
+    CredentialSet, DryRun, Duration, LeaseId, Ledger, MessageType, Notification, NotificationId,
+    Proof, Settled, SubscriptionId, Timestamp, Token, Topic, WakeupId,
+};
+use sha2::{Digest as _, Sha256};
+
+use crate::StoreError;
+use crate::subscriptions::first_16;
+
+/// Keeps accepted wake-ups until they are settled. Every method is one transaction: all of it happened, or nothing.
+#[async_trait]
+pub trait Outbox: Send + Sync {
+    /// Takes responsibility. Returns only once it is on disk.
+    async fn accept(&self, acceptance: Acceptance) -> Result<Accepted, AcceptError>;
+
+    /// Closes every window that ends at or before `until`: nothing can join them any more.
+    async fn close(&self, until: Timestamp) -> Result<(), StoreError>;
+
+    /// Turns a bounded part of what closed windows gathered into wake-ups, which take their sort keys from `order` one after the
+    /// other, and brings in scheduled notifications that fell due. To be called until [`Expanded::done`].
+    ///
+    /// `order` holds at least [`reveille_model::limits::TARGETS_PER_ROW_MAX`] keys.
+    async fn expand(&self, until: Timestamp, order: Vec<i64>) -> Result<Expanded, StoreError>;
+
+    /// Takes wake-ups that are due, first those due first, inside one due time by sort key. Settles those that expired or whose
+    /// subscription is gone instead of returning them.
+    async fn claim(&self, claim: Claim) -> Result<Vec<Claimed>, StoreError>;
+
+    /// Ends or returns claimed wake-ups. One whose lease is no longer held is left alone.
+    async fn settle(&self, settlements: Vec<Settlement>, now: Timestamp) -> Result<SettleReport, StoreError>;
+
+    /// When the next wake-up of a credential set is due, or a lease of one ends.
+    async fn next_due(&self, set: &CredentialSet) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Remembers that a credential set is paused.
+    async fn pause(&self, set: &CredentialSet, until: Timestamp) -> Result<(), StoreError>;
+
+    /// Until when a credential set was last paused.
+    async fn paused_until(&self, set: &CredentialSet) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Settles a bounded number of expired wake-ups that nobody claims, and forgets old trails and idempotency keys.
+    async fn sweep(&self, sweep: Sweep) -> Result<Swept, StoreError>;
+
+    /// How much there is and how old it is.
+    async fn depth(&self) -> Result<Depth, StoreError>;
+
+    /// Writes something and waits until it is on disk: whether the store is really usable.
+    async fn check(&self, now: Timestamp) -> Result<(), StoreError>;
+}
+
+/// One request of intake.
+#[derive(Debug, Clone)]
+pub struct Acceptance {
+    /// When it came.
+    pub now: Timestamp,
+    /// The end of the window it joins.
+    pub window_end: Timestamp,
+    /// With more wake-ups than this waiting, nothing is accepted.
+    pub waiting_max: u64,
+    /// Makes a repeat of the request harmless.
+    pub idempotency: Option<Idempotency>,
+    /// What is asked for. All of it is accepted, or nothing.
+    pub items: Vec<Item>,
+}
+
+/// A request's idempotency key and body, as keyed hashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Idempotency {
+    /// Of caller and key.
+    pub key: [u8; 32],
+    /// Of the body.
+    pub body: [u8; 32],
+}
+
+/// One thing asked for.
+#[derive(Debug, Clone)]
+pub enum Item {
+    /// Tokens named by the caller (`/v1/message`).
+    Tokens(TokenMessage),
+    /// A notification (`/v1/notifications`).
+    Notification(Notification),
+}
+
+/// A message for tokens the caller names.
+#[derive(Debug, Clone)]
+pub struct TokenMessage {
+    /// The credentials that reach them.
+    pub set: CredentialSet,
+    /// The topic (APNs only).
+    pub topic: Option<Topic>,
+    /// What the app is told.
+    pub message_type: MessageType,
+    /// Counted from the end of the window.
+    pub ttl: Duration,
+    /// Whether the provider only checks.
+    pub dry_run: DryRun,
+    /// Whom to wake; at most [`reveille_model::limits::TOKENS_PER_REQUEST_MAX`].
+    pub tokens: Vec<Token>,
+    /// How many more were named that can never be sent to. They are accepted and settle at once as payload errors.
+    pub unusable: u32,
+}
+
+/// What accepting did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is on disk.
+    New {
+        /// The ids of the notifications among the items, in order.
+        ids: Vec<NotificationId>,
+        /// How many wake-ups joined the window.
+        wakeups: u64,
+    },
+    /// The same request was accepted before, under these ids.
+    Repeated {
+        /// The ids given then.
+        ids: Vec<NotificationId>,
+    },
+}
+
+/// Why a request was not accepted. Nothing was written.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum AcceptError {
+    /// The window ended while the request was on its way. Take the next one.
+    #[error("the window is closed")]
+    WindowClosed,
+    /// `waiting_max` wake-ups are waiting.
+    #[error("the outbox is full")]
+    Full,
+    /// The idempotency key was used for another body.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What one expanding transaction did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Expanded {
+    /// Wake-ups made.
+    pub wakeups: u64,
+    /// Targets that joined a waiting wake-up.
+    pub collapsed: u64,
+    /// Whether nothing of the closed windows is left to expand.
+    pub done: bool,
+}
+
+/// What a worker asks for.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// For these credentials.
+    pub set: CredentialSet,
+    /// The present.
+    pub now: Timestamp,
+    /// Nothing that is due later than this: the end of what is released.
+    pub due_max: Timestamp,
+    /// The new lease.
+    pub lease: LeaseId,
+    /// When the lease ends by itself.
+    pub lease_until: Timestamp,
+    /// At most so many; at most [`reveille_model::limits::CLAIM_MAX`].
+    pub limit: usize,
+}
+
+/// A wake-up a worker holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimed {
+    /// Its id in the store.
+    pub id: WakeupId,
+    /// The lease it is held under.
+    pub lease: LeaseId,
+    /// The device's token, as registered now.
+    pub token: Token,
+    /// The topic (APNs only).
+    pub topic: Option<Topic>,
+    /// What the app is told.
+    pub message_type: MessageType,
+    /// Whether the provider only checks.
+    pub dry_run: DryRun,
+    /// How many attempts were answered before.
+    pub attempts: u32,
+    /// The end of the window it left with.
+    pub window_end: Timestamp,
+    /// When it stops being worth sending.
+    pub expires_at: Timestamp,
+    /// The registered device, if it is one.
+    pub device: Option<Device>,
+}
+
+/// A registered device as it was when its wake-up was claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Device {
+    /// Its subscription.
+    pub subscription: SubscriptionId,
+    /// The generation of the registration. A verdict counts for this one only.
+    pub generation: u32,
+}
+
+/// What became of a claimed wake-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settlement {
+    /// The wake-up.
+    pub id: WakeupId,
+    /// The lease it was held under.
+    pub lease: LeaseId,
+    /// The registered device, as claimed.
+    pub device: Option<Device>,
+    /// What became of it.
+    pub end: End,
+}
+
+/// What became of a wake-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It ended. `Accepted` also clears a suspicion against its device.
+    Settled(Settled),
+    /// It ended because its token is dead. On unguarded proof the subscription goes, if it is still of the generation the push was sent
+    /// to; on guarded proof it becomes suspect.
+    Dead(Proof),
+    /// It was answered and is due again then.
+    Retry(Timestamp),
+    /// It was not sent. It is due again at once.
+    GiveBack,
+}
+
+/// What settling did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SettleReport {
+    /// Wake-ups whose lease was lost: left alone.
+    pub lost: u64,
+    /// Subscriptions deleted on proof.
+    pub dropped: u64,
+    /// Subscriptions called dead that were registered anew in the meantime, and stay.
+    pub renewed: u64,
+    /// Subscriptions that became suspect.
+    pub suspected: u64,
+    /// Retries that joined a newer waiting wake-up.
+    pub collapsed: u64,
+}
+
+/// What may be forgotten.
+#[derive(Debug, Clone, Copy)]
+pub struct Sweep {
+    /// The present.
+    pub now: Timestamp,
+    /// Trails whose window ended before this may go.
+    pub trails_before: Timestamp,
+    /// Idempotency keys first used before this may go.
+    pub idempotency_before: Timestamp,
+    /// At most so many of each.
+    pub limit: usize,
+}
+
+/// What a sweep did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Swept {
+    /// Wake-ups settled as expired.
+    pub expired: u64,
+    /// Trails forgotten.
+    pub trails: u64,
+    /// Idempotency keys forgotten.
+    pub idempotency_keys: u64,
+}
+
+/// How much there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Depth {
+    /// Everything ever accepted, by where it is.
+    pub ledger: Ledger,
+    /// Notifications whose `deliver_after` has not come.
+    pub scheduled: u64,
+    /// The earliest window end among what waits.
+    pub oldest_window_end: Option<Timestamp>,
+}
+
+/// Names what collapses: one device, message type and topic, real and dry run apart. The first 16 bytes of a SHA-256.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WakeupKey(pub [u8; 16]);
+
+impl WakeupKey {
+    /// For a registered device.
+    pub fn for_subscription(id: SubscriptionId, message_type: &MessageType, dry_run: DryRun) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(b"subscription\0");
+        hash.update(id.as_bytes());
+        Self::finish(hash, message_type, dry_run)
+    }
+
+    /// For a token that nobody registered.
+    pub fn for_token(
+        set: &CredentialSet,
+        topic: Option<&Topic>,
+        token: &Token,
+        message_type: &MessageType,
+        dry_run: DryRun,
+    ) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(b"token\0");
+        hash.update(set.provider().as_str());
+        hash.update([0]);
+        hash.update(set.name());
+        hash.update([0]);
+        hash.update(topic.map_or("", Topic::as_str));
+        hash.update([0]);
+        hash.update(token.expose());
+        hash.update([0]);
+        Self::finish(hash, message_type, dry_run)
+    }
+
+    fn finish(mut hash: Sha256, message_type: &MessageType, dry_run: DryRun) -> Self {
+        hash.update(message_type.as_str());
+        hash.update([u8::from(dry_run == DryRun::Yes)]);
+        Self(first_16(&hash.finalize()))
+    }
+}

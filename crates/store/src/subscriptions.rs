@@ -1,0 +1,66 @@
+//! Who can be woken.
+
+use async_trait::async_trait;
+use reveille_model::{NewSubscription, Provider, Subscription, SubscriptionId, Timestamp, Token, User};
+use sha2::{Digest as _, Sha256};
+
+use crate::StoreError;
+
+/// Keeps subscriptions. A token belongs to one subscription at most.
+#[async_trait]
+pub trait Subscriptions: Send + Sync {
+    /// Registers a device under the id `fresh`, or refreshes the registration it has.
+    ///
+    /// A token that another user registered moves: the old subscription goes, and its waiting wake-ups are cancelled. Where the user
+    /// would have more than `per_user_max` subscriptions the least recently refreshed go; a refresh evicts nobody.
+    async fn put(
+        &self,
+        new: NewSubscription,
+        fresh: SubscriptionId,
+        per_user_max: usize,
+        now: Timestamp,
+    ) -> Result<Put, StoreError>;
+
+    /// The user's subscriptions, oldest first; at most [`reveille_model::limits::SUBSCRIPTIONS_PER_USER_MAX`].
+    async fn list(&self, user: &User) -> Result<Vec<Subscription>, StoreError>;
+
+    /// How many subscriptions there are, and how many of them are suspect.
+    async fn count(&self) -> Result<(u64, u64), StoreError>;
+}
+
+/// What registering a device did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Put {
+    /// It is new, or was another user's.
+    Created {
+        /// The subscription as stored.
+        subscription: Subscription,
+        /// How many of the user's subscriptions went to make room.
+        evicted: usize,
+    },
+    /// The user had registered it before; its generation grew.
+    Refreshed(Subscription),
+}
+
+/// Names a token inside a store: the first 16 bytes of a SHA-256 over provider and token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TokenKey(pub [u8; 16]);
+
+impl TokenKey {
+    /// The key of a provider's token.
+    pub fn new(provider: Provider, token: &Token) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(provider.as_str());
+        hash.update([0]);
+        hash.update(token.expose());
+        Self(first_16(&hash.finalize()))
+    }
+}
+
+pub(crate) fn first_16(hash: &[u8]) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    for (place, byte) in bytes.iter_mut().zip(hash) {
+        *place = *byte;
+    }
+    bytes
+}
