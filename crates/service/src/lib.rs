@@ -1,1 +1,14 @@
 //! What every server here shares: configuration reading, clock, lifecycle, listeners, problems, auth, health, telemetry.
+
+pub mod auth;
+pub mod body;
+pub mod clock;
+pub mod config;
+pub mod entropy;
+pub mod http_metrics;
+pub mod lifecycle;
+pub mod listen;
+pub mod problem;
+pub mod request_id;
+pub mod telemetry;
+pub mod text_time;

@@ -1,0 +1,123 @@
+//! Sends pushes to FCM. The only file here that connects.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, Uri};
+use reveille_model::{Delay, Outcome, Reason, Verdict};
+
+use super::config::{FcmConfig, Priority};
+use super::{body, reply, request};
+use crate::http2::{NoReply, Pool};
+use crate::oauth::{AccessToken, CredentialError, TokenSource};
+use crate::{Now, Push, Sender, parse_retry_after};
+
+/// Sends with one Firebase project's credentials.
+pub struct FcmSender {
+    pool: Arc<Pool>,
+    tokens: TokenSource,
+    url: Uri,
+    priority: Priority,
+    now: Now,
+    /// The header of the token last used, so that it is not built for each message.
+    bearer: Mutex<Option<(AccessToken, HeaderValue)>>,
+}
+
+impl std::fmt::Debug for FcmSender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FcmSender").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+impl FcmSender {
+    /// A sender; it connects when it first sends.
+    pub fn new(config: FcmConfig, now: Now) -> Result<Self, String> {
+        let path = format!("/v1/projects/{}/messages:send", config.account.project_id());
+        let url = config.endpoint.url(&path).parse().map_err(|_| "the endpoint is no URL".to_owned())?;
+        let tls = rustls::ClientConfig::clone(&config.tls);
+        let tokens = TokenSource::new(config.account, tls)
+            .map_err(|error| format!("cannot make an HTTP client: {error}"))?;
+        let pool = Pool::new(config.endpoint, config.tls, config.pool);
+        Ok(Self { pool, tokens, url, priority: config.priority, now, bearer: Mutex::default() })
+    }
+
+    async fn send_with(&self, push: &Push, token: &AccessToken) -> Verdict {
+        let Some(bearer) = self.bearer(token) else {
+            return Verdict { outcome: Outcome::ConfigError, reason: Reason::CREDENTIAL_REFUSED };
+        };
+        let body = body(push, self.priority, (self.now)());
+        match self.pool.send(request(&self.url, &bearer, body)).await {
+            Ok(answer) => {
+                let named = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+                let named = named.and_then(|value| parse_retry_after(value, (self.now)()));
+                reply(answer.status.as_u16(), named, &answer.body)
+            }
+            Err(no_reply) => unanswered(no_reply),
+        }
+    }
+
+    fn bearer(&self, token: &AccessToken) -> Option<HeaderValue> {
+        let mut kept = self.bearer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, header)) = kept.as_ref()
+            && of == token
+        {
+            return Some(header.clone());
+        }
+        let mut header = HeaderValue::from_str(&token.bearer()).ok()?;
+        header.set_sensitive(true);
+        *kept = Some((token.clone(), header.clone()));
+        Some(header)
+    }
+}
+
+/// What it means that there is no answer (rule 0.7).
+fn unanswered(no_reply: NoReply) -> Verdict {
+    let (delay, reason) = match no_reply {
+        NoReply::Unreachable => (Delay::ServerError(None), Reason::UNREACHABLE),
+        NoReply::Timeout => (Delay::Unanswered, Reason::TIMEOUT),
+        NoReply::Lost => (Delay::Unanswered, Reason::CONNECTION_LOST),
+    };
+    Verdict { outcome: Outcome::RetryMessage(delay), reason }
+}
+
+fn without_token(error: CredentialError) -> Verdict {
+    match error {
+        CredentialError::Refused => {
+            Verdict { outcome: Outcome::ConfigError, reason: Reason::CREDENTIAL_REFUSED }
+        }
+        CredentialError::Unavailable => Verdict {
+            outcome: Outcome::PauseProvider(Delay::ServerError(None)),
+            reason: Reason::CREDENTIAL_UNAVAILABLE,
+        },
+    }
+}
+
+#[async_trait]
+impl Sender for FcmSender {
+    async fn send(&self, push: &Push) -> Verdict {
+        let token = match self.tokens.token((self.now)()).await {
+            Ok(token) => token,
+            Err(error) => return without_token(error),
+        };
+        let verdict = self.send_with(push, &token).await;
+        if verdict.outcome != Outcome::RefreshCredential {
+            return verdict;
+        }
+        // Once more with a new token; a second refusal is a wrong account, not an old token.
+        self.tokens.invalidate(&token);
+        match self.tokens.token((self.now)()).await {
+            Ok(token) => match self.send_with(push, &token).await {
+                Verdict { outcome: Outcome::RefreshCredential, reason } => {
+                    Verdict { outcome: Outcome::ConfigError, reason }
+                }
+                verdict => verdict,
+            },
+            Err(error) => without_token(error),
+        }
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        self.tokens.token((self.now)()).await.map(drop).map_err(|error| error.to_string())
+    }
+}

@@ -1,0 +1,171 @@
+//! Bearer tokens of callers (RFC 6750), kept as hashes and compared in constant time.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{SHA256, digest};
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderValue, StatusCode, header};
+
+use crate::problem::Problem;
+
+/// The shortest token that is taken, in bytes: 16 random characters are beyond guessing.
+const TOKEN_BYTES_MIN: usize = 16;
+/// Most callers.
+const CALLERS_MAX: usize = 10_000;
+
+/// Who may call. Without tokens the network is trusted.
+#[derive(Clone)]
+pub struct Callers {
+    hashes: Arc<[[u8; 32]]>,
+}
+
+impl fmt::Debug for Callers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Callers({})", self.hashes.len())
+    }
+}
+
+/// Why a file of tokens cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CallersError {
+    /// It cannot be read.
+    #[error("{0}")]
+    File(#[from] std::io::Error),
+    /// A line is no token.
+    #[error("line {line}: a token is {TOKEN_BYTES_MIN} or more visible ASCII characters")]
+    Line {
+        /// Counted from one.
+        line: usize,
+    },
+    /// There is none.
+    #[error("it holds no token; remove the setting to trust the network")]
+    Empty,
+    /// There are too many.
+    #[error("it holds more than {CALLERS_MAX} tokens")]
+    TooMany,
+}
+
+/// A caller, as something to tell callers apart by. Not its token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caller(pub [u8; 32]);
+
+impl Caller {
+    /// The one caller of a trusted network.
+    pub const ANYONE: Self = Self([0; 32]);
+}
+
+impl Callers {
+    /// Everyone.
+    pub fn anyone() -> Self {
+        Self { hashes: Arc::new([]) }
+    }
+
+    /// From a file: one token a line, blank lines and lines that start with `#` left out.
+    pub fn from_file(path: &Path) -> Result<Self, CallersError> {
+        let text = std::fs::read_to_string(path)?;
+        let mut hashes = Vec::new();
+        for (index, line) in text.lines().map(str::trim).enumerate() {
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            if line.len() < TOKEN_BYTES_MIN || !line.bytes().all(|byte| byte.is_ascii_graphic()) {
+                return Err(CallersError::Line { line: index + 1 });
+            }
+            hashes.push(hash(line));
+        }
+        match hashes.len() {
+            0 => Err(CallersError::Empty),
+            count if count > CALLERS_MAX => Err(CallersError::TooMany),
+            _ => Ok(Self { hashes: hashes.into() }),
+        }
+    }
+
+    /// Who is calling, by the `Authorization` header.
+    fn caller(&self, authorization: Option<&HeaderValue>) -> Option<Caller> {
+        if self.hashes.is_empty() {
+            return Some(Caller::ANYONE);
+        }
+        let (scheme, token) = authorization?.to_str().ok()?.split_once(' ')?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return None;
+        }
+        let given = hash(token.trim());
+        // Every one is looked at, so that the time taken says nothing.
+        let mut found = None;
+        for known in self.hashes.iter() {
+            if verify_slices_are_equal(known, &given).is_ok() {
+                found = Some(Caller(*known));
+            }
+        }
+        found
+    }
+}
+
+fn hash(token: &str) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    for (place, byte) in bytes.iter_mut().zip(digest(&SHA256, token.as_bytes()).as_ref()) {
+        *place = *byte;
+    }
+    bytes
+}
+
+/// Middleware that lets callers in and tells the handler who calls.
+pub async fn require(State(callers): State<Callers>, mut request: Request, next: Next) -> Response {
+    match callers.caller(request.headers().get(header::AUTHORIZATION)) {
+        Some(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        None => {
+            let problem = Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "Who is calling is not known")
+                .detail("send one of the tokens of push.intake.tokens_file as `Authorization: Bearer …`");
+            let mut response = problem.into_response();
+            let challenge = HeaderValue::from_static("Bearer realm=\"reveille\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+            response
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Caller, Callers, CallersError};
+    use http::HeaderValue;
+
+    fn file(name: &str, text: &str) -> std::path::PathBuf {
+        let path = std::env::temp_dir().join(format!("reveille-{}-{name}", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    #[test]
+    fn only_tokens_of_the_file_are_let_in() {
+        let path = file("callers", "# ours\n\nfirst-token-0123456789\nsecond-token-0123456789\n");
+        let callers = Callers::from_file(&path).unwrap();
+        let caller = |value: &str| callers.caller(Some(&HeaderValue::from_str(value).unwrap()));
+        let first = caller("Bearer first-token-0123456789").unwrap();
+        let second = caller("bearer second-token-0123456789").unwrap();
+        assert_ne!(first, second);
+        for bad in ["Bearer third-token-0123456789", "Basic first-token-0123456789", "first-token-0123456789", "Bearer "] {
+            assert_eq!(caller(bad), None, "{bad}");
+        }
+        assert_eq!(callers.caller(None), None);
+        assert_eq!(Callers::anyone().caller(None), Some(Caller::ANYONE));
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_bad_file_says_what_is_wrong_and_where() {
+        let short = file("short", "# x\nshort\n");
+        assert!(matches!(Callers::from_file(&short), Err(CallersError::Line { line: 2 })));
+        let empty = file("empty", "# nothing\n");
+        assert!(matches!(Callers::from_file(&empty), Err(CallersError::Empty)));
+        std::fs::remove_file(short).unwrap();
+        std::fs::remove_file(empty).unwrap();
+    }
+}

@@ -1,0 +1,77 @@
+//! Reading request bodies: bounded in size, time, and together in memory.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use reveille_model::Duration;
+use tokio::sync::Semaphore;
+
+use crate::problem::Problem;
+
+/// Bounds of request bodies.
+#[derive(Debug, Clone)]
+pub struct BodyLimits {
+    /// Largest body, in bytes.
+    pub bytes_max: usize,
+    /// Longest time a body may take to arrive.
+    pub time_max: Duration,
+    /// What is left of the memory all bodies under way may take together, in KiB.
+    memory: Arc<Semaphore>,
+}
+
+impl BodyLimits {
+    /// Bounds for each body and, with `together_max` bytes, for all of them.
+    pub fn new(bytes_max: usize, time_max: Duration, together_max: usize) -> Self {
+        let memory = Arc::new(Semaphore::new(kib(together_max.max(bytes_max))));
+        Self { bytes_max, time_max, memory }
+    }
+
+    /// Reads a body whole and hands it to `use_body`, holding its share of memory until that is done.
+    pub async fn read<T>(
+        &self,
+        headers: &HeaderMap,
+        body: Body,
+        use_body: impl AsyncFnOnce(Bytes) -> T,
+    ) -> Result<T, Problem> {
+        let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        let expected = announced.unwrap_or(self.bytes_max);
+        if expected > self.bytes_max {
+            return Err(self.too_large());
+        }
+        let share = u32::try_from(kib(expected)).unwrap_or(u32::MAX);
+        let Ok(_held) = self.memory.try_acquire_many(share) else {
+            return Err(overloaded("too many request bodies are under way"));
+        };
+        let collected = Limited::new(body, self.bytes_max).collect();
+        match tokio::time::timeout(self.time_max.to_std(), collected).await {
+            Ok(Ok(whole)) => Ok(use_body(whole.to_bytes()).await),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(self.too_large()),
+            Ok(Err(_)) => Err(Problem::new(StatusCode::BAD_REQUEST, "body-broken", "The body ended too early")
+                .detail("the connection broke or the chunked encoding is wrong; nothing was accepted")),
+            Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body-timeout", "The body took too long")
+                .detail(format!("it must arrive within {} s; nothing was accepted", self.time_max.as_s()))),
+        }
+    }
+
+    fn too_large(&self) -> Problem {
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large")
+            .detail(format!("it may have up to {} bytes; split the request", self.bytes_max))
+    }
+}
+
+fn kib(bytes: usize) -> usize {
+    bytes.div_ceil(1024).max(1)
+}
+
+/// Nothing was accepted because too much is under way.
+pub fn overloaded(what: &str) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Too much is under way")
+        .detail(format!("{what}; nothing was accepted, try again"))
+        .retry_after(RETRY_AFTER_S)
+}
+
+/// What an overloaded server asks callers to wait, in seconds.
+pub const RETRY_AFTER_S: u32 = 1;

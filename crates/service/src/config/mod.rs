@@ -1,0 +1,13 @@
+//! Reading the configuration: one TOML file, environment variables for single values, secrets from files.
+//!
+//! Every problem is reported at once, each with its path and what to do.
+
+mod document;
+mod problems;
+mod section;
+mod tls;
+
+pub use document::{Document, LoadError, SECTIONS};
+pub use problems::{ConfigProblem, Problems};
+pub use section::Section;
+pub use tls::ServerTls;

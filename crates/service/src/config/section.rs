@@ -1,0 +1,203 @@
+//! One section of the configuration, read key by key. What is left over at the end is unknown.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use toml::{Table, Value};
+
+use super::Problems;
+
+/// A section and what of it was read. [`Section::finish`] reports the rest.
+#[derive(Debug)]
+pub struct Section {
+    path: String,
+    table: Table,
+    folder: PathBuf,
+    problems: Problems,
+    read: BTreeSet<String>,
+}
+
+impl Section {
+    pub(super) fn new(path: String, table: Table, folder: PathBuf, problems: Problems) -> Self {
+        Self { path, table, folder, problems, read: BTreeSet::new() }
+    }
+
+    /// Whether a key is there.
+    pub fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
+    /// Reports a problem with a key.
+    pub fn problem(&self, key: &str, what: impl Into<String>) {
+        self.problems.add(self.path_of(key), what);
+    }
+
+    /// Where a key stands: `push.mix.window_s`.
+    pub fn path_of(&self, key: &str) -> String {
+        format!("{}.{key}", self.path)
+    }
+
+    fn take(&mut self, key: &str) -> Option<Value> {
+        self.read.insert(key.to_owned());
+        self.table.remove(key)
+    }
+
+    /// A text.
+    pub fn string(&mut self, key: &str) -> Option<String> {
+        match self.take(key)? {
+            Value::String(text) => Some(text),
+            _ => {
+                self.problem(key, "this must be a text in quotation marks");
+                None
+            }
+        }
+    }
+
+    /// A text that must be there.
+    pub fn required_string(&mut self, key: &str, example: &str) -> Option<String> {
+        if !self.has(key) {
+            self.problem(key, format!("this is missing; write for example {key} = \"{example}\""));
+        }
+        self.string(key)
+    }
+
+    /// One of a few words.
+    pub fn choice<T: Copy>(&mut self, key: &str, choices: &[(&str, T)]) -> Option<T> {
+        let text = self.string(key)?;
+        let found = choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+        if found.is_none() {
+            let words: Vec<String> = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+            self.problem(key, format!("this must be {}", words.join(" or ")));
+        }
+        found
+    }
+
+    /// A whole number inside a range.
+    pub fn number(&mut self, key: &str, range: RangeInclusive<u32>) -> Option<u32> {
+        let value = self.take(key)?;
+        let number = value.as_integer().and_then(|number| u32::try_from(number).ok());
+        match number.filter(|number| range.contains(number)) {
+            Some(number) => Some(number),
+            None => {
+                let (low, high) = range.into_inner();
+                self.problem(key, format!("this must be a whole number from {low} to {high}"));
+                None
+            }
+        }
+    }
+
+    /// True or false.
+    pub fn boolean(&mut self, key: &str) -> Option<bool> {
+        match self.take(key)? {
+            Value::Boolean(value) => Some(value),
+            _ => {
+                self.problem(key, "this must be true or false");
+                None
+            }
+        }
+    }
+
+    /// A list of texts.
+    pub fn strings(&mut self, key: &str) -> Option<Vec<String>> {
+        let value = self.take(key)?;
+        let texts = value.as_array().and_then(|values| {
+            values.iter().map(|each| each.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
+        });
+        if texts.is_none() {
+            self.problem(key, format!("this must be a list of texts, {key} = [\"…\", \"…\"]"));
+        }
+        texts
+    }
+
+    /// An address to listen at.
+    pub fn address(&mut self, key: &str) -> Option<SocketAddr> {
+        let text = self.string(key)?;
+        match text.parse() {
+            Ok(address) => Some(address),
+            Err(_) => {
+                self.problem(key, "this must be an address and a port, as in \"127.0.0.1:8900\" or \"[::1]:8900\"");
+                None
+            }
+        }
+    }
+
+    /// A path; a relative one counts from the file's folder.
+    pub fn path(&mut self, key: &str) -> Option<PathBuf> {
+        self.string(key).map(|text| self.folder.join(text))
+    }
+
+    /// A path counted from the file's folder.
+    pub fn resolve(&self, relative: &str) -> PathBuf {
+        self.folder.join(relative)
+    }
+
+    /// A section inside this one; an empty one where there is none.
+    pub fn section(&mut self, key: &str) -> Self {
+        let table = match self.take(key) {
+            None => Table::new(),
+            Some(Value::Table(table)) => table,
+            Some(_) => {
+                self.problem(key, format!("this must be a section, written [{}]", self.path_of(key)));
+                Table::new()
+            }
+        };
+        Self::new(self.path_of(key), table, self.folder.clone(), self.problems.clone())
+    }
+
+    /// All sections inside this one, by name.
+    pub fn sections(&mut self) -> Vec<(String, Self)> {
+        let names: Vec<String> = self.table.keys().cloned().collect();
+        names.into_iter().map(|name| (name.clone(), self.section(&name))).collect()
+    }
+
+    /// Refuses a part of the design that is not built.
+    pub fn not_built(&mut self, key: &str, what: &str) {
+        if self.take(key).is_some() {
+            self.problem(key, format!("{what} is not built yet in this version; remove it"));
+        }
+    }
+
+    /// Reports keys that were not read.
+    pub fn finish(self) {
+        for key in self.table.keys() {
+            let known: Vec<&str> = self.read.iter().map(String::as_str).collect();
+            let known = if known.is_empty() {
+                "there are no keys here".to_owned()
+            } else {
+                format!("the keys are {}", known.join(", "))
+            };
+            self.problems.add(self.path_of(key), format!("there is no such key; {known}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Document;
+
+    #[test]
+    fn every_problem_is_reported_at_once_with_its_path() {
+        let text = "[push]\nstore = 7\nlisten = \"here\"\nmode = \"fast\"\nwindow_s = 0\nlist = [1]\ntypo = 1\nold = 2\n";
+        let document = Document::parse(text, "/etc".into()).unwrap();
+        let mut push = document.section("push");
+        assert_eq!(push.string("store"), None);
+        assert_eq!(push.address("listen"), None);
+        assert_eq!(push.choice("mode", &[("batch", ()), ("cohort", ())]), None);
+        assert_eq!(push.number("window_s", 1..=10), None);
+        assert_eq!(push.strings("list"), None);
+        assert_eq!(push.required_string("name", "x"), None);
+        push.not_built("old", "age");
+        push.finish();
+        let found = document.problems().take();
+        let paths: Vec<&str> = found.iter().map(|each| each.path.as_str()).collect();
+        let expected = [
+            "push.list", "push.listen", "push.mode", "push.name", "push.old", "push.store", "push.typo",
+            "push.window_s",
+        ];
+        assert_eq!(paths, expected);
+        assert_eq!(found[2].what, "this must be \"batch\" or \"cohort\"");
+        assert_eq!(found[7].what, "this must be a whole number from 1 to 10");
+    }
+}

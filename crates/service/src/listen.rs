@@ -1,0 +1,111 @@
+//! Sockets, with bounds on connections, sizes and times, and a graceful end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration as StdDuration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use reveille_model::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+
+use crate::clock::{Clock as _, SystemClock};
+use crate::lifecycle::Lifecycle;
+
+/// Most connections one listener holds. Beyond it new ones wait in the kernel's queue.
+const CONNECTIONS_MAX: usize = 8_192;
+/// Longest time for a request's head to arrive, and for a connection to do nothing.
+const HEAD_TIME_MAX: StdDuration = StdDuration::from_secs(30);
+/// Longest time for a TLS handshake.
+const HANDSHAKE_TIME_MAX: StdDuration = StdDuration::from_secs(10);
+/// Largest request head, in bytes.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Most streams one HTTP/2 connection may have open.
+const STREAMS_MAX: u32 = 250;
+/// How long to wait after a connection could not be accepted.
+const ACCEPT_RETRY: Duration = Duration::from_ms(100);
+/// How often an idle HTTP/2 connection is asked whether it is still there.
+const PING_INTERVAL: StdDuration = StdDuration::from_secs(60);
+
+/// Serves a router on a bound socket until the lifecycle stops; requests under way are answered.
+pub async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, router: Router, lifecycle: Lifecycle) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = lifecycle.stopping() => return,
+        };
+        let Some(stream) = usable(accepted).await else { continue };
+        let (tls, router, life) = (tls.clone(), router.clone(), lifecycle.clone());
+        lifecycle.spawn_brief(async move {
+            connection(stream, tls, router, &life).await;
+            drop(place);
+        });
+    }
+}
+
+/// A connection, or nothing where accepting failed: out of file descriptors, or a peer that is gone again.
+async fn usable(accepted: std::io::Result<(TcpStream, SocketAddr)>) -> Option<TcpStream> {
+    match accepted {
+        Ok((stream, _)) => {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "a connection was gone at once");
+            }
+            Some(stream)
+        }
+        Err(error) => {
+            tracing::warn!(%error, "cannot accept a connection");
+            // Out of file descriptors, most likely: wait for some to be freed instead of spinning.
+            SystemClock.sleep_until(SystemClock.now().plus(ACCEPT_RETRY)).await;
+            None
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, router: Router, life: &Lifecycle) {
+    match tls {
+        None => http(stream, router, life).await,
+        Some(acceptor) => {
+            let handshake = tokio::time::timeout(HANDSHAKE_TIME_MAX, acceptor.accept(stream));
+            // A handshake that fails is the peer's affair.
+            if let Ok(Ok(stream)) = handshake.await {
+                http(stream, router, life).await;
+            }
+        }
+    }
+}
+
+async fn http(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, router: Router, life: &Lifecycle) {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME_MAX)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .half_close(false);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_INTERVAL)
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX));
+    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = life.stopping() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        // A peer that breaks off or speaks no HTTP. Its words are not repeated.
+        tracing::debug!(incomplete = error.is::<std::io::Error>(), "a connection ended early");
+    }
+}

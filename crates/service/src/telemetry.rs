@@ -1,0 +1,53 @@
+//! Logs and metrics of a process.
+
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line, for machines.
+    Json,
+    /// For a terminal.
+    Text,
+}
+
+/// Starts logging to standard error. Ours from `level` on, of libraries only warnings: their debug lines may hold what must not be
+/// printed.
+pub fn start_logs(format: LogFormat, level: LevelFilter) {
+    let targets = Targets::new().with_default(LevelFilter::WARN.min(level)).with_targets(
+        ["push", "service", "providers", "store_sqlite", "sandbox"]
+            .map(|name| (format!("reveille_{name}"), level)),
+    );
+    let targets = targets.with_target("reveille", level);
+    let registry = tracing_subscriber::registry().with(targets);
+    let started = match format {
+        LogFormat::Json => registry
+            .with(tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(std::io::stderr))
+            .try_init(),
+        LogFormat::Text => registry
+            .with(tracing_subscriber::fmt::layer().with_target(false).with_writer(std::io::stderr))
+            .try_init(),
+    };
+    if started.is_err() {
+        tracing::debug!("logging had been started before");
+    }
+    std::panic::set_hook(Box::new(|info| {
+        // Not the payload: whatever it was made of must not reach a log.
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "a task panicked");
+    }));
+}
+
+/// Upper bounds of the buckets of everything measured in seconds: from a group commit to a minute.
+const SECONDS: [f64; 15] =
+    [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0];
+
+/// Starts collecting metrics for this process and returns what renders them.
+pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
+        .install_recorder()
+}
