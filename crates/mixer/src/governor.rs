@@ -70,10 +70,8 @@ impl Governor {
 
     /// Takes note of an answer. Returns the end of the pause where this answer begins or lengthens one; it is to be kept over restarts.
     pub fn heard(&mut self, now: Timestamp, outcome: Outcome, rng: &mut Rng) -> Option<Timestamp> {
-        let trouble = matches!(
-            outcome,
-            Outcome::RetryMessage(Delay::ServerError(_) | Delay::Unanswered)
-        );
+        let trouble =
+            matches!(outcome, Outcome::RetryMessage(Delay::ServerError(_) | Delay::Unanswered));
         self.count(now, trouble);
         match outcome {
             Outcome::PauseProvider(delay) => self.pause(now, delay, rng),
@@ -82,7 +80,11 @@ impl Governor {
                 self.pause(now, Delay::ServerError(Some(config_error)), rng)
             }
             Outcome::RetryMessage(delay) if trouble => {
-                if self.streak > 0 || self.mostly_trouble() { self.pause(now, delay, rng) } else { None }
+                if self.streak > 0 || self.mostly_trouble() {
+                    self.pause(now, delay, rng)
+                } else {
+                    None
+                }
             }
             Outcome::RetryMessage(_) => None,
             Outcome::Accepted | Outcome::DropSubscription(_) | Outcome::PayloadError => {
@@ -113,7 +115,8 @@ impl Governor {
     }
 
     fn count(&mut self, now: Timestamp, trouble: bool) {
-        let start = Timestamp::from_ms(now.as_ms() - now.as_ms().rem_euclid(BUCKET.as_ms().cast_signed()));
+        let start =
+            Timestamp::from_ms(now.as_ms() - now.as_ms().rem_euclid(BUCKET.as_ms().cast_signed()));
         if self.recent.back().is_none_or(|bucket| bucket.start != start) {
             self.recent.push_back(Bucket { start, answers: 0, trouble: 0 });
         }

@@ -76,7 +76,8 @@ pub enum After {
 pub fn after(outcome: Outcome, attempt: Attempt, settings: &RetrySettings, rng: &mut Rng) -> After {
     let due_at = match outcome {
         Outcome::Accepted => {
-            let how = if attempt.dry_run == DryRun::Yes { Settled::DryRun } else { Settled::Accepted };
+            let how =
+                if attempt.dry_run == DryRun::Yes { Settled::DryRun } else { Settled::Accepted };
             return After::Settle(how);
         }
         Outcome::PayloadError => return After::Settle(Settled::PayloadError),
@@ -85,7 +86,9 @@ pub fn after(outcome: Outcome, attempt: Attempt, settings: &RetrySettings, rng: 
             until(delay, attempt.number, attempt.now, settings, rng)
         }
         // The sender has tried a new credential already; what is left is a wrong one.
-        Outcome::RefreshCredential | Outcome::ConfigError => attempt.now.plus(settings.config_error),
+        Outcome::RefreshCredential | Outcome::ConfigError => {
+            attempt.now.plus(settings.config_error)
+        }
     };
     After::Retry { due_at: due_at.min(attempt.expires_at) }
 }
@@ -148,10 +151,22 @@ mod tests {
             (Outcome::Accepted, DryRun::No, After::Settle(Settled::Accepted)),
             (Outcome::Accepted, DryRun::Yes, After::Settle(Settled::DryRun)),
             (Outcome::PayloadError, DryRun::No, After::Settle(Settled::PayloadError)),
-            (Outcome::DropSubscription(Proof::Unguarded), DryRun::No, After::Dead(Proof::Unguarded)),
+            (
+                Outcome::DropSubscription(Proof::Unguarded),
+                DryRun::No,
+                After::Dead(Proof::Unguarded),
+            ),
             (Outcome::DropSubscription(Proof::Guarded), DryRun::No, After::Dead(Proof::Guarded)),
-            (Outcome::ConfigError, DryRun::No, After::Retry { due_at: NOW.plus(Duration::from_s(60)) }),
-            (Outcome::RefreshCredential, DryRun::No, After::Retry { due_at: NOW.plus(Duration::from_s(60)) }),
+            (
+                Outcome::ConfigError,
+                DryRun::No,
+                After::Retry { due_at: NOW.plus(Duration::from_s(60)) },
+            ),
+            (
+                Outcome::RefreshCredential,
+                DryRun::No,
+                After::Retry { due_at: NOW.plus(Duration::from_s(60)) },
+            ),
         ];
         for (outcome, dry_run, expected) in rows {
             assert_eq!(settled(outcome, dry_run), expected, "{outcome:?}");
@@ -198,7 +213,8 @@ mod tests {
 
     #[test]
     fn a_backoff_does_not_overflow() {
-        let backoff = Backoff { first: Duration::from_ms(u64::MAX), cap: Duration::from_ms(u64::MAX) };
+        let backoff =
+            Backoff { first: Duration::from_ms(u64::MAX), cap: Duration::from_ms(u64::MAX) };
         backoff.delay(u32::MAX, &mut Rng::from_number(1));
     }
 }

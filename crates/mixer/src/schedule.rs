@@ -107,7 +107,11 @@ mod tests {
     use reveille_model::{Duration, Timestamp};
 
     fn drawn(min_s: u32, max_s: u32, key: u8) -> Schedule {
-        Schedule::Drawn { min: Duration::from_s(min_s), max: Duration::from_s(max_s), key: [key; 32] }
+        Schedule::Drawn {
+            min: Duration::from_s(min_s),
+            max: Duration::from_s(max_s),
+            key: [key; 32],
+        }
     }
 
     #[test]
@@ -141,7 +145,9 @@ mod tests {
 
     #[test]
     fn another_key_or_day_draws_another_schedule() {
-        let at = |key, day| drawn(60, 180, key).window(Timestamp::from_ms(day * DAY_MS)).end.as_ms() % DAY_MS;
+        let at = |key, day| {
+            drawn(60, 180, key).window(Timestamp::from_ms(day * DAY_MS)).end.as_ms() % DAY_MS
+        };
         assert_eq!(at(1, 5), at(1, 5));
         assert_ne!(at(1, 5), at(2, 5));
         assert_ne!(at(1, 5), at(1, 6));

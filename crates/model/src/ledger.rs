@@ -18,7 +18,11 @@ pub struct Ledger {
 impl Ledger {
     /// How many ended so.
     pub fn settled(&self, how: Settled) -> u64 {
-        Settled::ALL.into_iter().zip(self.settled).find(|(each, _)| *each == how).map_or(0, |pair| pair.1)
+        Settled::ALL
+            .into_iter()
+            .zip(self.settled)
+            .find(|(each, _)| *each == how)
+            .map_or(0, |pair| pair.1)
     }
 
     /// Counts `count` more that ended so.

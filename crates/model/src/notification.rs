@@ -1,6 +1,8 @@
 //! What `POST /v1/notifications` accepts.
 
-use crate::{DryRun, Duration, EventType, MessageType, NotificationId, SubscriptionId, Timestamp, User};
+use crate::{
+    DryRun, Duration, EventType, MessageType, NotificationId, SubscriptionId, Timestamp, User,
+};
 
 /// Who is to be woken.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -36,7 +36,11 @@ impl Token {
             Provider::Fcm | Provider::WebPush => Ok(Self(text.into())),
             Provider::Apns => {
                 let hex = text.len() % 2 == 0 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-                if hex { Ok(Self(text.to_ascii_lowercase().into())) } else { Err(TokenError::NotHex) }
+                if hex {
+                    Ok(Self(text.to_ascii_lowercase().into()))
+                } else {
+                    Err(TokenError::NotHex)
+                }
             }
         }
     }

@@ -28,8 +28,14 @@ pub enum Settled {
 
 impl Settled {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Accepted, Self::Dead, Self::Expired, Self::Cancelled, Self::PayloadError, Self::DryRun];
+    pub const ALL: [Self; 6] = [
+        Self::Accepted,
+        Self::Dead,
+        Self::Expired,
+        Self::Cancelled,
+        Self::PayloadError,
+        Self::DryRun,
+    ];
 
     /// Its word in tables, metrics and the trail.
     pub const fn as_str(self) -> &'static str {

@@ -38,7 +38,9 @@ pub struct ServiceAccount {
 
 impl fmt::Debug for ServiceAccount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServiceAccount").field("project_id", &self.project_id).finish_non_exhaustive()
+        f.debug_struct("ServiceAccount")
+            .field("project_id", &self.project_id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -60,7 +62,9 @@ pub enum AccountError {
     #[error("cannot read it: {0}")]
     File(#[from] std::io::Error),
     /// It is not the JSON of a service account.
-    #[error("it is not the JSON file of a service account (line {line}, column {column}); download one in the Firebase console, Project settings, Service accounts")]
+    #[error(
+        "it is not the JSON file of a service account (line {line}, column {column}); download one in the Firebase console, Project settings, Service accounts"
+    )]
     Json {
         /// Counted from one.
         line: usize,
@@ -132,7 +136,8 @@ impl ServiceAccount {
         let part = |json: serde_json::Result<Vec<u8>>| {
             json.map(|json| URL_SAFE_NO_PAD.encode(json)).map_err(|_| CredentialError::Refused)
         };
-        let header = part(serde_json::to_vec(&Header { alg: "RS256", typ: "JWT", kid: &self.key_id }))?;
+        let header =
+            part(serde_json::to_vec(&Header { alg: "RS256", typ: "JWT", kid: &self.key_id }))?;
         let claims = part(serde_json::to_vec(&Claims {
             iss: &self.email,
             scope: SCOPE,
@@ -153,7 +158,9 @@ impl ServiceAccount {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialError {
     /// The account is refused: clock off, key deleted, account disabled.
-    #[error("the token endpoint refuses the service account: check the machine's clock, and that the key still exists and the account is enabled")]
+    #[error(
+        "the token endpoint refuses the service account: check the machine's clock, and that the key still exists and the account is enabled"
+    )]
     Refused,
     /// The endpoint cannot be reached or is in trouble.
     #[error("the token endpoint cannot be reached or is in trouble")]
@@ -210,7 +217,12 @@ impl TokenSource {
             .no_proxy()
             .timeout(REQUEST_TIMEOUT.to_std())
             .build()?;
-        Ok(Self { account, client, cached: Mutex::default(), fetching: tokio::sync::Mutex::default() })
+        Ok(Self {
+            account,
+            client,
+            cached: Mutex::default(),
+            fetching: tokio::sync::Mutex::default(),
+        })
     }
 
     /// The account.
@@ -249,7 +261,11 @@ impl TokenSource {
         cached.clone().filter(|cached| now < cached.expires_at)
     }
 
-    async fn fetch(&self, now: Timestamp, failing: &mut Failing) -> Result<AccessToken, CredentialError> {
+    async fn fetch(
+        &self,
+        now: Timestamp,
+        failing: &mut Failing,
+    ) -> Result<AccessToken, CredentialError> {
         if let Some((_, error)) = failing.until.filter(|(until, _)| now < *until) {
             return Err(error);
         }
@@ -300,7 +316,8 @@ impl TokenSource {
         }
         let body = response.bytes().await.map_err(|_| CredentialError::Unavailable)?;
         let body = body.get(..body.len().min(REPLY_BYTES_MAX)).unwrap_or_default();
-        let answer: Answer = serde_json::from_slice(body).map_err(|_| CredentialError::Unavailable)?;
+        let answer: Answer =
+            serde_json::from_slice(body).map_err(|_| CredentialError::Unavailable)?;
         let life = Duration::from_s(answer.expires_in);
         Ok(Cached {
             token: AccessToken(answer.access_token.into()),

@@ -17,7 +17,8 @@ pub fn client_tls(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError>
     let roots = match ca_file {
         None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
         Some(path) => {
-            let fail = |error: &dyn std::fmt::Display| TlsError(format!("{}: {error}", path.display()));
+            let fail =
+                |error: &dyn std::fmt::Display| TlsError(format!("{}: {error}", path.display()));
             let mut roots = RootCertStore::empty();
             for certificate in CertificateDer::pem_file_iter(path).map_err(|error| fail(&error))? {
                 let certificate = certificate.map_err(|error| fail(&error))?;

@@ -122,8 +122,14 @@ pub async fn require(State(callers): State<Callers>, mut request: Request, next:
             next.run(request).await
         }
         None => {
-            let problem = Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "Who is calling is not known")
-                .detail("send one of the tokens of push.intake.tokens_file as `Authorization: Bearer …`");
+            let problem = Problem::new(
+                StatusCode::UNAUTHORIZED,
+                "unauthorized",
+                "Who is calling is not known",
+            )
+            .detail(
+                "send one of the tokens of push.intake.tokens_file as `Authorization: Bearer …`",
+            );
             let mut response = problem.into_response();
             let challenge = HeaderValue::from_static("Bearer realm=\"reveille\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
@@ -151,7 +157,12 @@ mod tests {
         let first = caller("Bearer first-token-0123456789").unwrap();
         let second = caller("bearer second-token-0123456789").unwrap();
         assert_ne!(first, second);
-        for bad in ["Bearer third-token-0123456789", "Basic first-token-0123456789", "first-token-0123456789", "Bearer "] {
+        for bad in [
+            "Bearer third-token-0123456789",
+            "Basic first-token-0123456789",
+            "first-token-0123456789",
+            "Bearer ",
+        ] {
             assert_eq!(caller(bad), None, "{bad}");
         }
         assert_eq!(callers.caller(None), None);

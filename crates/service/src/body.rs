@@ -36,7 +36,8 @@ impl BodyLimits {
         body: Body,
         use_body: impl AsyncFnOnce(Bytes) -> T,
     ) -> Result<T, Problem> {
-        let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        let announced =
+            headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         let expected = announced.unwrap_or(self.bytes_max);
         if expected > self.bytes_max {
             return Err(self.too_large());
@@ -49,10 +50,21 @@ impl BodyLimits {
         match tokio::time::timeout(self.time_max.to_std(), collected).await {
             Ok(Ok(whole)) => Ok(use_body(whole.to_bytes()).await),
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(self.too_large()),
-            Ok(Err(_)) => Err(Problem::new(StatusCode::BAD_REQUEST, "body-broken", "The body ended too early")
-                .detail("the connection broke or the chunked encoding is wrong; nothing was accepted")),
-            Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body-timeout", "The body took too long")
-                .detail(format!("it must arrive within {} s; nothing was accepted", self.time_max.as_s()))),
+            Ok(Err(_)) => Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "body-broken",
+                "The body ended too early",
+            )
+            .detail("the connection broke or the chunked encoding is wrong; nothing was accepted")),
+            Err(_) => Err(Problem::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "body-timeout",
+                "The body took too long",
+            )
+            .detail(format!(
+                "it must arrive within {} s; nothing was accepted",
+                self.time_max.as_s()
+            ))),
         }
     }
 

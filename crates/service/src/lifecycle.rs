@@ -22,7 +22,9 @@ pub enum Ended {
     #[error("the task `{0}` ended unexpectedly; see the log lines before this one")]
     Unasked(&'static str),
     /// Work was still under way when the time for stopping was over.
-    #[error("not everything could be finished in time; what was in flight is sent again after the next start")]
+    #[error(
+        "not everything could be finished in time; what was in flight is sent again after the next start"
+    )]
     TimedOut,
 }
 
@@ -35,7 +37,11 @@ impl Lifecycle {
         self.tasks.spawn(async move {
             let ended = watched.await;
             if !stop.is_cancelled() {
-                tracing::error!(task = name, panicked = ended.is_err(), "a background task ended unexpectedly");
+                tracing::error!(
+                    task = name,
+                    panicked = ended.is_err(),
+                    "a background task ended unexpectedly"
+                );
                 failed.get_or_init(|| name);
                 stop.cancel();
             }

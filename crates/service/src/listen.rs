@@ -33,7 +33,12 @@ const ACCEPT_RETRY: Duration = Duration::from_ms(100);
 const PING_INTERVAL: StdDuration = StdDuration::from_secs(60);
 
 /// Serves a router on a bound socket until the lifecycle stops; requests under way are answered.
-pub async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, router: Router, lifecycle: Lifecycle) {
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    lifecycle: Lifecycle,
+) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -81,7 +86,11 @@ async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, router: Router,
     }
 }
 
-async fn http(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, router: Router, life: &Lifecycle) {
+async fn http(
+    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    router: Router,
+    life: &Lifecycle,
+) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -95,7 +104,8 @@ async fn http(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, router: Rou
         .keep_alive_interval(PING_INTERVAL)
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX));
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let connection =
+        builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -82,6 +82,10 @@ pub async fn not_found() -> Problem {
 
 /// The route exists, the method does not.
 pub async fn method_not_allowed() -> Problem {
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "This method is not allowed here")
-        .detail("the header Allow names those that are")
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method-not-allowed",
+        "This method is not allowed here",
+    )
+    .detail("the header Allow names those that are")
 }

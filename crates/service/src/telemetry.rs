@@ -25,7 +25,12 @@ pub fn start_logs(format: LogFormat, level: LevelFilter) {
     let registry = tracing_subscriber::registry().with(targets);
     let started = match format {
         LogFormat::Json => registry
-            .with(tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(std::io::stderr))
+            .with(
+                tracing_subscriber::fmt::layer()
+                    .json()
+                    .flatten_event(true)
+                    .with_writer(std::io::stderr),
+            )
             .try_init(),
         LogFormat::Text => registry
             .with(tracing_subscriber::fmt::layer().with_target(false).with_writer(std::io::stderr))

@@ -1,8 +1,8 @@
 //! Rows to words and back.
 
 use reveille_model::{
-    CredentialSet, DryRun, Ledger, MessageType, NotificationId, Provider, SubscriptionId, Timestamp,
-    Token, Topic, User,
+    CredentialSet, DryRun, Ledger, MessageType, NotificationId, Provider, SubscriptionId,
+    Timestamp, Token, Topic, User,
 };
 use reveille_store::StoreError;
 use rusqlite::types::Type;
@@ -128,7 +128,10 @@ mod tests {
         assert_eq!(unpack_texts(&pack_texts(texts.into_iter())).unwrap(), texts);
         assert_eq!(unpack_texts(&[5, 0, b'a']), None);
         assert_eq!(unpack_texts(&[5]), None);
-        assert_eq!(unpack_subscriptions(&pack_ids([[1; 16], [2; 16]].into_iter())).unwrap().len(), 2);
+        assert_eq!(
+            unpack_subscriptions(&pack_ids([[1; 16], [2; 16]].into_iter())).unwrap().len(),
+            2
+        );
         assert_eq!(unpack_subscriptions(&[0; 17]), None);
     }
 }

@@ -18,10 +18,14 @@ use crate::outbox::give_back_all;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process has it.
-    #[error("another reveille process is using this database; stop it first, or give this one a database of its own")]
+    #[error(
+        "another reveille process is using this database; stop it first, or give this one a database of its own"
+    )]
     InUse,
     /// A later version made it.
-    #[error("the database has schema {found}, this version knows up to {known}; run the version that made it, or a later one")]
+    #[error(
+        "the database has schema {found}, this version knows up to {known}; run the version that made it, or a later one"
+    )]
     Newer {
         /// The schema of the database.
         found: usize,
@@ -65,7 +69,11 @@ impl SqliteStore {
         give_back_all(&mut tables, now)?;
         let (writer, thread) = Writer::start(tables);
         let readers = Readers::start(path)?;
-        Ok(Self { writer, readers, thread: Thread { handle: Mutex::new(Some(thread)), _lock: lock } })
+        Ok(Self {
+            writer,
+            readers,
+            thread: Thread { handle: Mutex::new(Some(thread)), _lock: lock },
+        })
     }
 
     /// Brings a database to this version's schema. Returns the version it had and the one it has.

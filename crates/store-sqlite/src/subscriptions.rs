@@ -7,7 +7,9 @@ use reveille_store::{Put, StoreError, Subscriptions, TokenKey};
 use rusqlite::{OptionalExtension as _, Row, params};
 
 use crate::SqliteStore;
-use crate::codec::{credential_set, optional_time, store_error, subscription_id, time, token, topic, user};
+use crate::codec::{
+    credential_set, optional_time, store_error, subscription_id, time, token, topic, user,
+};
 use crate::engine::Tables;
 
 const SELECT: &str = concat!(
@@ -35,12 +37,16 @@ impl Subscriptions for SqliteStore {
         let user = user.clone();
         self.readers
             .read(move |connection| {
-                let sql = format!("{SELECT} WHERE s.user_name = ?1 ORDER BY s.created_at, s.id LIMIT ?2");
+                let sql =
+                    format!("{SELECT} WHERE s.user_name = ?1 ORDER BY s.created_at, s.id LIMIT ?2");
                 connection
                     .prepare_cached(&sql)
                     .and_then(|mut select| {
                         select
-                            .query_map(params![user.expose(), SUBSCRIPTIONS_PER_USER_MAX], read_row)?
+                            .query_map(
+                                params![user.expose(), SUBSCRIPTIONS_PER_USER_MAX],
+                                read_row,
+                            )?
                             .collect()
                     })
                     .map_err(|error| store_error(&error))
@@ -57,7 +63,10 @@ impl Subscriptions for SqliteStore {
                 );
                 connection
                     .query_row(sql, [], |row| {
-                        Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, i64>(1)?.cast_unsigned()))
+                        Ok((
+                            row.get::<_, i64>(0)?.cast_unsigned(),
+                            row.get::<_, i64>(1)?.cast_unsigned(),
+                        ))
                     })
                     .map_err(|error| store_error(&error))
             })

@@ -12,7 +12,9 @@ use crate::engine::Tables;
 #[async_trait]
 impl Trails for SqliteStore {
     async fn find(&self, id: NotificationId) -> Result<Option<Trail>, StoreError> {
-        self.readers.read(move |connection| find(connection, id).map_err(|error| store_error(&error))).await
+        self.readers
+            .read(move |connection| find(connection, id).map_err(|error| store_error(&error)))
+            .await
     }
 
     async fn take_back(&self, id: NotificationId) -> Result<TakeBack, StoreError> {
@@ -51,11 +53,16 @@ fn take_back(tables: &Tables, id: NotificationId) -> rusqlite::Result<TakeBack> 
     if taken_back {
         return Ok(TakeBack::Taken);
     }
-    let removed =
-        tables.connection.prepare_cached("DELETE FROM scheduled WHERE trail = ?1")?.execute([seq])?;
+    let removed = tables
+        .connection
+        .prepare_cached("DELETE FROM scheduled WHERE trail = ?1")?
+        .execute([seq])?;
     if removed == 0 {
         return Ok(TakeBack::TooLate);
     }
-    tables.connection.prepare_cached("UPDATE trails SET taken_back = 1 WHERE seq = ?1")?.execute([seq])?;
+    tables
+        .connection
+        .prepare_cached("UPDATE trails SET taken_back = 1 WHERE seq = ?1")?
+        .execute([seq])?;
     Ok(TakeBack::Taken)
 }

@@ -30,7 +30,11 @@ pub trait Outbox: Send + Sync {
     async fn claim(&self, claim: Claim) -> Result<Vec<Claimed>, StoreError>;
 
     /// Ends or returns claimed wake-ups. One whose lease is no longer held is left alone.
-    async fn settle(&self, settlements: Vec<Settlement>, now: Timestamp) -> Result<SettleReport, StoreError>;
+    async fn settle(
+        &self,
+        settlements: Vec<Settlement>,
+        now: Timestamp,
+    ) -> Result<SettleReport, StoreError>;
 
     /// When the next wake-up of a credential set is due, or a lease of one ends.
     async fn next_due(&self, set: &CredentialSet) -> Result<Option<Timestamp>, StoreError>;
@@ -282,7 +286,11 @@ pub struct WakeupKey(pub [u8; 16]);
 
 impl WakeupKey {
     /// For a registered device.
-    pub fn for_subscription(id: SubscriptionId, message_type: &MessageType, dry_run: DryRun) -> Self {
+    pub fn for_subscription(
+        id: SubscriptionId,
+        message_type: &MessageType,
+        dry_run: DryRun,
+    ) -> Self {
         let mut hash = Sha256::new();
         hash.update(b"subscription\0");
         hash.update(id.as_bytes());

@@ -1,7 +1,9 @@
 //! Who can be woken.
 
 use async_trait::async_trait;
-use reveille_model::{NewSubscription, Provider, Subscription, SubscriptionId, Timestamp, Token, User};
+use reveille_model::{
+    NewSubscription, Provider, Subscription, SubscriptionId, Timestamp, Token, User,
+};
 use sha2::{Digest as _, Sha256};
 
 use crate::StoreError;

@@ -51,7 +51,8 @@ pub fn reply(status: u16, retry_after: Option<Timestamp>, body: &[u8]) -> Verdic
     // 502 and 504 may be HTML: then only the status speaks.
     let error = serde_json::from_slice::<Body>(body).unwrap_or_default().error;
     let server_error = Outcome::RetryMessage(Delay::ServerError(retry_after));
-    let code = error.details.iter().map(|each| each.error_code.as_str()).find(|code| !code.is_empty());
+    let code =
+        error.details.iter().map(|each| each.error_code.as_str()).find(|code| !code.is_empty());
     match code {
         Some("UNREGISTERED") => {
             return Verdict::new(Outcome::DropSubscription(Proof::Unguarded), "UNREGISTERED");
@@ -70,8 +71,12 @@ pub fn reply(status: u16, retry_after: Option<Timestamp>, body: &[u8]) -> Verdic
     }
     match (status, error.status.as_str()) {
         (_, "INVALID_ARGUMENT") => invalid_argument(&error),
-        (401, _) | (_, "UNAUTHENTICATED") => Verdict::new(Outcome::RefreshCredential, "UNAUTHENTICATED"),
-        (403, _) | (_, "PERMISSION_DENIED") => Verdict::new(Outcome::ConfigError, "PERMISSION_DENIED"),
+        (401, _) | (_, "UNAUTHENTICATED") => {
+            Verdict::new(Outcome::RefreshCredential, "UNAUTHENTICATED")
+        }
+        (403, _) | (_, "PERMISSION_DENIED") => {
+            Verdict::new(Outcome::ConfigError, "PERMISSION_DENIED")
+        }
         (404, _) | (_, "NOT_FOUND") => Verdict::new(Outcome::ConfigError, "NOT_FOUND"),
         (429, _) | (_, "RESOURCE_EXHAUSTED") => quota(&error, retry_after),
         (500, _) | (_, "INTERNAL") => Verdict::new(server_error, "INTERNAL"),
@@ -87,9 +92,11 @@ pub fn reply(status: u16, retry_after: Option<Timestamp>, body: &[u8]) -> Verdic
 
 /// Our payload is the same for all, so that a complaint about the token is about the token; any other is about us.
 fn invalid_argument(error: &ErrorBody) -> Verdict {
-    let about_token = error.details.iter().flat_map(|each| &each.field_violations).any(|violation| {
-        matches!(violation.field.as_str(), "message.token" | "message.fid")
-    });
+    let about_token = error
+        .details
+        .iter()
+        .flat_map(|each| &each.field_violations)
+        .any(|violation| matches!(violation.field.as_str(), "message.token" | "message.fid"));
     if about_token || error.message.contains("not a valid FCM registration token") {
         Verdict::new(Outcome::DropSubscription(Proof::Guarded), "INVALID_TOKEN")
     } else {
@@ -132,7 +139,9 @@ mod tests {
             )
         };
         let comma = if fcm.is_empty() || more.is_empty() { "" } else { "," };
-        format!(r#"{{"error":{{"code":{http},"message":"m","status":"{status}","details":[{fcm}{comma}{more}]}}}}"#)
+        format!(
+            r#"{{"error":{{"code":{http},"message":"m","status":"{status}","details":[{fcm}{comma}{more}]}}}}"#
+        )
     }
 
     fn field(name: &str) -> String {
@@ -193,7 +202,15 @@ mod tests {
 
     #[test]
     fn nothing_but_the_documented_reasons_drops_a_subscription() {
-        let bodies = ["", "null", "[]", "{}", r#"{"error":7}"#, r#"{"error":{"details":[7]}}"#, "UNREGISTERED"];
+        let bodies = [
+            "",
+            "null",
+            "[]",
+            "{}",
+            r#"{"error":7}"#,
+            r#"{"error":{"details":[7]}}"#,
+            "UNREGISTERED",
+        ];
         for status in 100..1000 {
             for body in bodies {
                 let outcome = reply(status, None, body.as_bytes()).outcome;

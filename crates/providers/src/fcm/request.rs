@@ -99,7 +99,8 @@ mod tests {
     #[test]
     fn odd_tokens_are_escaped_and_dry_runs_marked() {
         let dry = Push { dry_run: DryRun::Yes, ..push("\"},{\"x\n\u{1f600}") };
-        let json: serde_json::Value = serde_json::from_slice(&body(&dry, Priority::High, NOW)).unwrap();
+        let json: serde_json::Value =
+            serde_json::from_slice(&body(&dry, Priority::High, NOW)).unwrap();
         assert_eq!(json["validate_only"], true);
         assert_eq!(json["message"]["token"], "\"},{\"x\n\u{1f600}");
         assert_eq!(json["message"]["android"]["priority"], "HIGH");

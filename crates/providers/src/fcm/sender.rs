@@ -34,7 +34,8 @@ impl FcmSender {
     /// A sender; it connects when it first sends.
     pub fn new(config: FcmConfig, now: Now) -> Result<Self, String> {
         let path = format!("/v1/projects/{}/messages:send", config.account.project_id());
-        let url = config.endpoint.url(&path).parse().map_err(|_| "the endpoint is no URL".to_owned())?;
+        let url =
+            config.endpoint.url(&path).parse().map_err(|_| "the endpoint is no URL".to_owned())?;
         let tls = rustls::ClientConfig::clone(&config.tls);
         let tokens = TokenSource::new(config.account, tls)
             .map_err(|error| format!("cannot make an HTTP client: {error}"))?;

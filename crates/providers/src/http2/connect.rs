@@ -30,7 +30,8 @@ pub(super) async fn connect(
 ) -> io::Result<Opened> {
     let stream = TcpStream::connect((origin.host.as_str(), origin.port)).await?;
     stream.set_nodelay(true)?;
-    let io: Box<dyn Io> = if origin.tls { Box::new(handshake(origin, tls, stream).await?) } else { Box::new(stream) };
+    let io: Box<dyn Io> =
+        if origin.tls { Box::new(handshake(origin, tls, stream).await?) } else { Box::new(stream) };
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())

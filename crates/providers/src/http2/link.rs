@@ -65,7 +65,8 @@ impl Link {
     pub(super) fn allow(&self, streams: usize) -> bool {
         // Until the first answer the first flight's bound stays.
         let before = self.limit.load(Ordering::Acquire);
-        let after = if self.answered.load(Ordering::Acquire) { streams } else { before.min(streams) };
+        let after =
+            if self.answered.load(Ordering::Acquire) { streams } else { before.min(streams) };
         self.limit.swap(after, Ordering::AcqRel) < after
     }
 

@@ -28,19 +28,32 @@ impl Origin {
             _ => return Err(BadOrigin),
         };
         let authority = uri.authority().ok_or(BadOrigin)?;
-        let plain = !authority.as_str().contains('@') && matches!(uri.path(), "" | "/") && uri.query().is_none();
+        let plain = !authority.as_str().contains('@')
+            && matches!(uri.path(), "" | "/")
+            && uri.query().is_none();
         if !plain || authority.host().is_empty() {
             return Err(BadOrigin);
         }
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        let port = match authority.as_str().strip_prefix(authority.host()) {
+            Some("") => {
+                if tls {
+                    443
+                } else {
+                    80
+                }
+            }
+            Some(rest) => rest.trim_start_matches(':').parse().map_err(|_| BadOrigin)?,
+            None => return Err(BadOrigin),
+        };
         Ok(Self { tls, host, port })
     }
 
     /// The URL of a path at this origin. `path` starts with a slash.
     pub fn url(&self, path: &str) -> String {
         let scheme = if self.tls { "https" } else { "http" };
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        let host =
+            if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         let default_port = if self.tls { 443 } else { 80 };
         if self.port == default_port {
             format!("{scheme}://{host}{path}")
@@ -56,14 +69,22 @@ mod tests {
 
     #[test]
     fn origins_are_read_and_written() {
-        for text in ["https://fcm.googleapis.com/x", "https://127.0.0.1:8912/x", "http://[::1]:80801/x"] {
-            let origin = text.trim_end_matches("/x");
-            if let Ok(parsed) = Origin::parse(origin) {
-                assert_eq!(parsed.url("/x"), text);
-            }
+        for origin in ["https://fcm.googleapis.com", "https://127.0.0.1:8912", "http://[::1]:8080"]
+        {
+            assert_eq!(Origin::parse(origin).unwrap().url("/x"), format!("{origin}/x"));
         }
+        assert_eq!(Origin::parse("https://a:443/").unwrap().url("/"), "https://a/");
         assert_eq!(Origin::parse("https://[::1]:8912").unwrap().host, "::1");
-        for bad in ["fcm.googleapis.com", "https://a/b", "https://u@a", "ftp://a", "https://", "https://a?q", ""] {
+        for bad in [
+            "fcm.googleapis.com",
+            "https://a/b",
+            "https://u@a",
+            "ftp://a",
+            "https://",
+            "https://a?q",
+            "https://a:80801",
+            "",
+        ] {
             assert!(Origin::parse(bad).is_err(), "{bad}");
         }
     }

@@ -145,7 +145,9 @@ impl Pool {
     pub async fn send(self: &Arc<Self>, request: Request<Full<Bytes>>) -> Result<Reply, NoReply> {
         let last: Mutex<Option<Arc<Link>>> = Mutex::new(None);
         let sending = self.send_until_answered(request, &last);
-        if let Ok(result) = tokio::time::timeout(self.settings.request_timeout.to_std(), sending).await {
+        if let Ok(result) =
+            tokio::time::timeout(self.settings.request_timeout.to_std(), sending).await
+        {
             return result;
         }
         match last.into_inner().unwrap_or_else(PoisonError::into_inner) {
@@ -199,7 +201,10 @@ impl Pool {
         let limit: usize = state.links.iter().map(|link| link.limit()).sum();
         // Another connection when less than a tenth is free.
         let crowded = free * 10 < limit || limit == 0;
-        if crowded && state.links.len() < self.settings.connections_max && state.dialing == Dialing::Idle {
+        if crowded
+            && state.links.len() < self.settings.connections_max
+            && state.dialing == Dialing::Idle
+        {
             state.dialing = Dialing::Dialing;
             let pool = Arc::clone(self);
             self.tasks.spawn(async move { pool.dial().await });
@@ -225,7 +230,9 @@ impl Pool {
                     state.failures
                 };
                 match failed {
-                    Ok(Err(error)) => tracing::warn!(host = self.origin.host, %error, "cannot connect"),
+                    Ok(Err(error)) => {
+                        tracing::warn!(host = self.origin.host, %error, "cannot connect")
+                    }
                     _ => tracing::warn!(host = self.origin.host, "connecting took too long"),
                 }
                 self.changed.notify_waiters();
@@ -261,7 +268,9 @@ impl Pool {
             pool.changed.notify_waiters();
             match ended {
                 Ok(()) => tracing::info!(host = pool.origin.host, "a connection was closed"),
-                Err(error) => tracing::info!(host = pool.origin.host, %error, "a connection was lost"),
+                Err(error) => {
+                    tracing::info!(host = pool.origin.host, %error, "a connection was lost")
+                }
             }
         });
     }
@@ -296,9 +305,11 @@ async fn attempt(link: &Link, request: Request<Full<Bytes>>) -> Sent {
 async fn read(response: http::Response<Incoming>) -> Sent {
     let (head, body) = response.into_parts();
     match Limited::new(body, REPLY_BYTES_MAX).collect().await {
-        Ok(whole) => {
-            Sent::Answered(Reply { status: head.status, headers: head.headers, body: whole.to_bytes() })
-        }
+        Ok(whole) => Sent::Answered(Reply {
+            status: head.status,
+            headers: head.headers,
+            body: whole.to_bytes(),
+        }),
         // The status alone could be misread (a 404 without its reason): as good as no answer.
         Err(_) => Sent::Lost,
     }

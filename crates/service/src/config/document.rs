@@ -17,7 +17,9 @@ const SEPARATOR: &str = "__";
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// It is not there or may not be read.
-    #[error("cannot read {path}: {source}; name another file with --config, or make one with `reveille sandbox init DIR`")]
+    #[error(
+        "cannot read {path}: {source}; name another file with --config, or make one with `reveille sandbox init DIR`"
+    )]
     File {
         /// The file.
         path: PathBuf,
@@ -62,7 +64,10 @@ impl Document {
         let table: Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
         let problems = Problems::default();
         for name in table.keys().filter(|name| !SECTIONS.contains(&name.as_str())) {
-            problems.add(name, format!("there is no such section; the sections are {}", SECTIONS.join(", ")));
+            problems.add(
+                name,
+                format!("there is no such section; the sections are {}", SECTIONS.join(", ")),
+            );
         }
         Ok(Self { table, folder, problems })
     }
@@ -70,7 +75,8 @@ impl Document {
     /// Sets single values from environment variables.
     fn apply(&mut self, variables: impl Iterator<Item = (String, String)>) {
         for (name, text) in variables {
-            let Some(path) = name.strip_prefix(PREFIX).filter(|path| path.contains(SEPARATOR)) else {
+            let Some(path) = name.strip_prefix(PREFIX).filter(|path| path.contains(SEPARATOR))
+            else {
                 continue;
             };
             let path = path.to_lowercase();
@@ -137,7 +143,8 @@ mod tests {
 
     fn document(text: &str, variables: &[(&str, &str)]) -> Document {
         let mut document = Document::parse(text, "/etc/reveille".into()).unwrap();
-        document.apply(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        document
+            .apply(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         document
     }
 

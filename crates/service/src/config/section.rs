@@ -68,7 +68,8 @@ impl Section {
         let text = self.string(key)?;
         let found = choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         if found.is_none() {
-            let words: Vec<String> = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+            let words: Vec<String> =
+                choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
             self.problem(key, format!("this must be {}", words.join(" or ")));
         }
         found
@@ -139,7 +140,10 @@ impl Section {
             None => Table::new(),
             Some(Value::Table(table)) => table,
             Some(_) => {
-                self.problem(key, format!("this must be a section, written [{}]", self.path_of(key)));
+                self.problem(
+                    key,
+                    format!("this must be a section, written [{}]", self.path_of(key)),
+                );
                 Table::new()
             }
         };
@@ -193,7 +197,13 @@ mod tests {
         let found = document.problems().take();
         let paths: Vec<&str> = found.iter().map(|each| each.path.as_str()).collect();
         let expected = [
-            "push.list", "push.listen", "push.mode", "push.name", "push.old", "push.store", "push.typo",
+            "push.list",
+            "push.listen",
+            "push.mode",
+            "push.name",
+            "push.old",
+            "push.store",
+            "push.typo",
             "push.window_s",
         ];
         assert_eq!(paths, expected);

@@ -23,7 +23,8 @@ impl std::fmt::Debug for ServerTls {
 impl ServerTls {
     /// From two PEM files, offering these protocols.
     pub fn from_files(cert: &Path, key: &Path, protocols: &[&[u8]]) -> Result<Self, String> {
-        let at = |path: &Path, error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+        let at =
+            |path: &Path, error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
         let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(cert)
             .and_then(Iterator::collect)
             .map_err(|error| at(cert, &error))?;
@@ -43,12 +44,18 @@ impl ServerTls {
             (Some(cert), Some(key)) => match Self::from_files(&cert, &key, &[b"h2", b"http/1.1"]) {
                 Ok(tls) => Some(tls),
                 Err(what) => {
-                    section.problem("tls_cert_file", format!("cannot use certificate and key: {what}"));
+                    section.problem(
+                        "tls_cert_file",
+                        format!("cannot use certificate and key: {what}"),
+                    );
                     None
                 }
             },
             _ => {
-                section.problem("tls_cert_file", "tls_cert_file and tls_key_file are set together or not at all");
+                section.problem(
+                    "tls_cert_file",
+                    "tls_cert_file and tls_key_file are set together or not at all",
+                );
                 None
             }
         }

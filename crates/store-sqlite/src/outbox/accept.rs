@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 
 use reveille_model::limits::{SUBSCRIPTIONS_PER_USER_MAX, TARGETS_PER_ROW_MAX};
 use reveille_model::{
-    Audience, DryRun, Notification, NotificationId, Settled, SubscriptionId, Timestamp, Token, Topic,
-    User,
+    Audience, DryRun, Notification, NotificationId, Settled, SubscriptionId, Timestamp, Token,
+    Topic, User,
 };
-use reveille_store::{AcceptError, Acceptance, Accepted, Idempotency, Item, StoreError, TokenMessage};
+use reveille_store::{
+    AcceptError, Acceptance, Accepted, Idempotency, Item, StoreError, TokenMessage,
+};
 use rusqlite::{OptionalExtension as _, params};
 
 use super::tables::{Change, Shape, corrupt, sql};

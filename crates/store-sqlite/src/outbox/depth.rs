@@ -35,7 +35,10 @@ pub(super) fn next_due(connection: &Connection, set: &str) -> rusqlite::Result<O
         .optional()
 }
 
-pub(super) fn paused_until(connection: &Connection, set: &str) -> rusqlite::Result<Option<Timestamp>> {
+pub(super) fn paused_until(
+    connection: &Connection,
+    set: &str,
+) -> rusqlite::Result<Option<Timestamp>> {
     Ok(connection
         .prepare_cached("SELECT paused_until FROM credential_sets WHERE name = ?1")?
         .query_row([set], |row| optional_time(row, 0))

@@ -41,9 +41,7 @@ pub(super) fn expand(
                 "SELECT id, count FROM gathered WHERE window_end <= ?1 ORDER BY id LIMIT 1",
             )
             .and_then(|mut select| {
-                select
-                    .query_row([until.as_ms()], |row| Ok((row.get(0)?, row.get(1)?)))
-                    .optional()
+                select.query_row([until.as_ms()], |row| Ok((row.get(0)?, row.get(1)?))).optional()
             }))?;
         match next {
             None => {

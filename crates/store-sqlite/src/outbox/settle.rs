@@ -135,7 +135,10 @@ fn give(tables: &mut Tables, back: Return, report: &mut SettleReport) -> rusqlit
 
 /// Ends a lease: the wake-up waits again, or joins a newer one that waits, which inherits its due time. Returns whether it joined one;
 /// nothing where the lease is not held.
-pub(super) fn return_to_waiting(tables: &mut Tables, back: Return) -> rusqlite::Result<Option<bool>> {
+pub(super) fn return_to_waiting(
+    tables: &mut Tables,
+    back: Return,
+) -> rusqlite::Result<Option<bool>> {
     let Return { id, lease, due_at, attempts } = back;
     let returned = tables
         .connection

@@ -1,6 +1,8 @@
 //! Steps that several transactions share.
 
-use reveille_model::{CredentialSet, DryRun, Ledger, MessageType, Settled, SubscriptionId, Timestamp};
+use reveille_model::{
+    CredentialSet, DryRun, Ledger, MessageType, Settled, SubscriptionId, Timestamp,
+};
 use reveille_store::StoreError;
 use rusqlite::params;
 
@@ -23,7 +25,9 @@ impl Tables {
         }
         let name = set.to_string();
         self.connection
-            .prepare_cached("INSERT INTO credential_sets (name) VALUES (?1) ON CONFLICT DO NOTHING")?
+            .prepare_cached(
+                "INSERT INTO credential_sets (name) VALUES (?1) ON CONFLICT DO NOTHING",
+            )?
             .execute([&name])?;
         let id = self
             .connection
@@ -38,7 +42,8 @@ impl Tables {
         change.apply(&mut self.ledger);
         let Some(seq) = trail else { return Ok(()) };
         let Change { accepted, waiting, collapsed, settled } = change;
-        let count = |how: Settled| settled.map_or(0, |(each, count)| if each == how { count } else { 0 });
+        let count =
+            |how: Settled| settled.map_or(0, |(each, count)| if each == how { count } else { 0 });
         self.connection
             .prepare_cached(concat!(
                 "UPDATE trails SET accepted = accepted + ?2, waiting = waiting + ?3,",

@@ -10,13 +10,19 @@ pub(super) fn cases() -> Vec<(&'static str, Case)> {
     vec![
         ("what is accepted waits and is counted", |store| Box::pin(counted(Scene::new(store)))),
         ("a closed window takes nothing more", |store| Box::pin(closed(Scene::new(store)))),
-        ("a full outbox takes all of a request or nothing", |store| Box::pin(full(Scene::new(store)))),
+        ("a full outbox takes all of a request or nothing", |store| {
+            Box::pin(full(Scene::new(store)))
+        }),
         ("an unusable token settles at once", |store| Box::pin(unusable(Scene::new(store)))),
         ("a repeated request is accepted once", |store| Box::pin(repeated(Scene::new(store)))),
         ("a user without devices is no error", |store| Box::pin(nobody(Scene::new(store)))),
         ("a device named twice is woken once", |store| Box::pin(named_twice(Scene::new(store)))),
-        ("a scheduled notification joins its window", |store| Box::pin(scheduled(Scene::new(store)))),
-        ("a scheduled notification can be taken back", |store| Box::pin(taken_back(Scene::new(store)))),
+        ("a scheduled notification joins its window", |store| {
+            Box::pin(scheduled(Scene::new(store)))
+        }),
+        ("a scheduled notification can be taken back", |store| {
+            Box::pin(taken_back(Scene::new(store)))
+        }),
     ]
 }
 
@@ -72,7 +78,10 @@ async fn repeated(scene: Scene) {
         scene.try_accept(item, at(10), Some(Idempotency { key, body }))
     };
     let first = notification(1, &[]).id;
-    assert_eq!(ask(1, key, body).await.expect("new"), Accepted::New { ids: vec![first], wakeups: 1 });
+    assert_eq!(
+        ask(1, key, body).await.expect("new"),
+        Accepted::New { ids: vec![first], wakeups: 1 }
+    );
     assert_eq!(ask(2, key, body).await.expect("repeat"), Accepted::Repeated { ids: vec![first] });
     assert_eq!(scene.ledger().await.accepted, 1);
     let reused = ask(3, key, [3; 32]).await;

@@ -8,17 +8,23 @@ use crate::{Claim, End, Item, TokenMessage};
 
 pub(super) fn cases() -> Vec<(&'static str, Case)> {
     vec![
-        ("nothing leaves before its window is expanded", |store| Box::pin(released(Scene::new(store)))),
+        ("nothing leaves before its window is expanded", |store| {
+            Box::pin(released(Scene::new(store)))
+        }),
         ("a batch leaves in sort-key order", |store| Box::pin(sorted(Scene::new(store)))),
         ("nothing due after what is released leaves", |store| Box::pin(due_max(Scene::new(store)))),
         ("a claim takes its own credential set only", |store| Box::pin(own_set(Scene::new(store)))),
         ("equal wake-ups collapse, others do not", |store| Box::pin(collapse(Scene::new(store)))),
         ("a wake-up in flight absorbs nothing", |store| Box::pin(in_flight(Scene::new(store)))),
         ("a lease that ran out is claimed anew", |store| Box::pin(lease_ends(Scene::new(store)))),
-        ("a lost lease that finds a newer one joins it", |store| Box::pin(lease_joins(Scene::new(store)))),
+        ("a lost lease that finds a newer one joins it", |store| {
+            Box::pin(lease_joins(Scene::new(store)))
+        }),
         ("an expired wake-up is not sent", |store| Box::pin(expired(Scene::new(store)))),
         ("a deleted device is not woken", |store| Box::pin(device_gone(Scene::new(store)))),
-        ("a registered token stands for its device", |store| Box::pin(registered(Scene::new(store)))),
+        ("a registered token stands for its device", |store| {
+            Box::pin(registered(Scene::new(store)))
+        }),
     ]
 }
 
@@ -72,7 +78,10 @@ async fn collapse(scene: Scene) {
     scene.tokens(&["a", "b"], at(10)).await;
     let variants = [
         TokenMessage { dry_run: DryRun::Yes, ..message(&["a"]) },
-        TokenMessage { topic: Some(Topic::parse("org.example").expect("a topic")), ..message(&["a"]) },
+        TokenMessage {
+            topic: Some(Topic::parse("org.example").expect("a topic")),
+            ..message(&["a"])
+        },
         TokenMessage {
             message_type: reveille_model::MessageType::parse("other").expect("a word"),
             ..message(&["a"])
@@ -106,7 +115,8 @@ async fn lease_ends(scene: Scene) {
     assert!(scene.claim(at(69), 2).await.is_empty(), "held");
     let second = scene.claim(at(70), 3).await;
     assert_eq!(second.len(), 1);
-    let lost = scene.settle(first.first().expect("one"), End::Settled(Settled::Accepted), at(71)).await;
+    let lost =
+        scene.settle(first.first().expect("one"), End::Settled(Settled::Accepted), at(71)).await;
     assert_eq!(lost.lost, 1, "whoever lost its lease settles nothing");
     assert_eq!(scene.ledger().await.waiting, 1);
     scene.finish(&second, at(72)).await;

@@ -39,7 +39,9 @@ async fn evicts(scene: Scene) {
     }
     scene.register("u", "t1", at(4)).await;
     assert_eq!(scene.devices("u").await, ["t1", "t2", "t3"], "a refresh at the cap evicts nobody");
-    let Put::Created { evicted, .. } = scene.put("u", "t4", at(5)).await else { unreachable!("new") };
+    let Put::Created { evicted, .. } = scene.put("u", "t4", at(5)).await else {
+        unreachable!("new")
+    };
     assert_eq!(evicted, 1);
     assert_eq!(scene.devices("u").await, ["t1", "t3", "t4"]);
 }

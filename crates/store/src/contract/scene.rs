@@ -77,8 +77,13 @@ impl Scene {
         window_end: Timestamp,
         idempotency: Option<Idempotency>,
     ) -> Result<Accepted, AcceptError> {
-        let acceptance =
-            Acceptance { now: at(0), window_end, waiting_max: 1_000, idempotency, items: vec![item] };
+        let acceptance = Acceptance {
+            now: at(0),
+            window_end,
+            waiting_max: 1_000,
+            idempotency,
+            items: vec![item],
+        };
         let accepted = self.store.accept(acceptance).await;
         self.ledger().await;
         accepted
@@ -90,9 +95,15 @@ impl Scene {
     }
 
     /// Accepts a notification for the window that ends at `window_end`.
-    pub(super) async fn notify(&self, notification: Notification, window_end: Timestamp) -> NotificationId {
+    pub(super) async fn notify(
+        &self,
+        notification: Notification,
+        window_end: Timestamp,
+    ) -> NotificationId {
         let id = notification.id;
-        self.try_accept(Item::Notification(notification), window_end, None).await.expect("accepted");
+        self.try_accept(Item::Notification(notification), window_end, None)
+            .await
+            .expect("accepted");
         id
     }
 
@@ -148,7 +159,12 @@ impl Scene {
     }
 
     /// Registers a device. The id is derived from the token, so that cases can tell devices apart.
-    pub(super) async fn register(&self, name: &str, token_text: &str, now: Timestamp) -> Subscription {
+    pub(super) async fn register(
+        &self,
+        name: &str,
+        token_text: &str,
+        now: Timestamp,
+    ) -> Subscription {
         match self.put(name, token_text, now).await {
             Put::Created { subscription, .. } | Put::Refreshed(subscription) => subscription,
         }

@@ -9,10 +9,16 @@ use crate::{End, Item, Sweep, TokenMessage};
 pub(super) fn cases() -> Vec<(&'static str, Case)> {
     vec![
         ("each end is counted once", |store| Box::pin(counted(Scene::new(store)))),
-        ("a retry waits for its time and remembers its attempts", |store| Box::pin(retry(Scene::new(store)))),
+        ("a retry waits for its time and remembers its attempts", |store| {
+            Box::pin(retry(Scene::new(store)))
+        }),
         ("what is given back is due at once", |store| Box::pin(given_back(Scene::new(store)))),
-        ("a waiting retry absorbs a newer one and keeps its time", |store| Box::pin(absorbs(Scene::new(store)))),
-        ("a retry joins a newer one, which inherits its time", |store| Box::pin(joins(Scene::new(store)))),
+        ("a waiting retry absorbs a newer one and keeps its time", |store| {
+            Box::pin(absorbs(Scene::new(store)))
+        }),
+        ("a retry joins a newer one, which inherits its time", |store| {
+            Box::pin(joins(Scene::new(store)))
+        }),
         ("a dead device goes on proof", |store| Box::pin(dead(Scene::new(store)))),
         ("a device registered anew stays", |store| Box::pin(renewed(Scene::new(store)))),
         ("guarded proof only makes suspect", |store| Box::pin(suspect(Scene::new(store)))),
@@ -136,11 +142,7 @@ async fn trail(scene: Scene) {
     let first = scene.notify(notification(1, &["u"]), at(10)).await;
     let second = scene.notify(notification(2, &["u"]), at(10)).await;
     scene.end_window(at(10)).await;
-    let ends = [
-        End::Settled(Settled::Accepted),
-        End::Dead(Proof::Unguarded),
-        End::Retry(at(50)),
-    ];
+    let ends = [End::Settled(Settled::Accepted), End::Dead(Proof::Unguarded), End::Retry(at(50))];
     for (claimed, end) in scene.claim(at(10), 1).await.iter().zip(ends) {
         scene.settle(claimed, end, at(11)).await;
     }

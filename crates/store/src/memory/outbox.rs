@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use reveille_model::limits::TARGETS_PER_ROW_MAX;
 use reveille_model::{
-    Audience, CredentialSet, Notification, NotificationId, Proof, Settled, SubscriptionId, Timestamp,
+    Audience, CredentialSet, Notification, NotificationId, Proof, Settled, SubscriptionId,
+    Timestamp,
 };
 
 use super::MemoryStore;
@@ -17,9 +18,11 @@ impl State {
     /// The subscriptions an audience stands for, each once.
     fn resolve(&self, audience: &Audience) -> Vec<SubscriptionId> {
         let mut ids: Vec<SubscriptionId> = match audience {
-            Audience::Users(users) => {
-                users.iter().flat_map(|user| self.subscriptions_of(user)).map(|each| each.id).collect()
-            }
+            Audience::Users(users) => users
+                .iter()
+                .flat_map(|user| self.subscriptions_of(user))
+                .map(|each| each.id)
+                .collect(),
             Audience::Subscriptions(ids) => {
                 ids.iter().filter(|id| self.subscriptions.contains_key(id)).copied().collect()
             }
@@ -82,7 +85,8 @@ impl State {
     }
 
     fn accept_notification(&mut self, notification: Notification, window_end: Timestamp) -> u64 {
-        let Notification { id, message_type, audience, ttl, dry_run, deliver_after, .. } = notification;
+        let Notification { id, message_type, audience, ttl, dry_run, deliver_after, .. } =
+            notification;
         let shape = Shape { message_type, ttl, dry_run };
         self.trails.insert(
             id,
@@ -181,7 +185,10 @@ impl State {
     }
 
     /// The token and device of a wake-up now; nothing where its subscription is gone.
-    fn address(&self, row: &Row) -> Option<(reveille_model::Token, Option<reveille_model::Topic>, Option<Device>)> {
+    fn address(
+        &self,
+        row: &Row,
+    ) -> Option<(reveille_model::Token, Option<reveille_model::Topic>, Option<Device>)> {
         match &row.target {
             Target::Token { token, topic } => Some((token.clone(), topic.clone(), None)),
             Target::Subscription(id) => self.subscriptions.get(id).map(|each| {
@@ -191,7 +198,13 @@ impl State {
         }
     }
 
-    fn settle_dead(&mut self, proof: Proof, device: Option<Device>, now: Timestamp, report: &mut SettleReport) {
+    fn settle_dead(
+        &mut self,
+        proof: Proof,
+        device: Option<Device>,
+        now: Timestamp,
+        report: &mut SettleReport,
+    ) {
         let Some(device) = device else { return };
         let Some(known) = self.subscriptions.get_mut(&device.subscription) else { return };
         if known.generation != device.generation {
@@ -274,7 +287,8 @@ impl Outbox for MemoryStore {
             };
         }
         if let Some(idempotency) = acceptance.idempotency {
-            let remembered = Remembered { body: idempotency.body, ids: ids.clone(), at: acceptance.now };
+            let remembered =
+                Remembered { body: idempotency.body, ids: ids.clone(), at: acceptance.now };
             state.idempotency.insert(idempotency.key, remembered);
         }
         Ok(Accepted::New { ids, wakeups })
@@ -350,7 +364,11 @@ impl Outbox for MemoryStore {
         Ok(claimed)
     }
 
-    async fn settle(&self, settlements: Vec<Settlement>, now: Timestamp) -> Result<SettleReport, StoreError> {
+    async fn settle(
+        &self,
+        settlements: Vec<Settlement>,
+        now: Timestamp,
+    ) -> Result<SettleReport, StoreError> {
         let mut state = self.lock();
         let mut report = SettleReport::default();
         for settlement in settlements {

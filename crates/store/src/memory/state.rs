@@ -21,8 +21,12 @@ impl MemoryStore {
     /// Returns every claimed wake-up, as opening a durable store after a crash does.
     pub fn give_back_all(&self, now: Timestamp) {
         let mut state = self.lock();
-        let leased: Vec<i64> =
-            state.wakeups.iter().filter(|(_, row)| row.lease.is_some()).map(|(id, _)| *id).collect();
+        let leased: Vec<i64> = state
+            .wakeups
+            .iter()
+            .filter(|(_, row)| row.lease.is_some())
+            .map(|(id, _)| *id)
+            .collect();
         for id in leased {
             state.return_to_waiting(id, now);
         }
@@ -120,7 +124,11 @@ pub(super) struct Row {
 
 impl State {
     /// Applies a change of counts to the ledger and to the notification's trail.
-    pub(super) fn count(&mut self, notification: Option<NotificationId>, change: impl Fn(&mut Ledger)) {
+    pub(super) fn count(
+        &mut self,
+        notification: Option<NotificationId>,
+        change: impl Fn(&mut Ledger),
+    ) {
         change(&mut self.ledger);
         if let Some(trail) = notification.and_then(|id| self.trails.get_mut(&id)) {
             change(&mut trail.ledger);
