@@ -1,0 +1,170 @@
+//! `reveille sandbox init DIR`: keys, certificates, a service account and a configuration that work at once.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyUsagePurpose};
+use serde_json::json;
+
+use crate::oauth::hex;
+
+/// The ports written into the configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct Ports {
+    /// The push server's private API.
+    pub intake: u16,
+    /// The sandbox's control port.
+    pub control: u16,
+    /// The sandbox's FCM.
+    pub fcm: u16,
+}
+
+impl Default for Ports {
+    fn default() -> Self {
+        Self { intake: 8900, control: 8910, fcm: 8912 }
+    }
+}
+
+/// Why nothing, or not everything, was written.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// A file is there already.
+    #[error("{0} exists already; nothing was overwritten. Choose another directory, or remove it")]
+    Exists(PathBuf),
+    /// A file cannot be written.
+    #[error("cannot write {path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Keys or certificates cannot be made.
+    #[error("cannot make keys: {0}")]
+    Keys(String),
+}
+
+/// Writes everything into `dir`, which is created, and returns the path of the configuration. Overwrites nothing.
+pub fn init(dir: &Path, ports: Ports, window_s: u32) -> Result<PathBuf, InitError> {
+    let files = contents(ports, window_s)?;
+    if let Some(taken) = files.iter().map(|(name, _)| dir.join(name)).find(|path| path.exists()) {
+        return Err(InitError::Exists(taken));
+    }
+    let fail = |path: &Path, source| InitError::File { path: path.to_owned(), source };
+    std::fs::create_dir_all(dir).map_err(|source| fail(dir, source))?;
+    for (name, text) in &files {
+        let path = dir.join(name);
+        write_private(&path, text).map_err(|source| fail(&path, source))?;
+    }
+    Ok(dir.join("reveille.toml"))
+}
+
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    options.open(path)?.write_all(text.as_bytes())
+}
+
+fn contents(ports: Ports, window_s: u32) -> Result<Vec<(&'static str, String)>, InitError> {
+    let (ca, certificate, key) =
+        certificates().map_err(|error| InitError::Keys(error.to_string()))?;
+    Ok(vec![
+        ("ca.pem", ca),
+        ("server.pem", certificate),
+        ("server.key", key),
+        ("service-account.json", service_account(ports.fcm)?),
+        ("reveille.toml", configuration(ports, window_s)),
+    ])
+}
+
+/// An authority, and a certificate for loopback under it.
+fn certificates() -> Result<(String, String, String), rcgen::Error> {
+    let mut ca = CertificateParams::new(Vec::new())?;
+    ca.distinguished_name.push(DnType::CommonName, "Reveille sandbox authority");
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let ca_key = rcgen::KeyPair::generate()?;
+    let ca_certificate = ca.self_signed(&ca_key)?;
+    let issuer = Issuer::new(ca, ca_key);
+    let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+    let mut server = CertificateParams::new(names)?;
+    server.distinguished_name.push(DnType::CommonName, "Reveille sandbox");
+    let key = rcgen::KeyPair::generate()?;
+    let certificate = server.signed_by(&key, &issuer)?;
+    Ok((ca_certificate.pem(), certificate.pem(), key.serialize_pem()))
+}
+
+fn service_account(fcm_port: u16) -> Result<String, InitError> {
+    let failed = |_| InitError::Keys("no RSA key".to_owned());
+    let key = KeyPair::generate(KeySize::Rsa2048).map_err(failed)?;
+    let der: Pkcs8V1Der<'_> = key.as_der().map_err(failed)?;
+    let email = "reveille@reveille-sandbox.iam.gserviceaccount.com";
+    let account = json!({
+        "type": "service_account",
+        "project_id": "reveille-sandbox",
+        "private_key_id": hex(&reveille_service::entropy::rng().bytes_16()),
+        "private_key": pem("PRIVATE KEY", der.as_ref()),
+        "client_email": email,
+        "client_id": "100000000000000000000",
+        "auth_uri": format!("https://127.0.0.1:{fcm_port}/auth"),
+        "token_uri": format!("https://127.0.0.1:{fcm_port}/token"),
+    });
+    serde_json::to_string_pretty(&account).map_err(|error| InitError::Keys(error.to_string()))
+}
+
+/// PEM (RFC 7468).
+fn pem(label: &str, der: &[u8]) -> String {
+    let encoded = STANDARD.encode(der);
+    let mut text = format!("-----BEGIN {label}-----\n");
+    let mut rest = encoded.as_str();
+    while !rest.is_empty() {
+        let (line, more) = rest.split_at(rest.len().min(64));
+        text.push_str(line);
+        text.push('\n');
+        rest = more;
+    }
+    text.push_str(&format!("-----END {label}-----\n"));
+    text
+}
+
+fn configuration(ports: Ports, window_s: u32) -> String {
+    let Ports { intake, control, fcm } = ports;
+    format!(
+        r#"# Made by `reveille sandbox init`: a push server and a look-alike FCM, all on this machine.
+# Run each in a terminal of its own:
+#   reveille sandbox --config reveille.toml
+#   reveille push --config reveille.toml
+
+[push]
+store = "sqlite:reveille.db"
+message_types = ["checkEchoV1"]         # the first is the default
+
+[push.intake]                           # callers inside the cluster, never the internet
+listen = "127.0.0.1:{intake}"
+# tokens_file = "intake.tokens"         # bearer tokens, one a line; absent = the network is trusted
+
+[push.mix]
+mode = "batch"
+window_s = {window_s}
+
+[fcm.default]
+service_account_file = "service-account.json"
+endpoint = "https://127.0.0.1:{fcm}"    # leave out for Google's
+ca_file = "ca.pem"                      # leave out for the public authorities
+retry_first_s = 1                       # leave out for 10
+throttle_first_s = 1                    # leave out for 60
+
+[sandbox]
+control = "127.0.0.1:{control}"
+fcm = "127.0.0.1:{fcm}"
+cert_file = "server.pem"
+key_file = "server.key"
+service_account_files = ["service-account.json"]
+"#
+    )
+}
