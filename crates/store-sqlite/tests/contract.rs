@@ -60,7 +60,6 @@ fn claim(now: Timestamp) -> Claim {
     Claim {
         set: set(),
         now,
-        due_max: now,
         lease: LeaseId::from_random(77),
         lease_until: now.plus(Duration::from_s(60)),
         limit: 100,

@@ -27,6 +27,9 @@ pub trait Outbox: Send + Sync {
 
     /// Takes wake-ups that are due, first those due first, inside one due time by sort key. Settles those that expired or whose
     /// subscription is gone instead of returning them.
+    ///
+    /// While closed windows are not wholly expanded, nothing leaves that fell due after the last time they were: a batch is shuffled whole
+    /// or not at all.
     async fn claim(&self, claim: Claim) -> Result<Vec<Claimed>, StoreError>;
 
     /// Ends or returns claimed wake-ups. One whose lease is no longer held is left alone.
@@ -127,9 +130,14 @@ pub enum Accepted {
 /// Why a request was not accepted. Nothing was written.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum AcceptError {
-    /// The window ended while the request was on its way. Take the next one.
+    /// The window ended while the request was on its way. Take one that ends later than this.
     #[error("the window is closed")]
-    WindowClosed,
+    WindowClosed {
+        /// The end of the last closed window.
+        closed_until: Timestamp,
+        /// The request, handed back.
+        acceptance: Box<Acceptance>,
+    },
     /// `waiting_max` wake-ups are waiting.
     #[error("the outbox is full")]
     Full,
@@ -159,8 +167,6 @@ pub struct Claim {
     pub set: CredentialSet,
     /// The present.
     pub now: Timestamp,
-    /// Nothing that is due later than this: the end of what is released.
-    pub due_max: Timestamp,
     /// The new lease.
     pub lease: LeaseId,
     /// When the lease ends by itself.

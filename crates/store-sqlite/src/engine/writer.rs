@@ -51,6 +51,8 @@ pub(crate) struct Tables {
     /// Written back once per transaction.
     pub(crate) ledger: Ledger,
     pub(crate) closed_until: i64,
+    /// Up to here everything closed was wholly expanded.
+    pub(crate) expanded_until: i64,
     pub(crate) sets: BTreeMap<CredentialSet, i64>,
     /// Where the last sweep stopped looking for expired wake-ups.
     pub(crate) swept_until: i64,
@@ -63,6 +65,7 @@ impl Tables {
             connection,
             ledger: Ledger::default(),
             closed_until: 0,
+            expanded_until: 0,
             sets: BTreeMap::new(),
             swept_until: 0,
         };
@@ -72,13 +75,13 @@ impl Tables {
 
     /// Reads anew what is kept beside the connection.
     fn reload(&mut self) -> Result<(), StoreError> {
-        (self.ledger, self.closed_until) = self
+        (self.ledger, self.closed_until, self.expanded_until) = self
             .connection
             .prepare_cached(concat!(
                 "SELECT accepted, waiting, collapsed, settled_accepted, settled_dead, settled_expired,",
-                " settled_cancelled, settled_payload_error, settled_dry_run, closed_until FROM state"
+                " settled_cancelled, settled_payload_error, settled_dry_run, closed_until, expanded_until FROM state"
             ))
-            .and_then(|mut read| read.query_row([], |row| Ok((read_ledger(row, 0)?, row.get(9)?))))
+            .and_then(|mut read| read.query_row([], |row| Ok((read_ledger(row, 0)?, row.get(9)?, row.get(10)?))))
             .map_err(|error| store_error(&error))?;
         self.sets.clear();
         Ok(())
@@ -172,11 +175,10 @@ fn in_savepoint<T, E: From<StoreError>>(
     command: impl FnOnce(&mut Tables) -> Result<T, E>,
 ) -> Result<T, E> {
     tables.batch("SAVEPOINT command").map_err(|error| store_error(&error))?;
-    let (ledger, closed_until) = (tables.ledger, tables.closed_until);
+    let before = (tables.ledger, tables.closed_until, tables.expanded_until);
     let result = command(tables);
     if result.is_err() {
-        tables.ledger = ledger;
-        tables.closed_until = closed_until;
+        (tables.ledger, tables.closed_until, tables.expanded_until) = before;
         tables.sets.clear();
         tables.batch("ROLLBACK TO command").map_err(|error| store_error(&error))?;
     }

@@ -2,6 +2,7 @@
 CREATE TABLE state (
     one                   INTEGER PRIMARY KEY CHECK (one = 1),
     closed_until          INTEGER NOT NULL,
+    expanded_until        INTEGER NOT NULL,
     checked_at            INTEGER NOT NULL,
     accepted              INTEGER NOT NULL,
     waiting               INTEGER NOT NULL,
@@ -13,7 +14,7 @@ CREATE TABLE state (
     settled_payload_error INTEGER NOT NULL,
     settled_dry_run       INTEGER NOT NULL
 );
-INSERT INTO state VALUES (1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+INSERT INTO state VALUES (1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
 
 CREATE TABLE keys (
     name TEXT PRIMARY KEY,

@@ -23,7 +23,8 @@ pub(super) fn accept(tables: &mut Tables, acceptance: Acceptance) -> Result<Acce
         return Ok(Accepted::Repeated { ids });
     }
     if acceptance.window_end.as_ms() <= tables.closed_until {
-        return Err(AcceptError::WindowClosed);
+        let closed_until = Timestamp::from_ms(tables.closed_until);
+        return Err(AcceptError::WindowClosed { closed_until, acceptance: Box::new(acceptance) });
     }
     if tables.ledger.waiting >= acceptance.waiting_max {
         return Err(AcceptError::Full);

@@ -45,6 +45,7 @@ pub(super) fn expand(
             }))?;
         match next {
             None => {
+                sql(release(tables, until))?;
                 expanded.done = true;
                 return Ok(expanded);
             }
@@ -52,6 +53,16 @@ pub(super) fn expand(
             Some((id, _)) => expand_row(tables, id, &mut sort_keys, &mut expanded)?,
         }
     }
+}
+
+/// Everything closed up to here is expanded: it may leave.
+fn release(tables: &mut Tables, until: Timestamp) -> rusqlite::Result<()> {
+    tables.expanded_until = tables.expanded_until.max(until.as_ms());
+    tables
+        .connection
+        .prepare_cached("UPDATE state SET expanded_until = ?1")?
+        .execute([tables.expanded_until])
+        .map(drop)
 }
 
 /// Lets one scheduled notification that fell due join the window that ends at `until`. Returns whether there was one.

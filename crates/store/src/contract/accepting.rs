@@ -38,12 +38,12 @@ async fn closed(scene: Scene) {
     scene.end_window(at(10)).await;
     for end in [at(9), at(10)] {
         let late = scene.try_accept(Item::Tokens(message(&["a"])), end, None).await;
-        assert!(matches!(late, Err(AcceptError::WindowClosed)), "{late:?}");
+        assert!(matches!(late, Err(AcceptError::WindowClosed { .. })), "{late:?}");
     }
     // Closing an earlier window opens nothing.
     scene.store.close(at(5)).await.expect("close");
     let late = scene.try_accept(Item::Tokens(message(&["a"])), at(10), None).await;
-    assert!(matches!(late, Err(AcceptError::WindowClosed)), "{late:?}");
+    assert!(matches!(late, Err(AcceptError::WindowClosed { .. })), "{late:?}");
     scene.tokens(&["a"], at(11)).await;
 }
 

@@ -1,10 +1,11 @@
 //! Cases of claiming: what leaves, when, in which order, and under whose lease.
 
+use reveille_model::limits::TARGETS_PER_ROW_MAX;
 use reveille_model::{CredentialSet, DryRun, Duration, Provider, Settled, Topic};
 
 use super::Case;
 use super::scene::{Scene, at, message, notification, set};
-use crate::{Claim, End, Item, TokenMessage};
+use crate::{End, Item, TokenMessage};
 
 pub(super) fn cases() -> Vec<(&'static str, Case)> {
     vec![
@@ -12,7 +13,7 @@ pub(super) fn cases() -> Vec<(&'static str, Case)> {
             Box::pin(released(Scene::new(store)))
         }),
         ("a batch leaves in sort-key order", |store| Box::pin(sorted(Scene::new(store)))),
-        ("nothing due after what is released leaves", |store| Box::pin(due_max(Scene::new(store)))),
+        ("a batch leaves when all of it is expanded", |store| Box::pin(wholly(Scene::new(store)))),
         ("a claim takes its own credential set only", |store| Box::pin(own_set(Scene::new(store)))),
         ("equal wake-ups collapse, others do not", |store| Box::pin(collapse(Scene::new(store)))),
         ("a wake-up in flight absorbs nothing", |store| Box::pin(in_flight(Scene::new(store)))),
@@ -44,23 +45,31 @@ async fn sorted(scene: Scene) {
     scene.tokens(&["a", "b", "c"], at(10)).await;
     scene.store.close(at(10)).await.expect("close");
     let mut order: Vec<i64> = vec![3, -2, 1];
-    order.resize(reveille_model::limits::TARGETS_PER_ROW_MAX, 0);
+    order.resize(TARGETS_PER_ROW_MAX, 0);
     scene.store.expand(at(10), order).await.expect("expand");
+    scene.end_window(at(10)).await;
     assert_eq!(scene.claim_tokens(at(10), 1).await, ["b", "c", "a"]);
 }
 
-async fn due_max(scene: Scene) {
-    scene.tokens(&["a"], at(10)).await;
+async fn wholly(scene: Scene) {
+    scene.tokens(&["early"], at(10)).await;
     scene.end_window(at(10)).await;
-    let claim = Claim {
-        set: set(),
-        now: at(30),
-        due_max: at(9),
-        lease: reveille_model::LeaseId::from_random(2),
-        lease_until: at(90),
-        limit: 10,
-    };
-    assert!(scene.store.claim(claim).await.expect("claim").is_empty());
+    let early = scene.claim(at(10), 1).await;
+    scene.settle(early.first().expect("one"), End::Retry(at(19)), at(11)).await;
+    // Two transactions are needed for the next window.
+    let many: Vec<String> = (0..TARGETS_PER_ROW_MAX).map(|number| format!("t{number}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    scene.tokens(&many, at(20)).await;
+    scene.tokens(&["late"], at(20)).await;
+    scene.store.close(at(20)).await.expect("close");
+    let order = || (0..).take(TARGETS_PER_ROW_MAX).collect();
+    let first = scene.store.expand(at(20), order()).await.expect("expand");
+    assert!(first.wakeups > 0 && !first.done);
+    assert!(scene.claim(at(20), 2).await.is_empty(), "half a batch");
+    for _ in 0..3 {
+        scene.store.expand(at(20), order()).await.expect("expand");
+    }
+    assert_eq!(scene.claim_tokens(at(20), 3).await.first().expect("due"), "early");
 }
 
 async fn own_set(scene: Scene) {

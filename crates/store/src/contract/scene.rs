@@ -80,7 +80,7 @@ impl Scene {
         let acceptance = Acceptance {
             now: at(0),
             window_end,
-            waiting_max: 1_000,
+            waiting_max: 10_000,
             idempotency,
             items: vec![item],
         };
@@ -128,7 +128,6 @@ impl Scene {
         let claim = Claim {
             set: set(),
             now,
-            due_max: now,
             lease: LeaseId::from_random(lease << 1),
             lease_until: now.plus(Duration::from_s(60)),
             limit: 100,

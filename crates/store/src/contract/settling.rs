@@ -180,7 +180,6 @@ async fn sweep(scene: Scene) {
     let claim = crate::Claim {
         set: set(),
         now: at(end - 1),
-        due_max: at(end - 1),
         lease: reveille_model::LeaseId::from_random(2),
         lease_until: at(end + 60),
         limit: 1,

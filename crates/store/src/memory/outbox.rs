@@ -270,8 +270,10 @@ impl Outbox for MemoryStore {
                 Err(AcceptError::KeyReused)
             };
         }
-        if state.closed_until.is_some_and(|closed| acceptance.window_end <= closed) {
-            return Err(AcceptError::WindowClosed);
+        if let Some(closed_until) = state.closed_until
+            && acceptance.window_end <= closed_until
+        {
+            return Err(AcceptError::WindowClosed { closed_until, acceptance: Box::new(acceptance) });
         }
         if state.ledger.waiting >= acceptance.waiting_max {
             return Err(AcceptError::Full);
@@ -311,6 +313,7 @@ impl Outbox for MemoryStore {
             return Ok(Expanded::default());
         }
         let Some(index) = state.gathered.iter().position(|row| row.window_end <= until) else {
+            state.expanded_until = state.expanded_until.max(Some(until));
             return Ok(Expanded { done: true, ..Expanded::default() });
         };
         let Some(row) = state.gathered.remove(index) else { return Ok(Expanded::default()) };
@@ -320,10 +323,15 @@ impl Outbox for MemoryStore {
 
     async fn claim(&self, claim: Claim) -> Result<Vec<Claimed>, StoreError> {
         let mut state = self.lock();
+        let due_max = match (state.closed_until, state.expanded_until) {
+            (closed, expanded) if expanded >= closed => claim.now,
+            (_, Some(expanded)) => expanded.min(claim.now),
+            (_, None) => return Ok(Vec::new()),
+        };
         let mut due: Vec<(Timestamp, i64, i64)> = state
             .wakeups
             .iter()
-            .filter(|(_, row)| row.set == claim.set && row.due_at <= claim.due_max.min(claim.now))
+            .filter(|(_, row)| row.set == claim.set && row.due_at <= due_max)
             .map(|(id, row)| (row.due_at, row.sort_key, *id))
             .collect();
         due.sort_unstable();

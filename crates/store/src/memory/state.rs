@@ -41,6 +41,8 @@ impl MemoryStore {
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) closed_until: Option<Timestamp>,
+    /// Up to here everything closed was wholly expanded.
+    pub(super) expanded_until: Option<Timestamp>,
     pub(super) next_id: i64,
     pub(super) gathered: VecDeque<Gathered>,
     pub(super) scheduled: BTreeMap<NotificationId, Scheduled>,
