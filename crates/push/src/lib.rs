@@ -1,1 +1,17 @@
 //! The push server: intake, delivery workers, feedback, operations.
+//!
+//! `api/` takes requests, `intake.rs` hands them to the store, `worker/` releases windows and delivers, `app.rs` wires it together.
+
+mod api;
+mod app;
+mod config;
+mod intake;
+mod metrics;
+mod worker;
+
+pub use api::openapi;
+pub use app::{Parts, PushServer, StartError, senders};
+pub use config::{FcmSection, PushConfig, StoreUrl};
+pub use intake::{Intake, IntakeSettings};
+pub use metrics::describe_metrics;
+pub use worker::{Delivery, DeliverySettings, Windows};

@@ -70,7 +70,8 @@ pub(super) fn claim(tables: &mut Tables, claim: &Claim) -> rusqlite::Result<Vec<
 fn find_due(tables: &mut Tables, claim: &Claim) -> rusqlite::Result<Vec<Due>> {
     let set_id = tables.set_id(&claim.set)?;
     let is_expanded = tables.expanded_until >= tables.closed_until;
-    let due_max = if is_expanded { claim.now.as_ms() } else { tables.expanded_until.min(claim.now.as_ms()) };
+    let due_max =
+        if is_expanded { claim.now.as_ms() } else { tables.expanded_until.min(claim.now.as_ms()) };
     let mut select = tables.connection.prepare_cached(concat!(
         "SELECT w.id, w.lease, w.due_at, w.trail, w.message_type, w.dry_run, w.attempts, w.window_end,",
         " w.expires_at, w.subscription, w.topic, w.token, s.topic, s.token, s.generation",

@@ -273,7 +273,10 @@ impl Outbox for MemoryStore {
         if let Some(closed_until) = state.closed_until
             && acceptance.window_end <= closed_until
         {
-            return Err(AcceptError::WindowClosed { closed_until, acceptance: Box::new(acceptance) });
+            return Err(AcceptError::WindowClosed {
+                closed_until,
+                acceptance: Box::new(acceptance),
+            });
         }
         if state.ledger.waiting >= acceptance.waiting_max {
             return Err(AcceptError::Full);

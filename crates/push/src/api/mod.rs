@@ -1,0 +1,16 @@
+//! The private API.
+
+mod body;
+mod docs;
+mod error;
+mod info;
+mod message;
+mod notifications;
+mod operations;
+mod router;
+mod subscriptions;
+mod trail;
+
+pub use docs::openapi;
+pub(crate) use operations::Readiness;
+pub(crate) use router::{ApiState, router};

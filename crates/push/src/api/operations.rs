@@ -1,0 +1,130 @@
+//! Health and metrics.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{StatusCode, header};
+use metrics::gauge;
+use reveille_model::{Duration, Settled, Timestamp};
+use reveille_service::clock::Clock;
+use reveille_service::lifecycle::Lifecycle;
+use reveille_service::problem::Problem;
+use reveille_store::{Depth, Store};
+use serde_json::json;
+use tokio::sync::Mutex;
+
+use super::router::ApiState;
+use crate::metrics::{LEDGER, OUTBOX_OLDEST, OUTBOX_SCHEDULED, SUBSCRIPTIONS};
+
+/// How long an answer about the store is good for. Asking writes, and anyone may ask.
+const CHECK_INTERVAL: Duration = Duration::from_s(1);
+/// Longest time the store may take to answer.
+const CHECK_TIME_MAX: Duration = Duration::from_s(5);
+
+/// Whether the server can do its work.
+pub(crate) struct Readiness {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    lifecycle: Lifecycle,
+    last: Mutex<Option<(Timestamp, bool)>>,
+}
+
+impl Readiness {
+    pub(crate) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, lifecycle: Lifecycle) -> Self {
+        Self { store, clock, lifecycle, last: Mutex::default() }
+    }
+
+    /// Asks the store to write something, at most once a second.
+    async fn is_store_usable(&self) -> bool {
+        let mut last = self.last.lock().await;
+        let now = self.clock.now();
+        if let Some((at, usable)) = *last
+            && now < at.plus(CHECK_INTERVAL)
+        {
+            return usable;
+        }
+        let asked = tokio::time::timeout(CHECK_TIME_MAX.to_std(), self.store.check(now)).await;
+        let usable = match asked {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "not ready: the store cannot be used");
+                false
+            }
+            Err(_) => {
+                tracing::error!("not ready: the store does not answer");
+                false
+            }
+        };
+        *last = Some((now, usable));
+        usable
+    }
+}
+
+/// Whether the process is alive.
+#[utoipa::path(get, path = "/healthz", tag = "operations", responses((status = 200, description = "It is")))]
+pub(crate) async fn healthz() -> Json<serde_json::Value> {
+    Json(json!({"status": "alive"}))
+}
+
+/// Whether it can accept notifications: the store takes writes, and no stop is under way.
+#[utoipa::path(
+    get, path = "/readyz", tag = "operations",
+    responses(
+        (status = 200, description = "It can"),
+        (status = 503, description = "It cannot, and why", content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn readyz(
+    State(state): State<ApiState>,
+) -> Result<Json<serde_json::Value>, Problem> {
+    let not_ready = |detail: &str| {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", "Not ready")
+            .detail(detail)
+            .retry_after(5)
+    };
+    if state.readiness.lifecycle.is_stopping() {
+        return Err(not_ready("the server is stopping"));
+    }
+    if !state.readiness.is_store_usable().await {
+        return Err(not_ready("the store cannot be used; the log says why"));
+    }
+    Ok(Json(json!({"status": "ready"})))
+}
+
+/// Everything measured, in the Prometheus text format.
+#[utoipa::path(get, path = "/metrics", tag = "operations", responses((status = 200, description = "Prometheus text format")))]
+pub(crate) async fn metrics(State(state): State<ApiState>) -> Response {
+    match state.intake.store.depth().await {
+        Ok(depth) => show_depth(&depth, state.intake.clock.now()),
+        Err(error) => tracing::error!(%error, "the outbox cannot be measured"),
+    }
+    match state.intake.store.count().await {
+        Ok((all, suspect)) => {
+            gauge!(SUBSCRIPTIONS, "state" => "all").set(float(all));
+            gauge!(SUBSCRIPTIONS, "state" => "suspect").set(float(suspect));
+        }
+        Err(error) => tracing::error!(%error, "the subscriptions cannot be counted"),
+    }
+    let text = state.metrics.render();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+fn show_depth(depth: &Depth, now: Timestamp) {
+    let ledger = depth.ledger;
+    gauge!(LEDGER, "state" => "total").set(float(ledger.accepted));
+    gauge!(LEDGER, "state" => "waiting").set(float(ledger.waiting));
+    gauge!(LEDGER, "state" => "collapsed").set(float(ledger.collapsed));
+    for how in Settled::ALL {
+        gauge!(LEDGER, "state" => how.as_str()).set(float(ledger.settled(how)));
+    }
+    gauge!(OUTBOX_SCHEDULED).set(float(depth.scheduled));
+    let overdue = depth.oldest_window_end.map_or(Duration::ZERO, |end| now.since(end));
+    gauge!(OUTBOX_OLDEST).set(overdue.to_std().as_secs_f64());
+}
+
+#[expect(clippy::cast_precision_loss, reason = "gauges are floating point, and exact up to 2^53")]
+fn float(count: u64) -> f64 {
+    count as f64
+}

@@ -1,0 +1,76 @@
+//! Every route of the private API, on one screen.
+
+use std::sync::Arc;
+
+use aws_lc_rs::hmac;
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::Response;
+use axum::routing::{get, post};
+use http::{HeaderValue, header};
+use metrics_exporter_prometheus::PrometheusHandle;
+use reveille_service::auth::{self, Callers};
+use reveille_service::body::BodyLimits;
+use reveille_service::problem::{method_not_allowed, not_found};
+use reveille_service::{http_metrics, request_id};
+
+use super::{Readiness, docs, info, message, notifications, operations, subscriptions, trail};
+use crate::intake::Intake;
+
+/// What handlers share.
+#[derive(Clone)]
+pub(crate) struct ApiState {
+    pub(crate) intake: Arc<Intake>,
+    pub(crate) bodies: BodyLimits,
+    /// Hashes idempotency keys and bodies.
+    pub(crate) hmac: Arc<hmac::Key>,
+    pub(crate) readiness: Arc<Readiness>,
+    pub(crate) metrics: PrometheusHandle,
+}
+
+pub(crate) fn router(state: ApiState, callers: Callers) -> Router {
+    let api = Router::new()
+        .route("/v1/message/{provider}", post(message::post_message))
+        .route("/v1/events/{provider}", post(message::post_message))
+        .route("/v1/notifications", post(notifications::post_notifications))
+        .route(
+            "/v1/notifications/{id}",
+            get(trail::get_notification).delete(trail::delete_notification),
+        )
+        .route(
+            "/v1/users/{user}/subscriptions",
+            post(subscriptions::post_subscription).get(subscriptions::list_subscriptions),
+        )
+        .route_layer(from_fn_with_state(callers, auth::require));
+    let operations = Router::new()
+        .route("/healthz", get(operations::healthz))
+        .route("/readyz", get(operations::readyz))
+        .route("/metrics", get(operations::metrics))
+        .route("/openapi.json", get(docs::spec))
+        .route("/docs", get(docs::page))
+        .route("/_info", get(info::info))
+        .route("/_info/name", get(info::name))
+        .route("/_info/version", get(info::version))
+        .route("/_info/home", get(info::home))
+        .route("/robots.txt", get(info::robots))
+        .route("/", get(info::root));
+    api.merge(operations)
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn(http_metrics::measure))
+        .layer(from_fn(request_id::echo))
+        .layer(from_fn(security_headers))
+        .with_state(state)
+}
+
+/// What a browser must not do with our answers.
+async fn security_headers(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("SAMEORIGIN"));
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'";
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    response
+}

@@ -1,0 +1,277 @@
+//! `[push]` and its subsections.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use reveille_model::limits::{SUBSCRIPTIONS_PER_USER_MAX, TTL_S_DEFAULT, TTL_S_MAX};
+use reveille_model::{Duration, EventType, MessageType};
+use reveille_service::auth::Callers;
+use reveille_service::config::{Document, Section, ServerTls};
+
+use super::FcmSection;
+
+/// Where everything is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// `sqlite:FILE`.
+    Sqlite(PathBuf),
+}
+
+/// How long windows are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WindowLength {
+    Fixed(Duration),
+    Drawn { min: Duration, max: Duration },
+}
+
+/// The push server's settings.
+#[derive(Debug)]
+pub struct PushConfig {
+    /// Where everything is kept.
+    pub store: StoreUrl,
+    /// The private API's address.
+    pub listen: SocketAddr,
+    pub(crate) tls: Option<ServerTls>,
+    pub(crate) callers: Callers,
+    /// What apps may be told; the first is the default.
+    pub(crate) message_types: Vec<MessageType>,
+    /// What apps are told of which event, where it is not the default.
+    pub(crate) events: BTreeMap<EventType, MessageType>,
+    pub(crate) window: WindowLength,
+    pub(crate) per_user_max: usize,
+    pub(crate) ttl: Duration,
+    pub(crate) trail_retention: Duration,
+    pub(crate) waiting_max: u64,
+    /// The Firebase projects.
+    pub fcm: Vec<FcmSection>,
+}
+
+/// Wake-ups that may wait before intake is refused.
+const WAITING_DEFAULT: u32 = 10_000_000;
+/// Longest window, in seconds.
+const WINDOW_S_MAX: u32 = 86_400;
+
+impl PushConfig {
+    /// Reads everything the push server uses. Problems go to the document's list; with any, there is no configuration.
+    pub fn read(document: &Document) -> Option<Self> {
+        let mut push = document.section("push");
+        if !document.has("push") {
+            document.problems().add(
+                "push",
+                "this section is missing; `reveille sandbox init DIR` writes an example",
+            );
+        }
+        for (key, what) in [
+            ("public", "the public API"),
+            ("limits", "limits by event type"),
+            ("inbox", "the inbox"),
+        ] {
+            push.not_built(key, what);
+        }
+        for section in ["apns", "webpush"] {
+            if document.has(section) {
+                document.problems().add(
+                    section,
+                    "this provider is not built yet in this version; remove the section",
+                );
+            }
+        }
+        let store = read_store(&mut push);
+        let message_types = read_message_types(&mut push);
+        let events = read_events(&mut push, &message_types);
+        let intake = Intake::read(push.section("intake"));
+        let window = read_mix(push.section("mix"));
+        let per_user_max = read_per_user_max(push.section("subscriptions"));
+        read_feedback(push.section("feedback"));
+        let ttl_s = push.number("ttl_s", 1..=TTL_S_MAX).unwrap_or(TTL_S_DEFAULT);
+        let trail_retention_s = push.number("trail_retention_s", 60..=604_800).unwrap_or(3_600);
+        let waiting_max =
+            push.number("outbox_wakeups_max", 1..=1_000_000_000).unwrap_or(WAITING_DEFAULT);
+        let fcm = FcmSection::read_all(document);
+        push.finish();
+        Some(Self {
+            store: store?,
+            listen: intake.listen?,
+            tls: intake.tls,
+            callers: intake.callers?,
+            message_types,
+            events,
+            window: window?,
+            per_user_max,
+            ttl: Duration::from_s(ttl_s),
+            trail_retention: Duration::from_s(trail_retention_s),
+            waiting_max: waiting_max.into(),
+            fcm,
+        })
+    }
+
+    /// Things that work but may not be meant.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.fcm.is_empty() {
+            warnings.push(
+                "there is no [fcm.*] section: what is accepted for FCM waits until its time to live ends".to_owned(),
+            );
+        }
+        if !self.listen.ip().is_loopback() && self.callers.is_anyone() {
+            warnings.push(format!(
+                "push.intake.listen is {}, not loopback, and there is no push.intake.tokens_file: whoever reaches it can wake devices",
+                self.listen
+            ));
+        }
+        warnings.push(
+            "push.mix.mode is \"batch\": it protects single events only; whoever watches an account for two or three events can tell its device"
+                .to_owned(),
+        );
+        warnings
+    }
+}
+
+struct Intake {
+    listen: Option<SocketAddr>,
+    tls: Option<ServerTls>,
+    callers: Option<Callers>,
+}
+
+impl Intake {
+    fn read(mut section: Section) -> Self {
+        let listen = if section.has("listen") {
+            section.address("listen")
+        } else {
+            Some(SocketAddr::from(([127, 0, 0, 1], 8900)))
+        };
+        let tls = ServerTls::read(&mut section);
+        let callers = match section.path("tokens_file") {
+            None => Some(Callers::anyone()),
+            Some(path) => Callers::from_file(&path)
+                .map_err(|error| {
+                    section.problem("tokens_file", format!("{}: {error}", path.display()))
+                })
+                .ok(),
+        };
+        section.finish();
+        Self { listen, tls, callers }
+    }
+}
+
+fn read_store(push: &mut Section) -> Option<StoreUrl> {
+    let text = push.required_string("store", "sqlite:reveille.db")?;
+    match text.split_once(':') {
+        Some(("sqlite", file)) if !file.is_empty() => Some(StoreUrl::Sqlite(push.resolve(file))),
+        Some(("mariadb", _)) => {
+            push.problem(
+                "store",
+                "the store mariadb: is not built yet in this version; write \"sqlite:FILE\"",
+            );
+            None
+        }
+        _ => {
+            push.problem("store", "this must be \"sqlite:FILE\"");
+            None
+        }
+    }
+}
+
+fn read_message_types(push: &mut Section) -> Vec<MessageType> {
+    let words = push.strings("message_types").unwrap_or_else(|| vec!["checkEchoV1".to_owned()]);
+    if words.is_empty() || words.len() > 64 {
+        push.problem("message_types", "name 1 to 64 message types");
+    }
+    let mut types = Vec::new();
+    for word in words {
+        match MessageType::parse(&word) {
+            Ok(message_type) => types.push(message_type),
+            Err(_) => {
+                push.problem("message_types", "a message type is 1 to 64 letters, digits, _ . or -")
+            }
+        }
+    }
+    types
+}
+
+fn read_events(push: &mut Section, known: &[MessageType]) -> BTreeMap<EventType, MessageType> {
+    let mut events = BTreeMap::new();
+    for (name, mut section) in push.section("events").sections() {
+        let message_type = section.string("message_type").and_then(|word| {
+            let found = known.iter().find(|each| each.as_str() == word).cloned();
+            if found.is_none() {
+                section.problem("message_type", "this must be one of push.message_types");
+            }
+            found
+        });
+        match (EventType::parse(&name), message_type) {
+            (Ok(event_type), Some(message_type)) => {
+                events.insert(event_type, message_type);
+            }
+            (Ok(_), None) => {}
+            (Err(_), _) => section
+                .problem("message_type", "an event type is 1 to 64 letters, digits, _ . or -"),
+        }
+        section.finish();
+    }
+    events
+}
+
+fn read_mix(mut mix: Section) -> Option<WindowLength> {
+    match mix.string("mode").as_deref() {
+        Some("batch") => {}
+        Some("cohort") => {
+            mix.problem("mode", "mode \"cohort\" is not built yet in this version; write \"batch\"")
+        }
+        Some(_) => mix.problem("mode", "this must be \"batch\", the only mode that is built yet"),
+        None => mix.problem(
+            "mode",
+            "write mode = \"batch\": the default, \"cohort\", is not built yet in this version",
+        ),
+    }
+    for key in ["cohort_form", "cohort_floor", "batch_devices_min", "wakeups_per_device_day_max"] {
+        mix.not_built(key, "mode \"cohort\"");
+    }
+    let mut seconds = |key: &str| mix.number(key, 1..=WINDOW_S_MAX).map(Duration::from_s);
+    let (fixed, min, max) = (seconds("window_s"), seconds("window_min_s"), seconds("window_max_s"));
+    let length = match (fixed, min, max) {
+        (Some(length), None, None) => Some(WindowLength::Fixed(length)),
+        (None, None, None) => Some(WindowLength::Fixed(Duration::from_s(120))),
+        (None, Some(min), Some(max)) if min <= max => Some(WindowLength::Drawn { min, max }),
+        (None, Some(_), Some(_)) => {
+            mix.problem("window_min_s", "this must not be more than window_max_s");
+            None
+        }
+        _ => {
+            mix.problem("window_s", "set window_s, or window_min_s and window_max_s, not both");
+            None
+        }
+    };
+    mix.finish();
+    length
+}
+
+fn read_per_user_max(mut section: Section) -> usize {
+    let highest = u32::try_from(SUBSCRIPTIONS_PER_USER_MAX).unwrap_or(u32::MAX);
+    let per_user_max = section.number("per_user_max", 1..=highest).unwrap_or(10);
+    section.finish();
+    usize::try_from(per_user_max).unwrap_or(SUBSCRIPTIONS_PER_USER_MAX)
+}
+
+fn read_feedback(mut section: Section) {
+    match section.string("mode").as_deref() {
+        None | Some("own") => {}
+        Some("mediawiki" | "webhook") => {
+            section
+                .problem("mode", "this feedback is not built yet in this version; write \"own\"");
+        }
+        Some(_) => section.problem("mode", "this must be \"own\""),
+    }
+    section.finish();
+}
+
+impl WindowLength {
+    /// The schedule; `key` makes drawn lengths unguessable.
+    pub(crate) fn schedule(self, key: [u8; 32]) -> reveille_mixer::Schedule {
+        match self {
+            Self::Fixed(length) => reveille_mixer::Schedule::Fixed { length },
+            Self::Drawn { min, max } => reveille_mixer::Schedule::Drawn { min, max, key },
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Hands requests to the store, for the window that is open now.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use reveille_mixer::{Schedule, Window};
+use reveille_model::limits::SUBSCRIPTIONS_PER_USER_MAX;
+use reveille_model::{
+    CredentialSet, Duration, EventType, MessageType, NewSubscription, NotificationId, Provider,
+    Rng, SubscriptionId, Timestamp, User,
+};
+use reveille_service::clock::Clock;
+use reveille_store::{
+    AcceptError, Acceptance, Accepted, Idempotency, Item, Put, Store, StoreError,
+};
+
+/// How often a request that came as its window closed is tried with the next one.
+const WINDOWS_TRIED_MAX: u32 = 5;
+
+/// What intake needs to know.
+#[derive(Debug, Clone)]
+pub struct IntakeSettings {
+    /// How windows follow one another.
+    pub schedule: Schedule,
+    /// What apps may be told; the first is the default.
+    pub message_types: Vec<MessageType>,
+    /// What apps are told of which event, where it is not the default.
+    pub events: BTreeMap<EventType, MessageType>,
+    /// The configured credential sets.
+    pub sets: Vec<CredentialSet>,
+    /// Time to live where the caller gives none.
+    pub ttl: Duration,
+    /// With more wake-ups than this waiting nothing is accepted.
+    pub waiting_max: u64,
+    /// Most subscriptions of one user.
+    pub per_user_max: usize,
+}
+
+/// The way into the store.
+pub struct Intake {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) settings: IntakeSettings,
+    rng: Mutex<Rng>,
+    /// The window found last; nearly every request falls into it.
+    window: Mutex<Option<Window>>,
+}
+
+impl std::fmt::Debug for Intake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Intake").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Intake {
+    /// An intake over a store.
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        settings: IntakeSettings,
+        rng: Rng,
+    ) -> Self {
+        Self { store, clock, settings, rng: Mutex::new(rng), window: Mutex::default() }
+    }
+
+    /// Accepts all items or none. Returns once they are on disk.
+    pub async fn accept(
+        &self,
+        items: Vec<Item>,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Accepted, AcceptError> {
+        let now = self.clock.now();
+        let mut acceptance = Acceptance {
+            now,
+            window_end: self.window(now).end,
+            waiting_max: self.settings.waiting_max,
+            idempotency,
+            items,
+        };
+        for _ in 0..WINDOWS_TRIED_MAX {
+            match self.store.accept(acceptance).await {
+                Err(AcceptError::WindowClosed { closed_until, acceptance: returned }) => {
+                    // The window ended meanwhile, or the clock stepped back behind what is closed.
+                    let moment = closed_until.max(self.clock.now());
+                    acceptance = *returned;
+                    acceptance.window_end = self.window(moment).end;
+                }
+                result => return result,
+            }
+        }
+        Err(StoreError::Busy.into())
+    }
+
+    /// Registers a device, or refreshes its registration.
+    pub(crate) async fn put(&self, new: NewSubscription) -> Result<Put, StoreError> {
+        let fresh = SubscriptionId::from_bytes(self.rng().bytes_16());
+        let per_user_max = self.settings.per_user_max.min(SUBSCRIPTIONS_PER_USER_MAX);
+        self.store.put(new, fresh, per_user_max, self.clock.now()).await
+    }
+
+    /// The devices of a user.
+    pub(crate) async fn list(
+        &self,
+        user: &User,
+    ) -> Result<Vec<reveille_model::Subscription>, StoreError> {
+        self.store.list(user).await
+    }
+
+    pub(crate) fn fresh_id(&self) -> NotificationId {
+        NotificationId::from_bytes(self.rng().bytes_16())
+    }
+
+    /// The credential set a caller means by `app`: the section of that name, else `default`, else the only one. Where none is configured
+    /// it is `default`, and what is accepted waits for it until its time to live ends.
+    pub(crate) fn set_for(&self, provider: Provider, app: Option<&str>) -> Option<CredentialSet> {
+        let mut of_provider = self.settings.sets.iter().filter(|set| set.provider() == provider);
+        if let Some(app) = app {
+            return of_provider.find(|set| set.name() == app).cloned();
+        }
+        let candidates: Vec<&CredentialSet> = of_provider.collect();
+        match candidates.as_slice() {
+            [] => CredentialSet::new(provider, "default").ok(),
+            [only] => Some((*only).clone()),
+            many => many.iter().find(|set| set.name() == "default").map(|set| (*set).clone()),
+        }
+    }
+
+    /// What an app is told of an event.
+    pub(crate) fn message_type_for(&self, event_type: &EventType) -> Option<MessageType> {
+        self.settings
+            .events
+            .get(event_type)
+            .or_else(|| self.settings.message_types.first())
+            .cloned()
+    }
+
+    fn rng(&self) -> std::sync::MutexGuard<'_, Rng> {
+        self.rng.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn window(&self, moment: Timestamp) -> Window {
+        let mut known = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        match *known {
+            Some(window) if window.contains(moment) => window,
+            _ => *known.insert(self.settings.schedule.window(moment)),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Every metric of this server: name, help, labels. Label values come from closed lists, route patterns and the configuration only.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use reveille_service::http_metrics;
+
+pub(crate) const INTAKE_WAKEUPS: &str = "reveille_intake_wakeups_total";
+pub(crate) const INTAKE_REFUSED: &str = "reveille_intake_refused_total";
+pub(crate) const NOTIFICATIONS: &str = "reveille_notifications_total";
+pub(crate) const OUTBOX_OLDEST: &str = "reveille_outbox_oldest_overdue_seconds";
+pub(crate) const OUTBOX_SCHEDULED: &str = "reveille_outbox_scheduled_notifications";
+pub(crate) const LEDGER: &str = "reveille_ledger_wakeups";
+pub(crate) const WINDOWS: &str = "reveille_windows_total";
+pub(crate) const BATCH: &str = "reveille_batch_wakeups";
+pub(crate) const RELEASE_DURATION: &str = "reveille_window_release_duration_seconds";
+pub(crate) const DELIVERIES: &str = "reveille_deliveries_total";
+pub(crate) const DELIVERY_DURATION: &str = "reveille_delivery_duration_seconds";
+pub(crate) const DELIVERIES_IN_FLIGHT: &str = "reveille_deliveries_in_flight";
+pub(crate) const PAUSED: &str = "reveille_provider_paused";
+pub(crate) const CONFIG_ERROR: &str = "reveille_provider_config_error";
+pub(crate) const LEASES_LOST: &str = "reveille_leases_lost_total";
+pub(crate) const SUBSCRIPTIONS: &str = "reveille_subscriptions";
+pub(crate) const SUBSCRIPTIONS_PUT: &str = "reveille_subscriptions_put_total";
+pub(crate) const SUBSCRIPTIONS_DROPPED: &str = "reveille_subscriptions_dropped_total";
+pub(crate) const SUBSCRIPTIONS_KEPT: &str = "reveille_subscriptions_kept_total";
+
+/// Tells the recorder what each metric is.
+pub fn describe_metrics() {
+    describe_counter!(http_metrics::REQUESTS, "Requests by route, method and status.");
+    describe_histogram!(
+        http_metrics::DURATION,
+        Unit::Seconds,
+        "Time to answer, by route and method."
+    );
+    describe_gauge!(http_metrics::IN_FLIGHT, "Requests under way.");
+    describe_counter!(INTAKE_WAKEUPS, "Wake-ups accepted, by route (message, notifications).");
+    describe_counter!(INTAKE_REFUSED, "Requests refused by intake, by reason.");
+    describe_counter!(
+        NOTIFICATIONS,
+        "Notifications accepted, by event type; `other` unless configured."
+    );
+    describe_gauge!(
+        OUTBOX_OLDEST,
+        Unit::Seconds,
+        "How long ago the oldest waiting wake-up's window ended; 0 if none has."
+    );
+    describe_gauge!(OUTBOX_SCHEDULED, "Notifications whose deliver_after has not come.");
+    describe_gauge!(
+        LEDGER,
+        "Wake-ups ever accepted, by where they are: accepted = waiting + collapsed + every settled state."
+    );
+    describe_counter!(WINDOWS, "Windows released.");
+    describe_gauge!(BATCH, "Wake-ups in the last released window.");
+    describe_histogram!(RELEASE_DURATION, Unit::Seconds, "Time to close and expand a window.");
+    describe_counter!(
+        DELIVERIES,
+        "Answers of providers (or their absence), by credential set, outcome and reason."
+    );
+    describe_histogram!(
+        DELIVERY_DURATION,
+        Unit::Seconds,
+        "Time from sending to the answer, by credential set."
+    );
+    describe_gauge!(DELIVERIES_IN_FLIGHT, "Pushes sent and not answered, by credential set.");
+    describe_gauge!(PAUSED, "1 while a credential set is paused.");
+    describe_gauge!(CONFIG_ERROR, "1 while a credential set's configuration is refused.");
+    describe_counter!(
+        LEASES_LOST,
+        "Wake-ups whose lease had run out when their answer came; they are sent again."
+    );
+    describe_gauge!(SUBSCRIPTIONS, "Subscriptions, by state (all, suspect).");
+    describe_counter!(
+        SUBSCRIPTIONS_PUT,
+        "Registrations, by provider and result (created, refreshed, evicted)."
+    );
+    describe_counter!(SUBSCRIPTIONS_DROPPED, "Subscriptions deleted on proof, by credential set.");
+    describe_counter!(
+        SUBSCRIPTIONS_KEPT,
+        "Subscriptions called dead and kept, by credential set and why (renewed, suspect)."
+    );
+}

@@ -1,0 +1,48 @@
+//! Forgets: expired wake-ups that nobody claims, old trails, old idempotency keys. In bounded steps.
+
+use std::sync::Arc;
+
+use reveille_model::Duration;
+use reveille_model::limits::IDEMPOTENCY_RETENTION_S;
+use reveille_service::clock::Clock;
+use reveille_service::lifecycle::Lifecycle;
+use reveille_store::{Store, Sweep};
+
+/// How often it looks.
+const INTERVAL: Duration = Duration::from_s(1);
+/// How many of each kind one transaction looks at.
+const LIMIT: usize = 2_000;
+
+/// The sweeping task.
+pub(crate) struct Sweeper {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) trail_retention: Duration,
+}
+
+impl Sweeper {
+    /// Runs until the lifecycle stops.
+    pub(crate) async fn run(self, lifecycle: Lifecycle) {
+        while !lifecycle.is_stopping() {
+            let now = self.clock.now();
+            let sweep = Sweep {
+                now,
+                trails_before: now.minus(self.trail_retention),
+                idempotency_before: now.minus(Duration::from_s(IDEMPOTENCY_RETENTION_S)),
+                limit: LIMIT,
+            };
+            match self.store.sweep(sweep).await {
+                Ok(swept) if swept.expired > 0 => {
+                    tracing::info!(count = swept.expired, "wake-ups expired unsent");
+                    continue;
+                }
+                Ok(_) => {}
+                Err(error) => tracing::error!(%error, "nothing can be swept; trying again"),
+            }
+            tokio::select! {
+                () = self.clock.sleep_until(now.plus(INTERVAL)) => {}
+                () = lifecycle.stopping() => {}
+            }
+        }
+    }
+}
