@@ -72,7 +72,7 @@ impl Governor {
     pub fn heard(&mut self, now: Timestamp, outcome: Outcome, rng: &mut Rng) -> Option<Timestamp> {
         let trouble =
             matches!(outcome, Outcome::RetryMessage(Delay::ServerError(_) | Delay::Unanswered));
-        self.count(now, trouble);
+        self.count(now, u32::from(trouble));
         match outcome {
             Outcome::PauseProvider(delay) => self.pause(now, delay, rng),
             Outcome::ConfigError | Outcome::RefreshCredential => {
@@ -114,7 +114,7 @@ impl Governor {
         }
     }
 
-    fn count(&mut self, now: Timestamp, trouble: bool) {
+    fn count(&mut self, now: Timestamp, trouble: u32) {
         let start =
             Timestamp::from_ms(now.as_ms() - now.as_ms().rem_euclid(BUCKET.as_ms().cast_signed()));
         if self.recent.back().is_none_or(|bucket| bucket.start != start) {
@@ -122,7 +122,7 @@ impl Governor {
         }
         if let Some(bucket) = self.recent.back_mut() {
             bucket.answers = bucket.answers.saturating_add(1);
-            bucket.trouble = bucket.trouble.saturating_add(u32::from(trouble));
+            bucket.trouble = bucket.trouble.saturating_add(trouble);
         }
         let oldest = now.minus(RECENT);
         while self.recent.front().is_some_and(|bucket| bucket.start < oldest)

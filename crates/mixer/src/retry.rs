@@ -76,8 +76,7 @@ pub enum After {
 pub fn after(outcome: Outcome, attempt: Attempt, settings: &RetrySettings, rng: &mut Rng) -> After {
     let due_at = match outcome {
         Outcome::Accepted => {
-            let how =
-                if attempt.dry_run == DryRun::Yes { Settled::DryRun } else { Settled::Accepted };
+            let how = if attempt.dry_run == DryRun::Yes { Settled::DryRun } else { Settled::Sent };
             return After::Settle(how);
         }
         Outcome::PayloadError => return After::Settle(Settled::PayloadError),
@@ -105,7 +104,6 @@ pub(crate) fn until(
         Delay::ServerError(Some(named)) | Delay::Throttled(Some(named)) => {
             named.max(now).plus(Duration::from_ms(rng.between(0, NAMED_JITTER_MS_MAX)))
         }
-        Delay::ServerError(None) => now.plus(settings.server_error.delay(failures, rng)),
         Delay::Throttled(None) => now.plus(settings.throttled.delay(failures, rng)),
         Delay::Unanswered if failures <= 1 => {
             let (low, high) = UNANSWERED_MS;
@@ -113,7 +111,9 @@ pub(crate) fn until(
             let high = high.min(settings.server_error.first.as_ms()).max(1);
             now.plus(Duration::from_ms(rng.between(low.min(high), high)))
         }
-        Delay::Unanswered => now.plus(settings.server_error.delay(failures, rng)),
+        Delay::ServerError(None) | Delay::Unanswered => {
+            now.plus(settings.server_error.delay(failures, rng))
+        }
     }
 }
 
@@ -148,7 +148,7 @@ mod tests {
             after(outcome, attempt, &RetrySettings::FCM, &mut Rng::from_number(0))
         };
         let rows = [
-            (Outcome::Accepted, DryRun::No, After::Settle(Settled::Accepted)),
+            (Outcome::Accepted, DryRun::No, After::Settle(Settled::Sent)),
             (Outcome::Accepted, DryRun::Yes, After::Settle(Settled::DryRun)),
             (Outcome::PayloadError, DryRun::No, After::Settle(Settled::PayloadError)),
             (

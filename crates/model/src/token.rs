@@ -35,7 +35,8 @@ impl Token {
         match provider {
             Provider::Fcm | Provider::WebPush => Ok(Self(text.into())),
             Provider::Apns => {
-                let hex = text.len() % 2 == 0 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+                let hex = text.len().is_multiple_of(2)
+                    && text.bytes().all(|byte| byte.is_ascii_hexdigit());
                 if hex {
                     Ok(Self(text.to_ascii_lowercase().into()))
                 } else {

@@ -13,7 +13,7 @@ pub enum DryRun {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Settled {
     /// The provider took it. Nobody promises that the device did.
-    Accepted,
+    Sent,
     /// The provider says the token is dead.
     Dead,
     /// Its time to live ran out.
@@ -28,19 +28,13 @@ pub enum Settled {
 
 impl Settled {
     /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::Accepted,
-        Self::Dead,
-        Self::Expired,
-        Self::Cancelled,
-        Self::PayloadError,
-        Self::DryRun,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Sent, Self::Dead, Self::Expired, Self::Cancelled, Self::PayloadError, Self::DryRun];
 
     /// Its word in tables, metrics and the trail.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Accepted => "accepted",
+            Self::Sent => "sent",
             Self::Dead => "dead",
             Self::Expired => "expired",
             Self::Cancelled => "cancelled",

@@ -29,6 +29,9 @@ const BODY_TIME_MAX: Duration = Duration::from_s(20);
 /// Memory all request bodies under way may take together, in bytes.
 const BODIES_TOGETHER_MAX: usize = 128 * 1024 * 1024;
 
+/// What sends, for each credential set.
+pub type Senders = Vec<(DeliverySettings, Arc<dyn Sender>)>;
+
 /// What a push server is made of besides its configuration.
 pub struct Parts {
     /// Where everything is kept.
@@ -36,7 +39,7 @@ pub struct Parts {
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// What sends, for each credential set.
-    pub senders: Vec<(DeliverySettings, Arc<dyn Sender>)>,
+    pub senders: Senders,
     /// What renders `/metrics`.
     pub metrics: PrometheusHandle,
 }
@@ -83,11 +86,8 @@ impl std::fmt::Debug for PushServer {
 }
 
 /// The senders of a configuration's sections, which are taken out of it.
-pub fn senders(
-    sections: Vec<FcmSection>,
-    clock: &Arc<dyn Clock>,
-) -> Result<Vec<(DeliverySettings, Arc<dyn Sender>)>, StartError> {
-    let mut senders: Vec<(DeliverySettings, Arc<dyn Sender>)> = Vec::new();
+pub fn senders(sections: Vec<FcmSection>, clock: &Arc<dyn Clock>) -> Result<Senders, StartError> {
+    let mut senders: Senders = Vec::new();
     for FcmSection { set, fcm, governor } in sections {
         let of_sender = Arc::clone(clock);
         let now: Now = Arc::new(move || of_sender.now());

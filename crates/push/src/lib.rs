@@ -10,7 +10,7 @@ mod metrics;
 mod worker;
 
 pub use api::openapi;
-pub use app::{Parts, PushServer, StartError, senders};
+pub use app::{Parts, PushServer, Senders, StartError, senders};
 pub use config::{FcmSection, PushConfig, StoreUrl};
 pub use intake::{Intake, IntakeSettings};
 pub use metrics::describe_metrics;

@@ -1,2 +1,47 @@
-//! The command line.
-fn main() {}
+//! The command line: the only place where concrete types meet.
+
+mod cli;
+mod commands;
+mod failure;
+mod say;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use cli::{Cli, Command};
+use failure::Failure;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        say::error("cannot choose the crypto library");
+        return Failure::RUN;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(run(cli.command)),
+        Err(error) => Err(Failure::Run(error.into())),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+async fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Dev(arguments) => commands::dev::run(arguments).await,
+        Command::Push(arguments) => commands::push::run(arguments).await,
+        Command::Sandbox(arguments) => commands::sandbox::run(arguments).await,
+        Command::Check(arguments) => commands::check::run(arguments).await,
+        Command::Migrate(arguments) => commands::migrate::run(&arguments),
+        Command::Send(arguments) => commands::client::send(arguments).await,
+        Command::Trail(arguments) => commands::client::trail(arguments).await,
+        Command::Subscriptions(arguments) => commands::client::subscriptions(arguments).await,
+        Command::Version => {
+            say::line(&format!("reveille {}", env!("CARGO_PKG_VERSION")));
+            Ok(())
+        }
+    }
+}

@@ -42,7 +42,7 @@ impl SandboxConfig {
         let tls = match (cert, key) {
             (Some(cert), Some(key)) => ServerTls::from_files(&cert, &key, &[b"h2", b"http/1.1"])
                 .map_err(|what| {
-                    section.problem("cert_file", format!("cannot use certificate and key: {what}"))
+                    section.problem("cert_file", format!("cannot use certificate and key: {what}"));
                 })
                 .ok(),
             _ => {

@@ -128,8 +128,7 @@ fn pem(label: &str, der: &[u8]) -> String {
         text.push('\n');
         rest = more;
     }
-    text.push_str(&format!("-----END {label}-----\n"));
-    text
+    text + &format!("-----END {label}-----\n")
 }
 
 fn configuration(ports: Ports, window_s: u32) -> String {

@@ -30,7 +30,7 @@ const STREAMS_MAX: u32 = 250;
 /// How long to wait after a connection could not be accepted.
 const ACCEPT_RETRY: Duration = Duration::from_ms(100);
 /// How often an idle HTTP/2 connection is asked whether it is still there.
-const PING_INTERVAL: StdDuration = StdDuration::from_secs(60);
+const PING_INTERVAL: StdDuration = StdDuration::from_mins(1);
 
 /// Serves a router on a bound socket until the lifecycle stops; requests under way are answered.
 pub async fn serve(

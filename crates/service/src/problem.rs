@@ -75,13 +75,13 @@ impl IntoResponse for Problem {
 }
 
 /// No such route.
-pub async fn not_found() -> Problem {
+pub fn not_found() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "not-found", "There is nothing here")
         .detail("the routes are listed at /docs and in /openapi.json")
 }
 
 /// The route exists, the method does not.
-pub async fn method_not_allowed() -> Problem {
+pub fn method_not_allowed() -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "method-not-allowed",

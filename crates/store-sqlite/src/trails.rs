@@ -27,7 +27,7 @@ impl Trails for SqliteStore {
 fn find(connection: &Connection, id: NotificationId) -> rusqlite::Result<Option<Trail>> {
     connection
         .prepare_cached(concat!(
-            "SELECT accepted, waiting, collapsed, settled_accepted, settled_dead, settled_expired,",
+            "SELECT accepted, waiting, collapsed, settled_sent, settled_dead, settled_expired,",
             " settled_cancelled, settled_payload_error, settled_dry_run, window_end, deliver_after,",
             " taken_back FROM trails WHERE id = ?1"
         ))?

@@ -70,6 +70,7 @@ fn claim(now: Timestamp) -> Claim {
 async fn sqlite_keeps_the_contract() {
     let dir = Dir::new("contract");
     contract::run(|name| {
+        println!("case: {name}");
         let file = dir.database(&name.replace(' ', "-"));
         Arc::new(SqliteStore::open(&file, NOW).unwrap())
     })
@@ -120,21 +121,18 @@ async fn one_process_at_a_time_and_no_newer_schema() {
     assert!(matches!(newer, Err(OpenError::Newer { found: 99, known: 1 })), "{newer:?}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn concurrent_requests_share_commits() {
     let dir = Dir::new("group");
     let store = Arc::new(SqliteStore::open(&dir.database("reveille"), NOW).unwrap());
     let end = NOW.plus(Duration::from_s(10));
-    let requests: Vec<_> = (0..500)
-        .map(|number| {
-            let store = Arc::clone(&store);
-            let token = format!("token-{number}");
-            tokio::spawn(async move { store.accept(acceptance(&[&token], end)).await.unwrap() })
-        })
-        .collect();
-    for request in requests {
-        request.await.unwrap();
+    let mut requests = tokio::task::JoinSet::new();
+    for number in 0..500 {
+        let store = Arc::clone(&store);
+        let token = format!("token-{number}");
+        requests.spawn(async move { store.accept(acceptance(&[&token], end)).await.unwrap() });
     }
+    requests.join_all().await;
     let activity = store.activity();
     assert_eq!(activity.commands(), 500);
     assert!(activity.commits() < 500, "{} commits", activity.commits());

@@ -225,7 +225,7 @@ pub struct Settlement {
 /// What became of a wake-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// It ended. `Accepted` also clears a suspicion against its device.
+    /// It ended. `Sent` also clears a suspicion against its device.
     Settled(Settled),
     /// It ended because its token is dead. On unguarded proof the subscription goes, if it is still of the generation the push was sent
     /// to; on guarded proof it becomes suspect.

@@ -8,5 +8,9 @@ use reveille_store::memory::MemoryStore;
 
 #[tokio::test]
 async fn memory_store_keeps_the_contract() {
-    contract::run(|_| Arc::new(MemoryStore::default())).await;
+    contract::run(|name| {
+        println!("case: {name}");
+        Arc::new(MemoryStore::default())
+    })
+    .await;
 }

@@ -91,7 +91,7 @@ struct State {
 enum Dialing {
     #[default]
     Idle,
-    Dialing,
+    UnderWay,
     BackingOff,
 }
 
@@ -205,7 +205,7 @@ impl Pool {
             && state.links.len() < self.settings.connections_max
             && state.dialing == Dialing::Idle
         {
-            state.dialing = Dialing::Dialing;
+            state.dialing = Dialing::UnderWay;
             let pool = Arc::clone(self);
             self.tasks.spawn(async move { pool.dial().await });
         }
@@ -231,7 +231,7 @@ impl Pool {
                 };
                 match failed {
                     Ok(Err(error)) => {
-                        tracing::warn!(host = self.origin.host, %error, "cannot connect")
+                        tracing::warn!(host = self.origin.host, %error, "cannot connect");
                     }
                     _ => tracing::warn!(host = self.origin.host, "connecting took too long"),
                 }
@@ -269,7 +269,7 @@ impl Pool {
             match ended {
                 Ok(()) => tracing::info!(host = pool.origin.host, "a connection was closed"),
                 Err(error) => {
-                    tracing::info!(host = pool.origin.host, %error, "a connection was lost")
+                    tracing::info!(host = pool.origin.host, %error, "a connection was lost");
                 }
             }
         });

@@ -71,7 +71,7 @@ fn render(spec: &str) -> String {
     page.push_str("<h1>Reveille: the private API</h1>");
     paragraph(&mut page, spec.pointer("/info/description"));
     page.push_str("<p>The same as data: <a href=\"/openapi.json\">/openapi.json</a>.</p>");
-    for (path, methods) in spec["paths"].as_object().into_iter().flatten() {
+    for (path, methods) in spec.get("paths").and_then(Value::as_object).into_iter().flatten() {
         for (method, operation) in methods.as_object().into_iter().flatten() {
             render_operation(&mut page, &method.to_uppercase(), path, operation);
             render_request(&mut page, operation, &spec);

@@ -40,7 +40,7 @@ pub(super) async fn root(RawQuery(query): RawQuery) -> Response {
     match query.as_deref() {
         Some("spec") => docs::spec().await.into_response(),
         Some("doc") => docs::page().await.into_response(),
-        _ => not_found().await.into_response(),
+        _ => not_found().into_response(),
     }
 }
 

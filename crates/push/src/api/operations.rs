@@ -113,7 +113,7 @@ pub(crate) async fn metrics(State(state): State<ApiState>) -> Response {
 
 fn show_depth(depth: &Depth, now: Timestamp) {
     let ledger = depth.ledger;
-    gauge!(LEDGER, "state" => "total").set(float(ledger.accepted));
+    gauge!(LEDGER, "state" => "accepted").set(float(ledger.accepted));
     gauge!(LEDGER, "state" => "waiting").set(float(ledger.waiting));
     gauge!(LEDGER, "state" => "collapsed").set(float(ledger.collapsed));
     for how in Settled::ALL {

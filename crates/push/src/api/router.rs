@@ -56,8 +56,8 @@ pub(crate) fn router(state: ApiState, callers: Callers) -> Router {
         .route("/robots.txt", get(info::robots))
         .route("/", get(info::root));
     api.merge(operations)
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(async || not_found())
+        .method_not_allowed_fallback(async || method_not_allowed())
         .layer(from_fn(http_metrics::measure))
         .layer(from_fn(request_id::echo))
         .layer(from_fn(security_headers))

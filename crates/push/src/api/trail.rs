@@ -74,7 +74,7 @@ impl From<Trail> for TrailResponse {
                 limited: 0,
                 collapsed: ledger.collapsed,
                 waiting: ledger.waiting,
-                sent: ledger.settled(Settled::Accepted),
+                sent: ledger.settled(Settled::Sent),
                 dead: ledger.settled(Settled::Dead),
                 expired: ledger.settled(Settled::Expired),
                 cancelled: ledger.settled(Settled::Cancelled),

@@ -31,7 +31,7 @@ impl FcmSection {
             match CredentialSet::new(Provider::Fcm, &name) {
                 Ok(set) => read.extend(Self::read(set, section)),
                 Err(_) => {
-                    fcm.problem(&name, "a section's name is made of letters, digits, - and _")
+                    fcm.problem(&name, "a section's name is made of letters, digits, - and _");
                 }
             }
         }
@@ -49,7 +49,7 @@ impl FcmSection {
         let account = section.path("service_account_file").and_then(|path| {
             ServiceAccount::from_file(&path)
                 .map_err(|error| {
-                    section.problem("service_account_file", format!("{}: {error}", path.display()))
+                    section.problem("service_account_file", format!("{}: {error}", path.display()));
                 })
                 .ok()
         });

@@ -146,7 +146,7 @@ impl Intake {
             None => Some(Callers::anyone()),
             Some(path) => Callers::from_file(&path)
                 .map_err(|error| {
-                    section.problem("tokens_file", format!("{}: {error}", path.display()))
+                    section.problem("tokens_file", format!("{}: {error}", path.display()));
                 })
                 .ok(),
         };
@@ -183,7 +183,10 @@ fn read_message_types(push: &mut Section) -> Vec<MessageType> {
         match MessageType::parse(&word) {
             Ok(message_type) => types.push(message_type),
             Err(_) => {
-                push.problem("message_types", "a message type is 1 to 64 letters, digits, _ . or -")
+                push.problem(
+                    "message_types",
+                    "a message type is 1 to 64 letters, digits, _ . or -",
+                );
             }
         }
     }
@@ -217,7 +220,10 @@ fn read_mix(mut mix: Section) -> Option<WindowLength> {
     match mix.string("mode").as_deref() {
         Some("batch") => {}
         Some("cohort") => {
-            mix.problem("mode", "mode \"cohort\" is not built yet in this version; write \"batch\"")
+            mix.problem(
+                "mode",
+                "mode \"cohort\" is not built yet in this version; write \"batch\"",
+            );
         }
         Some(_) => mix.problem("mode", "this must be \"batch\", the only mode that is built yet"),
         None => mix.problem(

@@ -239,7 +239,7 @@ impl Delivery {
         let paused_until = running.governor.heard(now, outcome, &mut self.rng);
         match outcome {
             Outcome::ConfigError | Outcome::RefreshCredential => {
-                gauge!(CONFIG_ERROR, "set" => set()).set(1.0)
+                gauge!(CONFIG_ERROR, "set" => set()).set(1.0);
             }
             Outcome::Accepted => gauge!(CONFIG_ERROR, "set" => set()).set(0.0),
             _ => {}

@@ -24,8 +24,8 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .route("/received", get(received).delete(forget_received))
         .route("/faults", get(list_faults).post(add_faults).delete(clear_faults))
         .route("/stats", get(stats))
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(async || not_found())
+        .method_not_allowed_fallback(async || method_not_allowed())
         .with_state(state)
 }
 

@@ -135,6 +135,7 @@ impl Section {
     }
 
     /// A section inside this one; an empty one where there is none.
+    #[must_use]
     pub fn section(&mut self, key: &str) -> Self {
         let table = match self.take(key) {
             None => Table::new(),

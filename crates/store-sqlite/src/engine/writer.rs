@@ -78,7 +78,7 @@ impl Tables {
         (self.ledger, self.closed_until, self.expanded_until) = self
             .connection
             .prepare_cached(concat!(
-                "SELECT accepted, waiting, collapsed, settled_accepted, settled_dead, settled_expired,",
+                "SELECT accepted, waiting, collapsed, settled_sent, settled_dead, settled_expired,",
                 " settled_cancelled, settled_payload_error, settled_dry_run, closed_until, expanded_until FROM state"
             ))
             .and_then(|mut read| read.query_row([], |row| Ok((read_ledger(row, 0)?, row.get(9)?, row.get(10)?))))
@@ -92,13 +92,23 @@ impl Tables {
         let [done, dead, expired, cancelled, payload_error, dry_run] = settled;
         self.connection
             .prepare_cached(concat!(
-                "UPDATE state SET accepted = ?1, waiting = ?2, collapsed = ?3, settled_accepted = ?4,",
+                "UPDATE state SET accepted = ?1, waiting = ?2, collapsed = ?3, settled_sent = ?4,",
                 " settled_dead = ?5, settled_expired = ?6, settled_cancelled = ?7,",
                 " settled_payload_error = ?8, settled_dry_run = ?9"
             ))?
             .execute(
-                [accepted, waiting, collapsed, done, dead, expired, cancelled, payload_error, dry_run]
-                    .map(u64::cast_signed),
+                [
+                    accepted,
+                    waiting,
+                    collapsed,
+                    done,
+                    dead,
+                    expired,
+                    cancelled,
+                    payload_error,
+                    dry_run,
+                ]
+                .map(u64::cast_signed),
             )?;
         Ok(())
     }

@@ -13,14 +13,14 @@ use crate::engine::Tables;
 struct Due {
     id: i64,
     lease: i64,
-    due_at: Timestamp,
+    was_due_at: Timestamp,
     trail: Option<i64>,
     /// Nothing where its subscription is gone.
     address: Option<(Token, Option<Topic>, Option<Device>)>,
-    claimed: ClaimedRest,
+    rest: Rest,
 }
 
-struct ClaimedRest {
+struct Rest {
     message_type: reveille_model::MessageType,
     dry_run: reveille_model::DryRun,
     attempts: u32,
@@ -32,14 +32,14 @@ pub(super) fn claim(tables: &mut Tables, claim: &Claim) -> rusqlite::Result<Vec<
     // Leases that ran out first: where a newer one waits they join that instead of being sent beside it.
     let mut waiting = Vec::new();
     for due in find_due(tables, claim)? {
-        let back = Return { id: due.id, lease: due.lease, due_at: due.due_at, attempts: 0 };
+        let back = Return { id: due.id, lease: due.lease, due_at: due.was_due_at, attempts: 0 };
         if due.lease == 0 || return_to_waiting(tables, back)? == Some(false) {
             waiting.push(due);
         }
     }
     let mut claimed = Vec::with_capacity(waiting.len());
     for due in waiting {
-        if due.claimed.expires_at <= claim.now {
+        if due.rest.expires_at <= claim.now {
             end(tables, due.id, due.trail, Settled::Expired)?;
             continue;
         }
@@ -56,11 +56,11 @@ pub(super) fn claim(tables: &mut Tables, claim: &Claim) -> rusqlite::Result<Vec<
             lease: claim.lease,
             token,
             topic,
-            message_type: due.claimed.message_type,
-            dry_run: due.claimed.dry_run,
-            attempts: due.claimed.attempts,
-            window_end: due.claimed.window_end,
-            expires_at: due.claimed.expires_at,
+            message_type: due.rest.message_type,
+            dry_run: due.rest.dry_run,
+            attempts: due.rest.attempts,
+            window_end: due.rest.window_end,
+            expires_at: due.rest.expires_at,
             device,
         });
     }
@@ -97,10 +97,10 @@ fn read(row: &Row<'_>, claim: &Claim) -> rusqlite::Result<Due> {
     Ok(Due {
         id: row.get(0)?,
         lease: row.get(1)?,
-        due_at: time(row, 2)?,
+        was_due_at: time(row, 2)?,
         trail: row.get(3)?,
         address,
-        claimed: ClaimedRest {
+        rest: Rest {
             message_type: message_type(row, 4)?,
             dry_run: dry_run(row, 5)?,
             attempts: row.get(6)?,

@@ -9,7 +9,7 @@ use crate::codec::{optional_time, read_ledger};
 pub(super) fn depth(connection: &Connection) -> rusqlite::Result<Depth> {
     connection
         .prepare_cached(concat!(
-            "SELECT accepted, waiting, collapsed, settled_accepted, settled_dead, settled_expired,",
+            "SELECT accepted, waiting, collapsed, settled_sent, settled_dead, settled_expired,",
             " settled_cancelled, settled_payload_error, settled_dry_run,",
             " (SELECT window_end FROM gathered ORDER BY id LIMIT 1),",
             " (SELECT window_end FROM wakeups ORDER BY id LIMIT 1),",

@@ -19,7 +19,7 @@ pub(super) fn settle(
         match settlement.end {
             End::Settled(how) => {
                 let ended = end_leased(tables, settlement, how, &mut report)?;
-                if let (true, Settled::Accepted, Some(device)) = (ended, how, settlement.device) {
+                if let (true, Settled::Sent, Some(device)) = (ended, how, settlement.device) {
                     clear_suspicion(tables, device)?;
                 }
             }

@@ -47,7 +47,7 @@ impl Tables {
         self.connection
             .prepare_cached(concat!(
                 "UPDATE trails SET accepted = accepted + ?2, waiting = waiting + ?3,",
-                " collapsed = collapsed + ?4, settled_accepted = settled_accepted + ?5,",
+                " collapsed = collapsed + ?4, settled_sent = settled_sent + ?5,",
                 " settled_dead = settled_dead + ?6, settled_expired = settled_expired + ?7,",
                 " settled_cancelled = settled_cancelled + ?8,",
                 " settled_payload_error = settled_payload_error + ?9,",
@@ -58,7 +58,7 @@ impl Tables {
                 accepted,
                 waiting,
                 collapsed,
-                count(Settled::Accepted),
+                count(Settled::Sent),
                 count(Settled::Dead),
                 count(Settled::Expired),
                 count(Settled::Cancelled),

@@ -124,12 +124,11 @@ async fn lease_ends(scene: Scene) {
     assert!(scene.claim(at(69), 2).await.is_empty(), "held");
     let second = scene.claim(at(70), 3).await;
     assert_eq!(second.len(), 1);
-    let lost =
-        scene.settle(first.first().expect("one"), End::Settled(Settled::Accepted), at(71)).await;
+    let lost = scene.settle(first.first().expect("one"), End::Settled(Settled::Sent), at(71)).await;
     assert_eq!(lost.lost, 1, "whoever lost its lease settles nothing");
     assert_eq!(scene.ledger().await.waiting, 1);
     scene.finish(&second, at(72)).await;
-    assert_eq!(scene.ledger().await.settled(Settled::Accepted), 1);
+    assert_eq!(scene.ledger().await.settled(Settled::Sent), 1);
     let again = scene.settle(second.first().expect("one"), End::GiveBack, at(73)).await;
     assert_eq!(again.lost, 1, "nor does it twice");
 }

@@ -22,12 +22,9 @@ pub fn cases() -> Vec<(&'static str, Case)> {
     [accepting::cases(), claiming::cases(), settling::cases(), keeping::cases()].concat()
 }
 
-/// Runs every case against a store of its own.
+/// Runs every case against a store of its own, which `empty_store` makes; it is told the case's name, to print it.
 pub async fn run(mut empty_store: impl FnMut(&str) -> Arc<dyn Store>) {
     for (name, case) in cases() {
-        let case = tokio::spawn(case(empty_store(name)));
-        if let Err(panic) = case.await {
-            std::panic::panic_any(format!("case `{name}`: {panic}"));
-        }
+        case(empty_store(name)).await;
     }
 }

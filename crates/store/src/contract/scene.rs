@@ -153,7 +153,7 @@ impl Scene {
     /// Settles all as accepted by the provider.
     pub(super) async fn finish(&self, claimed: &[Claimed], now: Timestamp) {
         for each in claimed {
-            self.settle(each, End::Settled(Settled::Accepted), now).await;
+            self.settle(each, End::Settled(Settled::Sent), now).await;
         }
     }
 

@@ -129,7 +129,7 @@ async fn suspect(scene: Scene) {
     };
     assert_eq!(verdict(10, End::Dead(Proof::Guarded)).await, (1, (1, 1)));
     assert_eq!(verdict(20, End::Dead(Proof::Guarded)).await, (0, (1, 1)), "it is already");
-    assert_eq!(verdict(30, End::Settled(Settled::Accepted)).await, (0, (1, 0)), "alive after all");
+    assert_eq!(verdict(30, End::Settled(Settled::Sent)).await, (0, (1, 0)), "alive after all");
     assert_eq!(verdict(40, End::Dead(Proof::Guarded)).await, (1, (1, 1)));
     scene.register("u", "t", at(50)).await;
     assert_eq!(scene.store.count().await.expect("count"), (1, 0), "the app is there");
@@ -142,7 +142,7 @@ async fn trail(scene: Scene) {
     let first = scene.notify(notification(1, &["u"]), at(10)).await;
     let second = scene.notify(notification(2, &["u"]), at(10)).await;
     scene.end_window(at(10)).await;
-    let ends = [End::Settled(Settled::Accepted), End::Dead(Proof::Unguarded), End::Retry(at(50))];
+    let ends = [End::Settled(Settled::Sent), End::Dead(Proof::Unguarded), End::Retry(at(50))];
     for (claimed, end) in scene.claim(at(10), 1).await.iter().zip(ends) {
         scene.settle(claimed, end, at(11)).await;
     }
@@ -155,7 +155,7 @@ async fn trail(scene: Scene) {
         }
     };
     let one = ledger(first).await;
-    assert_eq!((one.accepted, one.waiting, one.settled(Settled::Accepted)), (3, 1, 1));
+    assert_eq!((one.accepted, one.waiting, one.settled(Settled::Sent)), (3, 1, 1));
     assert_eq!(one.settled(Settled::Dead), 1);
     assert_eq!(ledger(second).await.collapsed, 3);
     // Kept for its time, then forgotten; what is under way goes on.
@@ -169,7 +169,7 @@ async fn trail(scene: Scene) {
     assert_eq!(scene.store.find(first).await.expect("find"), None);
     let claimed = scene.claim(at(50), 2).await;
     scene.finish(&claimed, at(51)).await;
-    assert_eq!(scene.ledger().await.settled(Settled::Accepted), 2);
+    assert_eq!(scene.ledger().await.settled(Settled::Sent), 2);
 }
 
 async fn sweep(scene: Scene) {

@@ -107,9 +107,9 @@ impl State {
         }
     }
 
-    fn expand_row(&mut self, row: &Gathered, keys: &mut impl Iterator<Item = i64>) -> (u64, u64) {
-        let (mut made, mut collapsed) = (0, 0);
-        let targets: Vec<(CredentialSet, Target)> = match &row.targets {
+    /// Whom a gathered row wakes, with the credentials that reach each. A token somebody registered stands for its device.
+    fn targets_of(&self, targets: &Targets) -> Vec<(CredentialSet, Target)> {
+        match targets {
             Targets::Tokens { set, topic, tokens } => tokens
                 .iter()
                 .map(|token| {
@@ -127,7 +127,11 @@ impl State {
                     Some((set, Target::Subscription(*id)))
                 })
                 .collect(),
-        };
+        }
+    }
+
+    fn expand_row(&mut self, row: &Gathered, keys: &mut impl Iterator<Item = i64>) -> (u64, u64) {
+        let targets = self.targets_of(&row.targets);
         if let Targets::Subscriptions(ids) = &row.targets {
             // Their devices went between acceptance and the end of the window.
             let gone = (ids.len() - targets.len()) as u64;
@@ -136,52 +140,58 @@ impl State {
                 ledger.settle(Settled::Cancelled, gone);
             });
         }
-        let expires_at = row.window_end.plus(row.shape.ttl);
+        let (mut made, mut collapsed) = (0, 0);
         for (set, target) in targets {
-            let key = match &target {
-                Target::Subscription(id) => {
-                    WakeupKey::for_subscription(*id, &row.shape.message_type, row.shape.dry_run)
-                }
-                Target::Token { token, topic } => WakeupKey::for_token(
-                    &set,
-                    topic.as_ref(),
-                    token,
-                    &row.shape.message_type,
-                    row.shape.dry_run,
-                ),
-            };
-            if let Some(waiting) = self.waiting_with(key) {
-                if let Some(waiting) = self.wakeups.get_mut(&waiting) {
-                    waiting.expires_at = waiting.expires_at.max(expires_at);
-                }
-                self.count(row.notification, |ledger| {
-                    ledger.waiting -= 1;
-                    ledger.collapsed += 1;
-                });
+            if self.make_wakeup(row, set, target, keys.next().unwrap_or_default()) {
+                made += 1;
+            } else {
                 collapsed += 1;
-                continue;
             }
-            self.next_id += 1;
-            self.wakeups.insert(
-                self.next_id,
-                Row {
-                    key,
-                    set,
-                    target,
-                    message_type: row.shape.message_type.clone(),
-                    dry_run: row.shape.dry_run,
-                    notification: row.notification,
-                    window_end: row.window_end,
-                    expires_at,
-                    due_at: row.window_end,
-                    sort_key: keys.next().unwrap_or_default(),
-                    attempts: 0,
-                    lease: None,
-                },
-            );
-            made += 1;
         }
+        self.count(row.notification, |ledger| {
+            ledger.waiting -= collapsed;
+            ledger.collapsed += collapsed;
+        });
         (made, collapsed)
+    }
+
+    /// Makes a wake-up, or prolongs the waiting one of the same key. Returns whether it made one.
+    fn make_wakeup(
+        &mut self,
+        row: &Gathered,
+        set: CredentialSet,
+        target: Target,
+        sort_key: i64,
+    ) -> bool {
+        let (kind, dry_run) = (&row.shape.message_type, row.shape.dry_run);
+        let key = match &target {
+            Target::Subscription(id) => WakeupKey::for_subscription(*id, kind, dry_run),
+            Target::Token { token, topic } => {
+                WakeupKey::for_token(&set, topic.as_ref(), token, kind, dry_run)
+            }
+        };
+        let expires_at = row.window_end.plus(row.shape.ttl);
+        if let Some(waiting) = self.waiting_with(key).and_then(|id| self.wakeups.get_mut(&id)) {
+            waiting.expires_at = waiting.expires_at.max(expires_at);
+            return false;
+        }
+        self.next_id += 1;
+        let wakeup = Row {
+            key,
+            set,
+            target,
+            message_type: kind.clone(),
+            dry_run,
+            notification: row.notification,
+            window_end: row.window_end,
+            expires_at,
+            due_at: row.window_end,
+            sort_key,
+            attempts: 0,
+            lease: None,
+        };
+        self.wakeups.insert(self.next_id, wakeup);
+        true
     }
 
     /// The token and device of a wake-up now; nothing where its subscription is gone.
@@ -241,7 +251,7 @@ impl State {
         match settlement.end {
             End::Settled(how) => {
                 self.end(id, how);
-                if let (Settled::Accepted, Some(device)) = (how, settlement.device)
+                if let (Settled::Sent, Some(device)) = (how, settlement.device)
                     && let Some(known) = self.subscriptions.get_mut(&device.subscription)
                 {
                     known.suspect_since = None;

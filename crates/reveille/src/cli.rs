@@ -1,0 +1,142 @@
+//! The words of the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Wakes a user's devices and reveals nothing.
+///
+/// Exit codes: 0 done, 1 could not do its work, 2 wrong command line, 3 problems in the configuration, 4 a server refused.
+#[derive(Debug, Parser)]
+#[command(name = "reveille", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Everything on this machine, to look at: sandbox, push server, sample users. Nothing leaves loopback
+    Dev(DevArguments),
+    /// The push server
+    Push(ConfigArguments),
+    /// The look-alike providers, and `init`, which makes keys and a configuration for them
+    Sandbox(SandboxArguments),
+    /// Reads the configuration, tries store and provider credentials, and says everything that is wrong
+    Check(ConfigArguments),
+    /// Brings the store to this version's schema
+    Migrate(ConfigArguments),
+    /// Wakes the devices of users
+    Send(SendArguments),
+    /// Shows what became of a notification
+    Trail(TrailArguments),
+    /// Lists or registers devices of a user
+    Subscriptions(SubscriptionsArguments),
+    /// Shows the version
+    Version,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArguments {
+    /// The configuration file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DevArguments {
+    /// Where to keep keys and data; a directory that does not exist yet. Without it a temporary one, removed at the end
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// The first of the ports: the push server's. The sandbox's are 10 and 12 above it
+    #[arg(long, value_name = "PORT", default_value_t = 8900, value_parser = clap::value_parser!(u16).range(1..=65_000))]
+    pub(crate) port: u16,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct SandboxArguments {
+    #[command(subcommand)]
+    pub(crate) command: Option<SandboxCommand>,
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = "reveille.toml")]
+    pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SandboxCommand {
+    /// Writes keys, an authority, a service account and a complete DIR/reveille.toml
+    Init {
+        /// A directory; created if it is not there. Nothing in it is overwritten
+        dir: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServerArguments {
+    /// The push server's private API
+    #[arg(long, env = "REVEILLE_URL", default_value = "http://127.0.0.1:8900", value_name = "URL")]
+    pub(crate) url: String,
+    /// A file that holds a bearer token
+    #[arg(long, env = "REVEILLE_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Prints JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SendArguments {
+    /// Whose devices to wake
+    #[arg(required = true, value_name = "USER")]
+    pub(crate) users: Vec<String>,
+    /// What happened
+    #[arg(long, value_name = "EVENT_TYPE", default_value = "test")]
+    pub(crate) r#type: String,
+    /// How long the wake-up is worth sending, in seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) ttl_s: Option<u32>,
+    /// Not before this time, as in 2026-11-21T10:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub(crate) deliver_after: Option<String>,
+    /// The provider only checks
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) server: ServerArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TrailArguments {
+    /// As printed by `reveille send`
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) server: ServerArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SubscriptionsArguments {
+    #[command(subcommand)]
+    pub(crate) command: SubscriptionsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SubscriptionsCommand {
+    /// Lists the devices of a user; never their tokens
+    List {
+        /// The user
+        user: String,
+        #[command(flatten)]
+        server: ServerArguments,
+    },
+    /// Registers a device; its token is read from standard input, so that it stays out of the shell's history
+    Add {
+        /// The user
+        user: String,
+        /// The provider
+        #[arg(long, default_value = "fcm")]
+        provider: String,
+        #[command(flatten)]
+        server: ServerArguments,
+    },
+}

@@ -1,0 +1,86 @@
+//! `reveille check`: reads the configuration, tries store and provider credentials, and says everything that is wrong at once.
+
+use std::sync::Arc;
+
+use reveille_push::{PushConfig, StoreUrl, senders};
+use reveille_sandbox::SandboxConfig;
+use reveille_service::clock::{Clock, SystemClock};
+use reveille_service::config::{ConfigProblem, Document};
+use reveille_store_sqlite::{OpenError, SqliteStore};
+
+use crate::cli::ConfigArguments;
+use crate::failure::Failure;
+use crate::say;
+
+pub(crate) async fn run(arguments: ConfigArguments) -> Result<(), Failure> {
+    let document = Document::load(&arguments.config)?;
+    let push = document.has("push").then(|| PushConfig::read(&document)).flatten();
+    if document.has("sandbox") {
+        SandboxConfig::read(&document);
+    }
+    if !document.has("push") && !document.has("sandbox") {
+        document.problems().add(
+            "push",
+            "there is neither [push] nor [sandbox]; `reveille sandbox init DIR` writes an example",
+        );
+    }
+    if document.has("sessions") {
+        document.problems().add(
+            "sessions",
+            "the session store is not built yet in this version; remove the section",
+        );
+    }
+    let mut problems = document.problems().take();
+    if let Some(push) = push {
+        for warning in push.warnings() {
+            say::line(&format!("warning  {warning}"));
+        }
+        problems.extend(try_store(&push.store));
+        problems.extend(try_providers(push).await);
+    }
+    if problems.is_empty() {
+        say::line("ok       the configuration can be used");
+        Ok(())
+    } else {
+        Err(Failure::Config(problems))
+    }
+}
+
+fn try_store(StoreUrl::Sqlite(path): &StoreUrl) -> Option<ConfigProblem> {
+    match SqliteStore::open(path, SystemClock.now()) {
+        Ok(store) => {
+            store.close();
+            say::line(&format!("ok       the store {} takes writes", path.display()));
+            None
+        }
+        Err(OpenError::InUse) => {
+            say::line(&format!(
+                "ok       the store {} is in use by a running server",
+                path.display()
+            ));
+            None
+        }
+        Err(error) => Some(ConfigProblem {
+            path: "push.store".to_owned(),
+            what: format!("cannot open {}: {error}", path.display()),
+        }),
+    }
+}
+
+async fn try_providers(push: PushConfig) -> Vec<ConfigProblem> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let senders = match senders(push.fcm, &clock) {
+        Ok(senders) => senders,
+        Err(error) => {
+            return vec![ConfigProblem { path: "fcm".to_owned(), what: error.to_string() }];
+        }
+    };
+    let mut problems = Vec::new();
+    for (settings, sender) in senders {
+        match sender.check().await {
+            Ok(()) => say::line(&format!("ok       {} takes our credentials", settings.set)),
+            Err(what) => problems.push(ConfigProblem { path: settings.set.to_string(), what }),
+        }
+    }
+    problems
+}

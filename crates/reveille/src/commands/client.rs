@@ -1,0 +1,167 @@
+//! `reveille send`, `trail`, `subscriptions`: a client of the private API for people at a terminal.
+
+use std::io::Read as _;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::cli::{
+    SendArguments, ServerArguments, SubscriptionsArguments, SubscriptionsCommand, TrailArguments,
+};
+use crate::failure::Failure;
+use crate::say;
+
+/// Longest time for a request.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest token that is read from standard input, in bytes.
+const TOKEN_BYTES_MAX: u64 = 8 * 1024;
+
+pub(crate) async fn send(arguments: SendArguments) -> Result<(), Failure> {
+    let mut body = json!({"users": arguments.users, "type": arguments.r#type});
+    let mut set = |name: &str, value: Value| {
+        if let Some(body) = body.as_object_mut() {
+            body.insert(name.to_owned(), value);
+        }
+    };
+    if let Some(ttl_s) = arguments.ttl_s {
+        set("ttl_s", ttl_s.into());
+    }
+    if let Some(deliver_after) = arguments.deliver_after {
+        set("deliver_after", deliver_after.into());
+    }
+    if arguments.dry_run {
+        set("dry_run", true.into());
+    }
+    let answer = call(&arguments.server, Method::POST, "/v1/notifications", Some(body)).await?;
+    if arguments.server.json {
+        say::line(&answer.to_string());
+    } else {
+        let id = text(&answer, "id");
+        say::line(id);
+        say::note(&format!("accepted; follow it with: reveille trail {id}"));
+    }
+    Ok(())
+}
+
+pub(crate) async fn trail(arguments: TrailArguments) -> Result<(), Failure> {
+    let path = format!("/v1/notifications/{}", in_path(&arguments.id));
+    let answer = call(&arguments.server, Method::GET, &path, None).await?;
+    if arguments.server.json {
+        say::line(&answer.to_string());
+        return Ok(());
+    }
+    say::line(&format!("state        {}", text(&answer, "state")));
+    for (name, label) in [("window_end", "window ends"), ("deliver_after", "not before")] {
+        let time = text(&answer, name);
+        if !time.is_empty() {
+            say::line(&format!("{label:<12} {time}"));
+        }
+    }
+    for (name, count) in answer.get("wakeups").and_then(Value::as_object).into_iter().flatten() {
+        if count.as_u64() != Some(0) {
+            say::line(&format!("{name:<12} {count}"));
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn subscriptions(arguments: SubscriptionsArguments) -> Result<(), Failure> {
+    match arguments.command {
+        SubscriptionsCommand::List { user, server } => {
+            let path = format!("/v1/users/{}/subscriptions", in_path(&user));
+            let answer = call(&server, Method::GET, &path, None).await?;
+            if server.json {
+                say::line(&answer.to_string());
+                return Ok(());
+            }
+            for each in answer.as_array().into_iter().flatten() {
+                say::line(&format!(
+                    "{}  {}.{}  refreshed {}",
+                    text(each, "id"),
+                    text(each, "provider"),
+                    text(each, "app"),
+                    text(each, "refreshed_at")
+                ));
+            }
+        }
+        SubscriptionsCommand::Add { user, provider, server } => {
+            let mut token = String::new();
+            let read = std::io::stdin().take(TOKEN_BYTES_MAX).read_to_string(&mut token);
+            read.context("cannot read a token from standard input")?;
+            let path = format!("/v1/users/{}/subscriptions", in_path(&user));
+            let body = json!({"provider": provider, "token": token.trim_end_matches('\n')});
+            let answer = call(&server, Method::POST, &path, Some(body)).await?;
+            let id = text(&answer, "id").to_owned();
+            say::line(&if server.json { answer.to_string() } else { id });
+        }
+    }
+    Ok(())
+}
+
+/// One request to the private API.
+async fn call(
+    server: &ServerArguments,
+    method: Method,
+    path: &str,
+    body: Option<Value>,
+) -> Result<Value, Failure> {
+    // A server on this machine speaks plain HTTP; the public authorities are for one that does not.
+    let tls = reveille_providers::client_tls(None)?;
+    let client = reqwest::Client::builder()
+        .tls_backend_preconfigured(rustls::ClientConfig::clone(&tls))
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .timeout(TIMEOUT)
+        .build()?;
+    let url = format!("{}{path}", server.url.trim_end_matches('/'));
+    let mut request = client.request(method, url);
+    if let Some(file) = &server.token_file {
+        let token = std::fs::read_to_string(file);
+        let token =
+            token.with_context(|| format!("cannot read the token file {}", file.display()))?;
+        request = request.header(http::header::AUTHORIZATION, format!("Bearer {}", token.trim()));
+    }
+    if let Some(body) = body {
+        request =
+            request.header(http::header::CONTENT_TYPE, "application/json").body(body.to_string());
+    }
+    let response = request.send().await.map_err(|error| {
+        let why = anyhow::Error::new(error.without_url());
+        why.context(format!(
+            "cannot reach the push server at {}; is it running? (--url names another)",
+            server.url
+        ))
+    })?;
+    let status = response.status();
+    let text = response.text().await.context("the answer broke off")?;
+    let answer: Value = serde_json::from_str(&text).unwrap_or_default();
+    if status.is_success() {
+        return Ok(answer);
+    }
+    let mut what =
+        vec![format!("the server refused ({}): {}", status.as_u16(), text(&answer, "title"))];
+    what.push(text(&answer, "detail").to_owned());
+    let errors = answer.get("errors").and_then(Value::as_array).into_iter().flatten();
+    what.extend(errors.map(|each| text(each, "detail").to_owned()));
+    what.retain(|line| !line.is_empty());
+    Err(Failure::Refused(what.join("\n  ")))
+}
+
+/// A member that is a text; empty where it is not.
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// A text as one segment of a path (RFC 3986).
+fn in_path(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                char::from(byte).to_string()
+            }
+            other => format!("%{other:02X}"),
+        })
+        .collect()
+}

@@ -1,0 +1,9 @@
+//! One file for each command.
+
+pub(crate) mod check;
+pub(crate) mod client;
+pub(crate) mod dev;
+pub(crate) mod load;
+pub(crate) mod migrate;
+pub(crate) mod push;
+pub(crate) mod sandbox;

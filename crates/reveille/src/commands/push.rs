@@ -1,0 +1,51 @@
+//! `reveille push`: the push server.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use metrics_exporter_prometheus::PrometheusHandle;
+use reveille_model::Duration;
+use reveille_push::{Parts, PushConfig, PushServer, describe_metrics, senders};
+use reveille_service::clock::{Clock, SystemClock};
+use reveille_service::lifecycle::Lifecycle;
+use reveille_service::telemetry::{LogFormat, start_logs, start_metrics};
+use reveille_store_sqlite::SqliteStore;
+use tracing_subscriber::filter::LevelFilter;
+
+use super::load::{close_store, open_store, push_config};
+use crate::cli::ConfigArguments;
+use crate::failure::Failure;
+
+/// How long a stop may take: what is in flight gets ten seconds, the rest is for settling it.
+const GRACE: Duration = Duration::from_s(25);
+
+pub(crate) async fn run(arguments: ConfigArguments) -> Result<(), Failure> {
+    let config = push_config(&arguments.config)?;
+    start_logs(LogFormat::Json, LevelFilter::INFO);
+    for warning in config.warnings() {
+        tracing::warn!(warning, "configuration");
+    }
+    let metrics = start_metrics().context("cannot collect metrics")?;
+    let store = open_store(&config.store)?;
+    let lifecycle = Lifecycle::default();
+    lifecycle.stop_on_signals().context("cannot listen for signals")?;
+    start(config, &store, metrics, &lifecycle).await?;
+    let ended = lifecycle.finish(GRACE).await;
+    close_store(store);
+    Ok(ended?)
+}
+
+/// Starts a push server on an open store.
+pub(crate) async fn start(
+    mut config: PushConfig,
+    store: &Arc<SqliteStore>,
+    metrics: PrometheusHandle,
+    lifecycle: &Lifecycle,
+) -> Result<(), Failure> {
+    describe_metrics();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let senders = senders(std::mem::take(&mut config.fcm), &clock)?;
+    let parts = Parts { store: Arc::<SqliteStore>::clone(store), clock, senders, metrics };
+    PushServer::bind(config, parts).await?.start(lifecycle).await?;
+    Ok(())
+}
