@@ -135,8 +135,8 @@ async fn call(
         ))
     })?;
     let status = response.status();
-    let text = response.text().await.context("the answer broke off")?;
-    let answer: Value = serde_json::from_str(&text).unwrap_or_default();
+    let body = response.text().await.context("the answer broke off")?;
+    let answer: Value = serde_json::from_str(&body).unwrap_or_default();
     if status.is_success() {
         return Ok(answer);
     }
