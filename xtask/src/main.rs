@@ -1,2 +1,34 @@
-//! Chores.
-fn main() {}
+//! The project's own chores: `cargo xtask test`, `bench`, `tidy`.
+
+mod bench;
+mod process;
+mod test;
+mod tidy;
+mod tools;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "usage:
+  cargo xtask test [--all] [--long]    passes every test whose needs are met, installing what it may
+                                       --all   a test that is left out fails
+                                       --long  thousands of kills and seeds instead of dozens and hundreds
+  cargo xtask bench [intake|delivery]  measures, as ratios to a bare peer in the same run
+  cargo xtask tidy                     checks what no compiler checks: layers, file lengths, manifests, words";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match words.split_first() {
+        Some((&"test", options)) => test::run(options),
+        Some((&"bench", parts)) => bench::run(parts),
+        Some((&"tidy", [])) => tidy::run(),
+        _ => Err(USAGE.to_owned()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(what) => {
+            process::say(&what);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,1 +1,25 @@
 //! Fakes and fixtures for tests; nothing but tests uses it.
+
+mod app;
+mod clock;
+mod environment;
+mod http;
+mod process;
+mod sandbox;
+mod sender;
+mod temporary;
+
+pub use app::{PushApp, metrics};
+pub use clock::ManualClock;
+pub use environment::{is_long, needs_all, python};
+pub use http::{Answer, Client};
+pub use process::Server;
+pub use sandbox::{TestSandbox, free_port};
+pub use sender::StubSender;
+pub use temporary::Dir;
+
+/// Chooses the crypto library, once for each test process.
+pub fn install_crypto() {
+    // Chosen by another test of this process: the same one.
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+}

@@ -1,0 +1,112 @@
+//! A push server inside the test's process: memory store, a clock that stands still, a provider that answers as told.
+
+use std::sync::{Arc, OnceLock};
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use reveille_mixer::{GovernorSettings, RetrySettings};
+use reveille_model::{CredentialSet, Duration, Provider, Timestamp};
+use reveille_push::{DeliverySettings, Parts, PushConfig, PushServer, describe_metrics};
+use reveille_service::config::Document;
+use reveille_service::lifecycle::Lifecycle;
+use reveille_service::telemetry::start_metrics;
+use reveille_store::Store;
+use reveille_store::memory::MemoryStore;
+
+use crate::{Client, ManualClock, StubSender};
+
+/// The metrics of this test process.
+///
+/// # Panics
+/// If they cannot be collected.
+pub fn metrics() -> PrometheusHandle {
+    static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
+    let start = || {
+        let handle = start_metrics().expect("metrics");
+        describe_metrics();
+        handle
+    };
+    METRICS.get_or_init(start).clone()
+}
+
+/// A running push server.
+#[derive(Debug)]
+pub struct PushApp {
+    /// Talks to it.
+    pub client: Client,
+    /// Its address, for raw connections.
+    pub address: std::net::SocketAddr,
+    /// Its clock; windows are 10 s long.
+    pub clock: Arc<ManualClock>,
+    /// Its provider.
+    pub sender: Arc<StubSender>,
+    /// Its life.
+    pub lifecycle: Lifecycle,
+}
+
+impl PushApp {
+    /// The time at which clocks start, at the beginning of a window.
+    pub const START: Timestamp = Timestamp::from_ms(1_795_254_000_000);
+    /// How long windows are.
+    pub const WINDOW: Duration = Duration::from_s(10);
+
+    /// Starts one on a memory store.
+    pub async fn start() -> Self {
+        Self::start_on(Arc::new(MemoryStore::default()), "").await
+    }
+
+    /// Starts one on a store; `more` is added to `[push]`.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub async fn start_on(store: Arc<dyn Store>, more: &str) -> Self {
+        let text = format!(
+            "[push]\nstore = \"sqlite:unused\"\n{more}\n[push.mix]\nmode = \"batch\"\nwindow_s = 10\n[push.intake]\nlisten = \"127.0.0.1:0\"\n[push.events.mention]\nmessage_type = \"checkEchoV1\"\n"
+        );
+        Self::start_on_text(store, &text).await
+    }
+
+    /// Starts one with a whole configuration.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub async fn start_on_text(store: Arc<dyn Store>, text: &str) -> Self {
+        crate::install_crypto();
+        let document = Document::parse(text, std::env::temp_dir()).expect("TOML");
+        let config = PushConfig::read(&document);
+        assert_eq!(document.problems().take(), []);
+        let clock = Arc::new(ManualClock::new(Self::START));
+        let sender = Arc::new(StubSender::default());
+        let settings = DeliverySettings {
+            set: CredentialSet::new(Provider::Fcm, "default").expect("a name"),
+            governor: GovernorSettings { in_flight_max: 100, retry: RetrySettings::FCM },
+        };
+        let parts = Parts {
+            store,
+            clock: Arc::<ManualClock>::clone(&clock),
+            senders: vec![(settings, Arc::<StubSender>::clone(&sender))],
+            metrics: metrics(),
+        };
+        let lifecycle = Lifecycle::default();
+        let server = PushServer::bind(config.expect("no problems"), parts).await.expect("bound");
+        let address = server.address();
+        server.start(&lifecycle).await.expect("started");
+        Self {
+            client: Client::new(&format!("http://{address}")),
+            address,
+            clock,
+            sender,
+            lifecycle,
+        }
+    }
+
+    /// Lets the current window end.
+    pub fn end_window(&self) {
+        self.clock.advance(Self::WINDOW);
+    }
+}
+
+impl Drop for PushApp {
+    fn drop(&mut self) {
+        self.lifecycle.stop();
+    }
+}

@@ -1,0 +1,23 @@
+//! What `cargo xtask test` tells the tests.
+
+use std::ffi::OsString;
+
+#[expect(clippy::disallowed_methods, reason = "how xtask talks to tests")]
+fn variable(name: &str) -> Option<OsString> {
+    std::env::vars_os().find(|(each, _)| each == name).map(|(_, value)| value)
+}
+
+/// Whether long variants were asked for (`--long`).
+pub fn is_long() -> bool {
+    variable("REVEILLE_TEST_LONG").is_some()
+}
+
+/// A Python with the packages of the independent peers, if xtask could set one up.
+pub fn python() -> Option<OsString> {
+    variable("REVEILLE_TEST_PYTHON")
+}
+
+/// Says on standard output that a test is left out, and why. With `--all`, xtask fails before any test runs if a need is not met.
+pub fn needs_all(what: &str) -> String {
+    format!("left out: {what}; run `cargo xtask test`, which sets it up")
+}

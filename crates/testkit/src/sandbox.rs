@@ -1,0 +1,67 @@
+//! A sandbox inside the test's process.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+
+use reveille_sandbox::{Ports, Sandbox, SandboxConfig, Watch, init};
+use reveille_service::config::Document;
+use reveille_service::lifecycle::Lifecycle;
+
+use crate::{Client, Dir};
+
+/// A port nobody listens at now.
+///
+/// # Panics
+/// If there is none.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("its address").port()
+}
+
+/// A sandbox on ports of its own, with the files `init` writes.
+#[derive(Debug)]
+pub struct TestSandbox {
+    /// Where its files are.
+    pub dir: Dir,
+    /// Its control port.
+    pub control: Client,
+    /// Its FCM port.
+    pub fcm_port: u16,
+    lifecycle: Lifecycle,
+    _watch: Watch,
+}
+
+impl TestSandbox {
+    /// Starts one; `more` is added to its section of the configuration.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub async fn start(more: &str) -> Self {
+        crate::install_crypto();
+        let dir = Dir::new();
+        let ports = Ports { intake: free_port(), control: free_port(), fcm: free_port() };
+        let file = init(&dir.join("sandbox"), ports, 1).expect("the sandbox's files");
+        let text = std::fs::read_to_string(&file).expect("the configuration");
+        let text = format!("{text}{more}\n");
+        std::fs::write(&file, &text).expect("the configuration");
+        let document = Document::load(&file).expect("the configuration");
+        let config = SandboxConfig::read(&document);
+        assert_eq!(document.problems().take(), []);
+        let lifecycle = Lifecycle::default();
+        let watch =
+            Sandbox::bind(config.expect("no problems")).await.expect("ports").start(&lifecycle);
+        let control = Client::new(&format!("http://127.0.0.1:{}", ports.control));
+        Self { dir, control, fcm_port: ports.fcm, lifecycle, _watch: watch }
+    }
+
+    /// A file that `init` wrote.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.join("sandbox").join(Path::new(name))
+    }
+}
+
+impl Drop for TestSandbox {
+    fn drop(&mut self) {
+        self.lifecycle.stop();
+    }
+}

@@ -1,0 +1,59 @@
+//! Tools that tests and benchmarks use, installed where they may be: Debian packages as root, Python packages in a folder of ours.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::process::{root, run, succeeds};
+
+/// What the independent HTTP/2 peer is made of.
+const PYTHON_PACKAGES: [&str; 3] = ["h2==4.3.0", "PyJWT==2.10.1", "cryptography==46.0.3"];
+
+/// A Python with the packages of the independent peers.
+pub(crate) fn python() -> Result<PathBuf, String> {
+    let folder = root().join("target/tools/python");
+    let python = folder.join("bin/python");
+    let is_there = || succeeds(Command::new(&python).args(["-c", "import h2, jwt, cryptography"]));
+    if is_there() {
+        return Ok(python);
+    }
+    if !succeeds(Command::new("python3").args(["-c", "import ensurepip, venv"])) {
+        debian("python3-venv")?;
+    }
+    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
+    run(Command::new(&python)
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+        .args(PYTHON_PACKAGES))?;
+    if is_there() {
+        Ok(python)
+    } else {
+        Err("the Python packages were installed and cannot be imported".to_owned())
+    }
+}
+
+/// `h2load`, the load generator.
+pub(crate) fn h2load() -> Result<(), String> {
+    if succeeds(Command::new("h2load").arg("--version")) {
+        Ok(())
+    } else {
+        debian("nghttp2-client")
+    }
+}
+
+/// Installs a Debian package, if we are root on Debian.
+fn debian(package: &str) -> Result<(), String> {
+    let is_root =
+        crate::process::output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
+    if !is_root || !succeeds(Command::new("apt-get").arg("--version")) {
+        return Err(format!(
+            "the Debian package {package} is needed; install it, or run this as root on Debian"
+        ));
+    }
+    let mut install = Command::new("apt-get");
+    install.args(["install", "-y", "-qq", "--no-install-recommends", package]);
+    install.env("DEBIAN_FRONTEND", "noninteractive");
+    if !succeeds(&mut install) {
+        run(Command::new("apt-get").args(["update", "-qq"]))?;
+        run(&mut install)?;
+    }
+    Ok(())
+}
