@@ -210,7 +210,11 @@ pub struct TokenSource {
 
 impl TokenSource {
     /// A source that fetches over this client: it must not follow redirects.
-    pub fn new(account: ServiceAccount, tls: rustls::ClientConfig) -> Result<Self, reqwest::Error> {
+    pub fn new(
+        account: ServiceAccount,
+        mut tls: rustls::ClientConfig,
+    ) -> Result<Self, reqwest::Error> {
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .redirect(reqwest::redirect::Policy::none())

@@ -87,3 +87,67 @@ pub fn overloaded(what: &str) -> Problem {
 
 /// What an overloaded server asks callers to wait, in seconds.
 pub const RETRY_AFTER_S: u32 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::BodyLimits;
+    use axum::body::Body;
+    use bytes::Bytes;
+    use http::HeaderMap;
+    use reveille_model::Duration;
+
+    fn limits() -> BodyLimits {
+        BodyLimits::new(1_000, Duration::from_s(20), 2_000)
+    }
+
+    async fn read(
+        limits: &BodyLimits,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<usize, &'static str> {
+        let length = async |bytes: Bytes| bytes.len();
+        limits.read(headers, body, length).await.map_err(|problem| problem.word())
+    }
+
+    fn announcing(length: usize) -> HeaderMap {
+        HeaderMap::from_iter([(http::header::CONTENT_LENGTH, length.into())])
+    }
+
+    #[tokio::test]
+    async fn a_body_has_a_largest_size_announced_or_not() {
+        assert_eq!(
+            read(&limits(), &announcing(1_000), Body::from(vec![0; 1_000])).await,
+            Ok(1_000)
+        );
+        assert_eq!(read(&limits(), &announcing(1_001), Body::empty()).await, Err("body-too-large"));
+        let chunked = read(&limits(), &HeaderMap::new(), Body::from(vec![0; 1_001])).await;
+        assert_eq!(chunked, Err("body-too-large"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_not_waited_for() {
+        let (_never, body) = http_body_util::channel::Channel::<Bytes, std::io::Error>::new(1);
+        assert_eq!(read(&limits(), &announcing(10), Body::new(body)).await, Err("body-timeout"));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_breaks_off_is_no_body() {
+        let (sender, body) = http_body_util::channel::Channel::<Bytes, std::io::Error>::new(1);
+        sender.abort(std::io::Error::other("gone"));
+        assert_eq!(read(&limits(), &announcing(10), Body::new(body)).await, Err("body-broken"));
+    }
+
+    #[tokio::test]
+    async fn all_bodies_together_have_a_bound_that_is_given_back() {
+        let limits = limits();
+        let headers = announcing(1_000);
+        let whole = || Body::from(vec![0; 1_000]);
+        let outer = limits.read(&headers, whole(), async |_| {
+            // One KiB of two is held; a second fits, a third does not.
+            let third = async |_| read(&limits, &headers, whole()).await;
+            limits.read(&headers, whole(), third).await.unwrap()
+        });
+        assert_eq!(outer.await.unwrap(), Err("overloaded"));
+        assert_eq!(read(&limits, &announcing(1_000), Body::from(vec![0; 1_000])).await, Ok(1_000));
+    }
+}

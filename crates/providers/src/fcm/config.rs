@@ -37,12 +37,12 @@ impl FcmConfig {
     /// Google's endpoint.
     pub const ENDPOINT: &'static str = "https://fcm.googleapis.com";
 
-    /// Bounds that suit Google: about 100 streams a connection are announced, ten connections are enough for a project's quota; a request
+    /// Bounds that suit Google: a connection's first request learns its stream limit; about 100 streams a connection are announced, ten connections are enough for a project's quota; a request
     /// takes 15 s at the most (Firebase, *Best practices when sending FCM messages at scale*: at least 10).
     pub const POOL: PoolSettings = PoolSettings {
         connections_max: 10,
         streams_max: 1_000,
-        first_streams: 100,
+        first_streams: 1,
         connect_timeout: Duration::from_s(10),
         request_timeout: Duration::from_s(15),
         ping_interval: Duration::from_s(60),

@@ -47,6 +47,11 @@ impl Link {
         limit.saturating_sub(self.in_flight.load(Ordering::Acquire))
     }
 
+    /// Whether its first answer is still to come.
+    pub(super) fn is_warming(&self) -> bool {
+        !self.answered.load(Ordering::Acquire)
+    }
+
     /// How many requests it takes in all.
     pub(super) fn limit(&self) -> usize {
         self.limit.load(Ordering::Acquire)

@@ -118,8 +118,10 @@ impl Drop for Held<'_> {
 /// How one attempt went.
 enum Sent {
     Answered(Reply),
-    /// Provably not processed.
+    /// Provably not processed; the connection goes on.
     Refused,
+    /// Provably not processed; the connection takes nothing more.
+    Closing,
     Lost,
 }
 
@@ -170,8 +172,10 @@ impl Pool {
             match attempt(&held.link, request.clone()).await {
                 Sent::Answered(reply) => return Ok(reply),
                 Sent::Lost => return Err(NoReply::Lost),
-                Sent::Refused => {
-                    held.link.drain();
+                refused => {
+                    if matches!(refused, Sent::Closing) {
+                        held.link.drain();
+                    }
                     *last.lock().unwrap_or_else(PoisonError::into_inner) = None;
                 }
             }
@@ -199,8 +203,9 @@ impl Pool {
         state.links.retain(|link| !link.is_draining());
         let free: usize = state.links.iter().map(|link| link.free()).sum();
         let limit: usize = state.links.iter().map(|link| link.limit()).sum();
-        // Another connection when less than a tenth is free.
-        let crowded = free * 10 < limit || limit == 0;
+        // Another connection when less than a tenth is free; not while one is about to show how much it takes.
+        let warming = state.links.iter().any(|link| link.is_warming());
+        let crowded = !warming && (free * 10 < limit || limit == 0);
         if crowded
             && state.links.len() < self.settings.connections_max
             && state.dialing == Dialing::Idle
@@ -293,12 +298,8 @@ async fn attempt(link: &Link, request: Request<Full<Bytes>>) -> Sent {
             link.heard();
             read(response).await
         }
-        Err(error) if error.message().is_some() => Sent::Refused,
-        Err(error) if was_not_processed(error.error()) => Sent::Refused,
-        Err(error) => {
-            tracing::debug!(error = %error.error(), "a request got no answer");
-            Sent::Lost
-        }
+        Err(error) if error.message().is_some() => Sent::Closing,
+        Err(error) => without_answer(error.error()),
     }
 }
 
@@ -316,15 +317,23 @@ async fn read(response: http::Response<Incoming>) -> Sent {
 }
 
 /// Whether the peer says that it has not looked at the request: `REFUSED_STREAM`, or `GOAWAY` with a lower last stream (RFC 9113 §6.8,
-/// §8.7).
-fn was_not_processed(error: &hyper::Error) -> bool {
+/// §8.7). Otherwise it may have.
+fn without_answer(error: &hyper::Error) -> Sent {
+    // A connection that ends while a request waits for a stream of it drops the request, which hyper calls our own doing.
+    if error.is_user() {
+        return Sent::Closing;
+    }
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
-        if let Some(h2) = cause.downcast_ref::<h2::Error>() {
-            let refused = h2.is_reset() && h2.reason() == Some(h2::Reason::REFUSED_STREAM);
-            return refused || (h2.is_go_away() && h2.is_remote());
+        match cause.downcast_ref::<h2::Error>() {
+            Some(h2) if h2.is_reset() && h2.reason() == Some(h2::Reason::REFUSED_STREAM) => {
+                return Sent::Refused;
+            }
+            Some(h2) if h2.is_go_away() && h2.is_remote() => return Sent::Closing,
+            Some(_) => break,
+            None => source = cause.source(),
         }
-        source = cause.source();
     }
-    false
+    tracing::debug!(%error, "a request got no answer");
+    Sent::Lost
 }
