@@ -73,15 +73,15 @@ class Peer(asyncio.Protocol):
             elif self.last is not None and getattr(event, "stream_id", 0) > self.last:
                 continue  # later than GOAWAY: not looked at
             elif isinstance(event, h2.events.RequestReceived):
-                self.requests[event.stream_id] = [dict(event.headers), b"", len(self.requests)]
+                headers = dict(event.headers)
+                if headers[":path"].endswith("messages:send") and len(self.requests) >= self.limit:
+                    complain(f"{len(self.requests) + 1} streams open, {self.limit} allowed and acknowledged")
+                self.requests[event.stream_id] = [headers, b""]
                 counts["most_streams"] = max(counts["most_streams"], len(self.requests))
             elif isinstance(event, h2.events.DataReceived):
                 self.requests[event.stream_id][1] += event.data
                 self.http2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
             elif isinstance(event, h2.events.StreamEnded):
-                headers, _, open_before = self.requests[event.stream_id]
-                if headers[":path"].endswith("messages:send") and open_before >= self.limit:
-                    complain(f"{open_before + 1} streams open, {self.limit} allowed and acknowledged")
                 asyncio.get_running_loop().call_later(0.005, self.answer, event.stream_id)
             elif isinstance(event, h2.events.StreamReset):
                 self.requests.pop(event.stream_id, None)
@@ -90,7 +90,7 @@ class Peer(asyncio.Protocol):
     def answer(self, stream):
         if stream not in self.requests or self.transport.is_closing():
             return
-        headers, body, _ = self.requests.pop(stream)
+        headers, body = self.requests.pop(stream)
         status, reply = self.reply(headers, body)
         self.http2.send_headers(stream, [(":status", str(status)), ("content-type", "application/json")])
         self.http2.send_data(stream, json.dumps(reply).encode(), end_stream=True)
