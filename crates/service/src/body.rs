@@ -40,16 +40,22 @@ impl BodyLimits {
             headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         let expected = announced.unwrap_or(self.bytes_max);
         if expected > self.bytes_max {
+            discard(body).await;
             return Err(self.too_large());
         }
         let share = u32::try_from(kib(expected)).unwrap_or(u32::MAX);
         let Ok(_held) = self.memory.try_acquire_many(share) else {
+            discard(body).await;
             return Err(overloaded("too many request bodies are under way"));
         };
-        let collected = Limited::new(body, self.bytes_max).collect();
+        let mut body = body;
+        let collected = Limited::new(&mut body, self.bytes_max).collect();
         match tokio::time::timeout(self.time_max.to_std(), collected).await {
             Ok(Ok(whole)) => Ok(use_body(whole.to_bytes()).await),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(self.too_large()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                discard(body).await;
+                Err(self.too_large())
+            }
             Ok(Err(_)) => Err(Problem::new(
                 StatusCode::BAD_REQUEST,
                 "body-broken",
@@ -73,6 +79,26 @@ impl BodyLimits {
             .detail(format!("it may have up to {} bytes; split the request", self.bytes_max))
     }
 }
+
+/// Reads on without keeping anything, so that a caller who is still sending gets to read the answer instead of a broken connection.
+async fn discard(mut body: Body) {
+    let discarding = async {
+        let mut discarded = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            discarded += frame.data_ref().map_or(0, Bytes::len);
+            if discarded > DISCARD_BYTES_MAX {
+                return;
+            }
+        }
+    };
+    // In time or not, the answer goes out now.
+    drop(tokio::time::timeout(DISCARD_TIME_MAX.to_std(), discarding).await);
+}
+
+/// How much of a refused body is read, in bytes.
+const DISCARD_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// How long a refused body is read.
+const DISCARD_TIME_MAX: Duration = Duration::from_s(5);
 
 fn kib(bytes: usize) -> usize {
     bytes.div_ceil(1024).max(1)

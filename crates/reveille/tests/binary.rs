@@ -1,0 +1,178 @@
+//! The binary as people meet it: first steps, mistakes, and what it says to them.
+#![cfg(test)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use reveille_sandbox::{Ports, init};
+use reveille_testkit::{Client, Dir, Server, free_port};
+use serde_json::json;
+
+const REVEILLE: &str = env!("CARGO_BIN_EXE_reveille");
+
+fn reveille(arguments: &[&str]) -> Output {
+    Command::new(REVEILLE).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+struct Rig {
+    config: PathBuf,
+    ports: Ports,
+    dir: Dir,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let dir = Dir::new();
+        let ports = Ports { intake: free_port(), control: free_port(), fcm: free_port() };
+        let config = init(&dir.join("rig"), ports, 1).unwrap();
+        Self { config, ports, dir }
+    }
+
+    fn path(&self) -> &str {
+        self.config.to_str().unwrap()
+    }
+
+    async fn start(&self, command: &str, line: &str) -> Server {
+        let mut server = Server::start(Path::new(REVEILLE), &[command, "--config", self.path()]);
+        server.wait_for(line).await;
+        server
+    }
+}
+
+#[tokio::test]
+async fn the_first_steps_work_as_written() {
+    let rig = Rig::new();
+    let sandbox = rig.start("sandbox", "the sandbox is listening").await;
+    let checked = reveille(&["check", "--config", rig.path()]);
+    assert_eq!(
+        checked.status.code(),
+        Some(0),
+        "{}{}",
+        text(&checked.stdout),
+        text(&checked.stderr)
+    );
+    assert!(text(&checked.stdout).contains("fcm.default takes our credentials"));
+    let mut push = rig.start("push", "the push server is listening").await;
+    let url = format!("http://127.0.0.1:{}", rig.ports.intake);
+    let client = Client::new(&url);
+    let device = json!({"provider": "fcm", "token": "a-phone"});
+    assert_eq!(client.post("/v1/users/alice%20b/subscriptions", &device).await.status, 201);
+
+    let listed = reveille(&["subscriptions", "list", "alice b", "--url", &url]);
+    assert!(text(&listed.stdout).contains("fcm.default"), "{}", text(&listed.stderr));
+    assert!(!text(&listed.stdout).contains("a-phone"));
+    let sent = reveille(&["send", "alice b", "--type", "mention", "--url", &url]);
+    assert_eq!(sent.status.code(), Some(0), "{}", text(&sent.stderr));
+    let id = text(&sent.stdout).trim().to_owned();
+    let control = Client::new(&format!("http://127.0.0.1:{}", rig.ports.control));
+    let received = control.get("/received?received_min=1&wait_s=30").await;
+    assert!(received.text.contains("a-phone"));
+    let trail = reveille(&["trail", &id, "--url", &url]);
+    assert!(text(&trail.stdout).contains("accepted     1"), "{}", text(&trail.stdout));
+
+    let again = reveille(&["check", "--config", rig.path()]);
+    assert!(text(&again.stdout).contains("in use by a running server"), "{}", text(&again.stdout));
+    assert_eq!(push.terminate(), Some(0), "a stop that was asked for is no failure");
+    drop(sandbox);
+    let migrated = reveille(&["migrate", "--config", rig.path()]);
+    assert!(
+        text(&migrated.stdout).contains("has schema 1, the latest"),
+        "{}",
+        text(&migrated.stderr)
+    );
+}
+
+#[tokio::test]
+async fn mistakes_get_a_clear_word() {
+    let rig = Rig::new();
+    assert_eq!(reveille(&["version"]).status.code(), Some(0));
+    assert_eq!(reveille(&["fly"]).status.code(), Some(2));
+
+    let again = reveille(&["sandbox", "init", rig.dir.join("rig").to_str().unwrap()]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(text(&again.stderr).contains("nothing was overwritten"), "{}", text(&again.stderr));
+
+    let nowhere = reveille(&["push", "--config", rig.dir.join("none.toml").to_str().unwrap()]);
+    assert_eq!(nowhere.status.code(), Some(1));
+    assert!(text(&nowhere.stderr).contains("reveille sandbox init"), "{}", text(&nowhere.stderr));
+
+    let broken = rig.dir.join("broken.toml");
+    let mistakes = "[push]\nstore = \"mariadb://x\"\ntypo = 1\n[push.mix]\nmode = \"cohort\"\n[fcm.default]\nendpoint = \"x\"\n[apns.wikipedia]\n";
+    std::fs::write(&broken, mistakes).unwrap();
+    for command in ["push", "check"] {
+        let refused = reveille(&[command, "--config", broken.to_str().unwrap()]);
+        assert_eq!(refused.status.code(), Some(3));
+        let said = text(&refused.stderr);
+        for path in [
+            "apns:",
+            "fcm.default.endpoint:",
+            "fcm.default.service_account_file:",
+            "push.mix.mode:",
+            "push.store:",
+            "push.typo:",
+        ] {
+            assert!(said.contains(path), "{path} is not in\n{said}");
+        }
+    }
+
+    let unreachable =
+        reveille(&["send", "alice", "--url", &format!("http://127.0.0.1:{}", free_port())]);
+    assert_eq!(unreachable.status.code(), Some(1));
+    assert!(text(&unreachable.stderr).contains("is it running?"), "{}", text(&unreachable.stderr));
+
+    let _push = rig.start("push", "the push server is listening").await;
+    let url = format!("http://127.0.0.1:{}", rig.ports.intake);
+    let refused = reveille(&["send", "alice", "--type", "not a word", "--url", &url]);
+    assert_eq!(refused.status.code(), Some(4));
+    assert!(text(&refused.stderr).contains("`type` must be"), "{}", text(&refused.stderr));
+    let second = reveille(&["push", "--config", rig.path()]);
+    assert_eq!(second.status.code(), Some(1));
+    assert!(text(&second.stderr).contains("another reveille process"), "{}", text(&second.stderr));
+    let checked = reveille(&["check", "--config", rig.path()]);
+    assert_eq!(checked.status.code(), Some(3), "the sandbox is not running");
+    assert!(text(&checked.stderr).contains("token endpoint"), "{}", text(&checked.stderr));
+}
+
+#[tokio::test]
+async fn the_environment_sets_single_values() {
+    let rig = Rig::new();
+    let mut command = Command::new(REVEILLE);
+    command.args(["push", "--config", rig.path()]).env("REVEILLE_PUSH__MIX__WINDOW_S", "0");
+    let refused = command.output().unwrap();
+    assert_eq!(refused.status.code(), Some(3));
+    assert!(text(&refused.stderr).contains("push.mix.window_s"), "{}", text(&refused.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_input_in_bulk_leaves_memory_flat() {
+    let rig = Rig::new();
+    let server = rig.start("push", "the push server is listening").await;
+    let client = Client::new(&format!("http://127.0.0.1:{}", rig.ports.intake));
+    let many: Vec<String> = (0..5_001).map(|number| format!("token-{number}")).collect();
+    let too_many =
+        json!({"deviceTokens": many, "messageType": "checkEchoV1"}).to_string().into_bytes();
+    let bodies = [vec![b'['; 1_000_000], vec![0xff; 1_048_576], vec![b' '; 1_048_577], too_many];
+    let round = async || {
+        let mut requests = tokio::task::JoinSet::new();
+        for number in 0..80 {
+            let (client, body) = (client.clone(), bodies[number % bodies.len()].clone());
+            requests.spawn(async move {
+                client.post_raw("/v1/message/fcm", body).await.status.as_u16()
+            });
+        }
+        requests.join_all().await
+    };
+    round().await;
+    let before = server.resident_kib();
+    for _ in 0..5 {
+        let statuses = round().await;
+        assert!(statuses.iter().all(|status| [400, 413, 503].contains(status)), "{statuses:?}");
+    }
+    let grown = server.resident_kib().saturating_sub(before);
+    assert!(grown < 64 * 1024, "{grown} KiB more than after the first round");
+    assert_eq!(client.get("/readyz").await.status, 200);
+}
