@@ -52,8 +52,6 @@ pub struct Attempt {
     pub number: u32,
     /// When the answer came.
     pub now: Timestamp,
-    /// When the wake-up stops being worth sending.
-    pub expires_at: Timestamp,
     /// Whether it was a dry run.
     pub dry_run: DryRun,
 }
@@ -65,7 +63,7 @@ pub enum After {
     Settle(Settled),
     /// It ended because its token is dead; the subscription goes if the proof is good enough.
     Dead(Proof),
-    /// It waits and is due again then. Never later than its expiry, when it will be counted as expired.
+    /// It waits and is due again then. That may be after its expiry: then it expires, unless a newer one prolongs it.
     Retry {
         /// When.
         due_at: Timestamp,
@@ -89,7 +87,7 @@ pub fn after(outcome: Outcome, attempt: Attempt, settings: &RetrySettings, rng: 
             attempt.now.plus(settings.config_error)
         }
     };
-    After::Retry { due_at: due_at.min(attempt.expires_at) }
+    After::Retry { due_at }
 }
 
 /// When a delay ends, for the `failures`-th failure in a row.
@@ -123,10 +121,9 @@ mod tests {
     use reveille_model::{Delay, DryRun, Duration, Outcome, Proof, Rng, Settled, Timestamp};
 
     const NOW: Timestamp = Timestamp::from_ms(1_000_000);
-    const EXPIRY: Timestamp = Timestamp::from_ms(1_000_000 + 3_600_000);
 
     fn attempt(number: u32) -> Attempt {
-        Attempt { number, now: NOW, expires_at: EXPIRY, dry_run: DryRun::No }
+        Attempt { number, now: NOW, dry_run: DryRun::No }
     }
 
     fn wait_s(outcome: Outcome, number: u32) -> (u64, u64) {
@@ -201,14 +198,6 @@ mod tests {
         let (low, high) = wait_s(Outcome::RetryMessage(Delay::Unanswered), 1);
         assert!(low >= 1 && high <= 10, "{low} {high}");
         assert_eq!(wait_s(Outcome::RetryMessage(Delay::Unanswered), 2), (10, 29));
-    }
-
-    #[test]
-    fn nothing_is_tried_after_its_expiry() {
-        let late = Attempt { expires_at: NOW.plus(Duration::from_s(1)), ..attempt(5) };
-        let retry = Outcome::RetryMessage(Delay::ServerError(None));
-        let next = after(retry, late, &RetrySettings::FCM, &mut Rng::from_number(1));
-        assert_eq!(next, After::Retry { due_at: late.expires_at });
     }
 
     #[test]

@@ -120,7 +120,7 @@ async fn bad_messages_are_refused_with_a_clear_problem_and_lose_nothing() {
         ),
         (b"[]", 400, "invalid-body"),
         (b"\"PLANTED-MARK\"", 400, "invalid-body"),
-        (&[b'['; 200_000], 400, "malformed-json"),
+        (&vec![b'['; 200_000], 400, "malformed-json"),
     ];
     for (body, status, kind) in raw {
         assert_problem(&app.client.post_raw("/v1/message/fcm", body).await, status, kind);

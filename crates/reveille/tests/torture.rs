@@ -207,7 +207,7 @@ fn ledger(config: &Path) -> (i64, i64, i64, i64, i64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_over_and_over_nothing_accepted_is_lost() {
-    let kills = if is_long() { 2_000 } else { 30 };
+    let kills = if is_long() { 2_000 } else { 60 };
     let mut rng = Rng::from_number(1);
     let mut rig = Rig::start().await;
     let mut server = rig.push_server().await;

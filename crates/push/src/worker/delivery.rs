@@ -261,12 +261,8 @@ impl Delivery {
     }
 
     fn settlement(&mut self, claimed: &Claimed, outcome: Outcome, now: Timestamp) -> Settlement {
-        let attempt = Attempt {
-            number: claimed.attempts.saturating_add(1),
-            now,
-            expires_at: claimed.expires_at,
-            dry_run: claimed.dry_run,
-        };
+        let attempt =
+            Attempt { number: claimed.attempts.saturating_add(1), now, dry_run: claimed.dry_run };
         let end = match after(outcome, attempt, &self.settings.governor.retry, &mut self.rng) {
             After::Settle(how) => End::Settled(how),
             After::Dead(proof) => End::Dead(proof),
