@@ -14,7 +14,7 @@ use reveille_model::{Duration, Timestamp};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::state::State;
 use crate::transport::json_response;
@@ -148,23 +148,24 @@ pub(crate) fn token(state: &State, body: &[u8]) -> Response<Bytes> {
     let mut why = "no service account is configured (sandbox.service_account_files)";
     for account in &state.accounts {
         match account.verify(&assertion, now) {
-            Ok(()) => {
-                let token = format!("ya29.sandbox-{}", hex(&reveille_service::entropy::seed()));
-                let mut known = state.access_tokens.lock().unwrap_or_else(PoisonError::into_inner);
-                known.retain(|_, expires_at| now < *expires_at);
-                while known.len() >= TOKENS_MAX {
-                    known.pop_first();
-                }
-                known.insert(token.clone(), now.plus(Duration::from_s(state.token_life_s)));
-                let answer = json!({
-                    "access_token": token, "expires_in": state.token_life_s, "token_type": "Bearer",
-                });
-                return json_response(StatusCode::OK, &answer);
-            }
+            Ok(()) => return json_response(StatusCode::OK, &hand_out(state)),
             Err(what) => why = what,
         }
     }
     refuse("invalid_grant", why)
+}
+
+/// A new access token, as the endpoint answers it.
+pub(crate) fn hand_out(state: &State) -> Value {
+    let token = format!("ya29.sandbox-{}", hex(&reveille_service::entropy::seed()));
+    let now = state.now();
+    let mut known = state.access_tokens.lock().unwrap_or_else(PoisonError::into_inner);
+    known.retain(|_, expires_at| now < *expires_at);
+    while known.len() >= TOKENS_MAX {
+        known.pop_first();
+    }
+    known.insert(token.clone(), now.plus(Duration::from_s(state.token_life_s)));
+    json!({"access_token": token, "expires_in": state.token_life_s, "token_type": "Bearer"})
 }
 
 /// Whether an `Authorization` header carries a token handed out here that is still valid.

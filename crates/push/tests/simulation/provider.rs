@@ -6,36 +6,25 @@ use reveille_model::{Delay, Duration, Outcome, Proof, Rng, Timestamp};
 
 /// What a seed's provider may do. Each seed turns some off entirely, so that rare combinations come up.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Habits {
-    server_errors: bool,
-    throttles: bool,
-    pauses: bool,
-    config_errors: bool,
-    guarded_lies: bool,
-    silence: bool,
-}
+pub(crate) struct Habits([bool; 6]);
+
+const SERVER_ERRORS: usize = 0;
+const THROTTLES: usize = 1;
+const PAUSES: usize = 2;
+const CONFIG_ERRORS: usize = 3;
+const GUARDED_LIES: usize = 4;
+const SILENCE: usize = 5;
 
 impl Habits {
     pub(crate) fn draw(rng: &mut Rng) -> Self {
-        let mut flag = || rng.below(2) == 0;
-        Self {
-            server_errors: flag(),
-            throttles: flag(),
-            pauses: flag(),
-            config_errors: flag(),
-            guarded_lies: flag(),
-            silence: flag(),
-        }
+        Self([(); 6].map(|()| rng.below(2) == 0))
     }
 
-    pub(crate) const GOOD: Self = Self {
-        server_errors: false,
-        throttles: false,
-        pauses: false,
-        config_errors: false,
-        guarded_lies: false,
-        silence: false,
-    };
+    fn has(self, habit: usize) -> bool {
+        self.0.get(habit).copied().unwrap_or_default()
+    }
+
+    pub(crate) const GOOD: Self = Self([false; 6]);
 }
 
 /// The provider and what it knows.
@@ -57,14 +46,14 @@ impl Provider {
             return Outcome::DropSubscription(Proof::Unguarded);
         }
         let named =
-            (rng.below(2) == 0).then(|| now.plus(Duration::from_s(1 + rng.below(30) as u32)));
+            (rng.below(2) == 0).then(|| now.plus(Duration::from_ms(rng.between(1_000, 30_000))));
         let outcome = match rng.below(12) {
-            0 if self.habits.server_errors => Outcome::RetryMessage(Delay::ServerError(named)),
-            1 if self.habits.throttles => Outcome::RetryMessage(Delay::Throttled(named)),
-            2 if self.habits.pauses => Outcome::PauseProvider(Delay::Throttled(named)),
-            3 if self.habits.config_errors => Outcome::ConfigError,
-            4 if self.habits.guarded_lies => Outcome::DropSubscription(Proof::Guarded),
-            5 if self.habits.silence => {
+            0 if self.habits.has(SERVER_ERRORS) => Outcome::RetryMessage(Delay::ServerError(named)),
+            1 if self.habits.has(THROTTLES) => Outcome::RetryMessage(Delay::Throttled(named)),
+            2 if self.habits.has(PAUSES) => Outcome::PauseProvider(Delay::Throttled(named)),
+            3 if self.habits.has(CONFIG_ERRORS) => Outcome::ConfigError,
+            4 if self.habits.has(GUARDED_LIES) => Outcome::DropSubscription(Proof::Guarded),
+            5 if self.habits.has(SILENCE) => {
                 if rng.below(2) == 0 {
                     self.taken.insert(token.to_owned(), now);
                 }

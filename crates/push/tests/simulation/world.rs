@@ -149,8 +149,8 @@ impl World {
                 4..=6 => self.now = self.now.plus(Duration::from_ms(self.rng.below(4_000))),
                 7 | 8 => self.window_step()?,
                 9..=11 => self.claim()?,
-                12..=13 => self.hear_some()?,
-                14 => self.trouble()?,
+                12..=13 => self.hear_some(),
+                14 => self.trouble(),
                 _ => self.sweep(),
             }
             self.check_ledger()?;
@@ -168,7 +168,7 @@ impl World {
             self.window_step()?;
             self.claim()?;
             while !self.in_flight.is_empty() {
-                self.hear_one()?;
+                self.hear_one();
             }
             self.now = self.now.plus(Duration::from_s(2));
             self.check_ledger()?;
@@ -218,7 +218,11 @@ impl World {
         done(self.store.put(new, fresh, 10, self.now)).unwrap();
     }
 
-    fn give(&mut self, item: Item, key: Option<[u8; 32]>) -> Result<(Accepted, Timestamp), String> {
+    fn give(
+        &mut self,
+        item: &Item,
+        key: Option<[u8; 32]>,
+    ) -> Result<(Accepted, Timestamp), String> {
         let mut window_end = self.schedule.window(self.now).end;
         for _ in 0..3 {
             let acceptance = Acceptance {
@@ -262,14 +266,14 @@ impl World {
         });
         let mut key = [0; 32];
         key.iter_mut().zip(self.rng.bytes_16()).for_each(|(place, byte)| *place = byte);
-        let (_, window_end) = self.give(item.clone(), Some(key))?;
+        let (_, window_end) = self.give(&item, Some(key))?;
         for token in tokens {
             let expires_at = window_end.plus(self.ttl);
             self.promises.push(Promise { token, window_end, expires_at });
         }
         if self.rng.below(4) == 0 {
             let key = (self.bug != Some(Bug::AcceptsRepeatsAnew)).then_some(key);
-            if !matches!(self.give(item, key)?.0, Accepted::Repeated { .. }) {
+            if !matches!(self.give(&item, key)?.0, Accepted::Repeated { .. }) {
                 return Err("a repeated request was accepted twice".to_owned());
             }
         }
@@ -288,7 +292,7 @@ impl World {
             dry_run: DryRun::No,
             deliver_after: None,
         };
-        let (accepted, window_end) = self.give(Item::Notification(notification), None)?;
+        let (accepted, window_end) = self.give(&Item::Notification(notification), None)?;
         if !matches!(accepted, Accepted::New { wakeups: 0, .. }) {
             let expires_at = window_end.plus(self.ttl);
             self.promises.push(Promise { token: device(number), window_end, expires_at });
@@ -383,24 +387,22 @@ impl World {
         Ok(())
     }
 
-    fn hear_some(&mut self) -> Result<(), String> {
+    fn hear_some(&mut self) {
         for _ in 0..=self.rng.below(6) {
             if !self.in_flight.is_empty() {
-                self.hear_one()?;
+                self.hear_one();
             }
         }
-        Ok(())
     }
 
     /// One answer reaches the worker, in any order.
-    fn hear_one(&mut self) -> Result<(), String> {
+    fn hear_one(&mut self) {
         let index = usize::try_from(self.rng.below(self.in_flight.len() as u64)).unwrap();
         let (claimed, outcome) = self.in_flight.swap_remove(index);
         if let Some(until) = self.governor.heard(self.now, outcome, &mut self.rng) {
             done(self.store.pause(&set(), until)).unwrap();
         }
         self.settle(&claimed, outcome);
-        Ok(())
     }
 
     fn settle(&mut self, claimed: &Claimed, said: Outcome) {
@@ -445,7 +447,7 @@ impl World {
     }
 
     /// What no plan foresees.
-    fn trouble(&mut self) -> Result<(), String> {
+    fn trouble(&mut self) {
         match self.rng.below(5) {
             // The process is killed and starts again.
             0 => {
@@ -480,7 +482,6 @@ impl World {
                     self.now.plus(Duration::from_s(u32::try_from(self.rng.below(90)).unwrap()));
             }
         }
-        Ok(())
     }
 
     fn sweep(&mut self) {

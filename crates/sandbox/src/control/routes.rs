@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::extract::{Query, State as Shared};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::{StatusCode, header};
 use reveille_service::problem::{Problem, method_not_allowed, not_found};
@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::fault::{FAULTS_MAX, Fault};
+use crate::oauth;
 use crate::state::State;
 
 /// Longest a caller may wait for pushes, in seconds.
@@ -24,6 +25,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .route("/received", get(received).delete(forget_received))
         .route("/faults", get(list_faults).post(add_faults).delete(clear_faults))
         .route("/stats", get(stats))
+        .route("/tokens", post(add_token))
         .fallback(async || not_found())
         .method_not_allowed_fallback(async || method_not_allowed())
         .with_state(state)
@@ -87,6 +89,11 @@ async fn add_faults(Shared(state): Shared<Arc<State>>, body: Bytes) -> Result<St
         }
     }
     Ok(StatusCode::CREATED)
+}
+
+/// An access token as the token endpoint hands them out, for trying the FCM port by hand.
+async fn add_token(Shared(state): Shared<Arc<State>>) -> Json<Value> {
+    Json(oauth::hand_out(&state))
 }
 
 async fn clear_faults(Shared(state): Shared<Arc<State>>) -> StatusCode {

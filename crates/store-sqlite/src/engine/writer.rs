@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use metrics::counter;
 use reveille_model::{CredentialSet, Ledger};
 use reveille_store::StoreError;
 use rusqlite::Connection;
@@ -201,9 +202,11 @@ fn run(mut tables: Tables, mut queue: mpsc::Receiver<Job>, activity: &Activity) 
     while let Some(first) = queue.blocking_recv() {
         let committed = transaction(&mut tables, first, &mut queue, &mut replies);
         activity.commands.fetch_add(replies.len() as u64, Ordering::Relaxed);
+        counter!("reveille_store_commands_total").increment(replies.len() as u64);
         let outcome = match committed {
             Ok(()) => {
                 activity.commits.fetch_add(1, Ordering::Relaxed);
+                counter!("reveille_store_commits_total").increment(1);
                 Ok(())
             }
             Err(error) => {

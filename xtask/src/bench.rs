@@ -1,5 +1,0 @@
-//! `cargo xtask bench`.
-
-pub(crate) fn run(_parts: &[&str]) -> Result<(), String> {
-    crate::tools::h2load()
-}
