@@ -85,12 +85,10 @@ fn delivered(rig: &Rig, config: &Config, file: &str) -> Result<f64, String> {
     let url = format!("http://127.0.0.1:{}", config.intake);
     let body = config.file.with_file_name("fill.json");
     for request in 0..WAKEUPS / TOKENS_PER_REQUEST {
-        let mut text = String::from("{\"messageType\":\"checkEchoV1\",\"deviceTokens\":[");
-        for number in 0..TOKENS_PER_REQUEST {
-            let comma = if number == 0 { "" } else { "," };
-            text += &format!("{comma}\"token-{request}-{number:0>140}\"");
-        }
-        text.push_str("]}");
+        let tokens =
+            (0..TOKENS_PER_REQUEST).map(|number| format!("\"token-{request}-{number:0>140}\""));
+        let tokens = tokens.collect::<Vec<_>>().join(",");
+        let text = format!("{{\"messageType\":\"checkEchoV1\",\"deviceTokens\":[{tokens}]}}");
         std::fs::write(&body, text).map_err(|error| error.to_string())?;
         let data = format!("@{}", body.display());
         let path = format!("{url}/v1/message/fcm");

@@ -40,16 +40,13 @@ pub(crate) fn run(parts: &[&str]) -> Result<(), String> {
 }
 
 fn table(rows: &[Row]) -> String {
-    let mut text = format!(
-        "\n{:<34} {:>10} {:>10} {:>7}  {}\n",
-        "what", "ours/s", "peer/s", "ratio", "peer; note"
-    );
-    for Row { what, ours, peer, peer_name, note } in rows {
+    let head =
+        format!("\n{:<30} {:>10} {:>10} {:>7}  peer; note", "what", "ours/s", "peer/s", "ratio");
+    let lines = rows.iter().map(|Row { what, ours, peer, peer_name, note }| {
         let ratio = ours / peer * 100.0;
-        text +=
-            &format!("{what:<34} {ours:>10.0} {peer:>10.0} {ratio:>6.1}%  {peer_name}; {note}\n");
-    }
-    text
+        format!("{what:<30} {ours:>10.0} {peer:>10.0} {ratio:>6.1}%  {peer_name}; {note}")
+    });
+    std::iter::once(head).chain(lines).collect::<Vec<_>>().join("\n")
 }
 
 fn json(rows: &[Row]) -> String {

@@ -5,10 +5,12 @@
 //! checker is proven by a planted bug that only it finds.
 #![cfg(test)]
 
+mod bug;
 mod provider;
 mod world;
 
-use world::{Bug, World};
+use bug::Bug;
+use world::World;
 
 /// Runs one seed; says what was found wrong.
 fn run(seed: u64, bug: Option<Bug>) -> Result<(), String> {

@@ -18,24 +18,8 @@ use reveille_store::{
     Settlement, Subscriptions as _, Sweep, TokenMessage,
 };
 
+use crate::bug::Bug;
 use crate::provider::{Habits, Provider};
-
-/// What can be wrong on purpose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Bug {
-    SendsEarly,
-    SendsHalfABatch,
-    ForgetsInFlightAtACrash,
-    DropsOnServerErrors,
-    DropsOnGuardedProof,
-    IgnoresNamedTimes,
-    SendsLate,
-    GivesBackWhatIsHeld,
-    ForgetsRetries,
-    Miscounts,
-    AcceptsRepeatsAnew,
-    KeepsTheDead,
-}
 
 const STEPS: u32 = 250;
 const QUIET_STEPS_MAX: u32 = 5_000;
