@@ -27,6 +27,9 @@ enum Order {
 /// Orders that may wait for a connection.
 const ORDERS_MAX: usize = 16;
 
+/// What `h2` allows a peer of small DATA frames before it hangs up, in bytes. Its default takes a hundred pushes at once for an attack.
+const DATA_FRAME_BUDGET: usize = 64 * 1024 * 1024;
+
 /// Serves one connection.
 pub(super) async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin,
@@ -34,8 +37,10 @@ pub(super) async fn serve(
     streams_max: u32,
     life: &Lifecycle,
 ) {
-    let handshake =
-        Builder::new().max_concurrent_streams(streams_max).handshake::<_, Bytes>(stream);
+    let handshake = Builder::new()
+        .max_concurrent_streams(streams_max)
+        .data_frame_budget(DATA_FRAME_BUDGET)
+        .handshake::<_, Bytes>(stream);
     let Ok(mut connection) = handshake.await else { return };
     let (orders, mut queue) = mpsc::channel(ORDERS_MAX);
     loop {
