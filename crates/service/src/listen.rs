@@ -119,3 +119,47 @@ async fn http(
         tracing::debug!(incomplete = error.is::<std::io::Error>(), "a connection ended early");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::serve;
+    use crate::lifecycle::Lifecycle;
+    use axum::Router;
+    use axum::routing::get;
+    use reveille_model::Duration;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+
+    async fn server() -> (TcpStream, Lifecycle) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let lifecycle = Lifecycle::default();
+        let router = Router::new().route("/", get(async || "hello"));
+        lifecycle.spawn("server", serve(listener, None, router, lifecycle.clone()));
+        (TcpStream::connect(address).await.unwrap(), lifecycle)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_sends_its_head_too_slowly_is_hung_up_on() {
+        let (mut client, _lifecycle) = server().await;
+        client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nslow: ").await.unwrap();
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.is_empty() || answer.contains("408"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_stop_closes_idle_connections_after_their_answers() {
+        let (mut client, lifecycle) = server().await;
+        client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let mut start = [0; 15];
+        client.read_exact(&mut start).await.unwrap();
+        assert_eq!(&start, b"HTTP/1.1 200 OK");
+        lifecycle.stop();
+        let mut rest = Vec::new();
+        client.read_to_end(&mut rest).await.unwrap();
+        assert!(rest.ends_with(b"hello"));
+        assert_eq!(lifecycle.finish(Duration::from_s(5)).await, Ok(()));
+    }
+}
