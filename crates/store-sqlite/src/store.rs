@@ -137,3 +137,80 @@ impl From<&rusqlite::Error> for OpenError {
         Self::Store(store_error(error))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::SqliteStore;
+    use reveille_model::{
+        CredentialSet, DryRun, Duration, MessageType, Provider, Timestamp, Token,
+    };
+    use reveille_store::{
+        AcceptError, Acceptance, Accepted, Item, Outbox, StoreError, TokenMessage,
+    };
+
+    const NOW: Timestamp = Timestamp::from_ms(1_000_000);
+
+    async fn accept(store: &SqliteStore, number: usize) -> Result<Accepted, AcceptError> {
+        let token = format!("{number:0>4000}");
+        let message = TokenMessage {
+            set: CredentialSet::new(Provider::Fcm, "default").unwrap(),
+            topic: None,
+            message_type: MessageType::parse("checkEchoV1").unwrap(),
+            ttl: Duration::from_s(3600),
+            dry_run: DryRun::No,
+            tokens: vec![Token::parse(Provider::Fcm, &token).unwrap(); 4],
+            unusable: 0,
+        };
+        let (window_end, items) = (NOW.plus(Duration::from_s(10)), vec![Item::Tokens(message)]);
+        let acceptance =
+            Acceptance { now: NOW, window_end, waiting_max: 1_000_000, idempotency: None, items };
+        store.accept(acceptance).await
+    }
+
+    async fn pages_max(store: &SqliteStore, pages: u32) {
+        let set = move |tables: &mut crate::engine::Tables| {
+            tables
+                .connection
+                .pragma_update(None, "max_page_count", pages)
+                .map_err(|error| crate::codec::store_error(&error))
+        };
+        store.writer.write(set).await.unwrap();
+    }
+
+    /// A database may not grow beyond its pages: SQLite fails as it does on a full disk.
+    #[tokio::test]
+    async fn a_full_disk_refuses_loses_nothing_and_heals() {
+        let folder = std::env::temp_dir().join(format!("reveille-{}-full", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let store =
+            std::sync::Arc::new(SqliteStore::open(&folder.join("reveille.db"), NOW).unwrap());
+        pages_max(&store, 200).await;
+        let (mut accepted, mut refused) = (0_u64, 0);
+        for round in 0..20 {
+            let mut requests = tokio::task::JoinSet::new();
+            for number in 0..10 {
+                let store = std::sync::Arc::clone(&store);
+                requests.spawn(async move { accept(&store, round * 10 + number).await });
+            }
+            for answer in requests.join_all().await {
+                match answer {
+                    Ok(_) => accepted += 4,
+                    Err(AcceptError::Store(StoreError::Unavailable(_))) => refused += 1,
+                    Err(other) => panic!("{other}"),
+                }
+            }
+        }
+        assert!(accepted > 0 && refused > 0, "{accepted} {refused}");
+        let depth = Outbox::depth(&*store).await.unwrap();
+        assert!(depth.ledger.fits());
+        assert_eq!(
+            depth.ledger.accepted, accepted,
+            "exactly what was answered with success is there"
+        );
+        pages_max(&store, 100_000).await;
+        accept(&store, 9_999).await.expect("there is room again, without a restart");
+        assert_eq!(Outbox::depth(&*store).await.unwrap().ledger.accepted, accepted + 4);
+        drop(store);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -240,6 +240,12 @@ fn transaction(
     let mut next = Some(first);
     while let Some(job) = next.take() {
         replies.push(job(tables));
+        // On a full disk SQLite may take the whole transaction back by itself. Nothing more may be written outside of one, and nobody may
+        // be told that it was.
+        if tables.connection.is_autocommit() {
+            let rolled_back = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK);
+            return Err(rusqlite::Error::SqliteFailure(rolled_back, None));
+        }
         if replies.len() < GROUP_MAX {
             next = queue.try_recv().ok();
         }
