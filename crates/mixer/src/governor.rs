@@ -11,6 +11,8 @@ use crate::retry::{RetrySettings, until};
 pub struct GovernorSettings {
     /// Most requests under way at once.
     pub in_flight_max: usize,
+    /// Most requests begun in a minute, evenly spread: never more than a second's worth at once. Not zero.
+    pub per_minute_max: u32,
     /// Its delays.
     pub retry: RetrySettings,
 }
@@ -29,8 +31,10 @@ const TROUBLE_SHARE: u32 = 5;
 pub enum Allowance {
     /// Send up to so many more (possibly none: enough is under way).
     Send(usize),
-    /// Nothing before then.
+    /// Nothing before then: the provider is in trouble, or we are.
     Paused(Timestamp),
+    /// Nothing before then: the pace says so.
+    Paced(Timestamp),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -48,24 +52,63 @@ pub struct Governor {
     /// Pauses in a row without a good answer between them.
     streak: u32,
     recent: VecDeque<Bucket>,
+    /// Requests that may begin, in sixty-thousandths: what a millisecond at the full pace earns is `per_minute_max`.
+    earned: u64,
+    /// When it was last reckoned.
+    reckoned_at: Option<Timestamp>,
 }
+
+/// One request, in the unit of [`Governor::earned`].
+const REQUEST: u64 = 60_000;
 
 impl Governor {
     /// A governor, going on with a pause that a restart interrupted.
     pub fn new(settings: GovernorSettings, paused_until: Option<Timestamp>) -> Self {
         let streak = u32::from(paused_until.is_some());
-        Self { settings, paused_until, streak, recent: VecDeque::new() }
+        Self {
+            settings,
+            paused_until,
+            streak,
+            recent: VecDeque::new(),
+            earned: 0,
+            reckoned_at: None,
+        }
     }
 
     /// How many more may be sent while `in_flight` are under way. After a pause, one at a time until an answer is good.
-    pub fn allowance(&self, now: Timestamp, in_flight: usize) -> Allowance {
-        match self.paused_until {
-            Some(until) if now < until => Allowance::Paused(until),
-            _ => {
-                let max = if self.streak > 0 { 1 } else { self.settings.in_flight_max };
-                Allowance::Send(max.saturating_sub(in_flight))
-            }
+    pub fn allowance(&mut self, now: Timestamp, in_flight: usize) -> Allowance {
+        if let Some(until) = self.paused_until(now) {
+            return Allowance::Paused(until);
         }
+        let max = if self.streak > 0 { 1 } else { self.settings.in_flight_max };
+        let room = max.saturating_sub(in_flight);
+        self.reckon(now);
+        let paced = self.earned / REQUEST;
+        if room > 0 && paced == 0 {
+            let missing = REQUEST - self.earned;
+            let wait = missing.div_ceil(u64::from(self.settings.per_minute_max.max(1)));
+            return Allowance::Paced(now.plus(Duration::from_ms(wait)));
+        }
+        Allowance::Send(room.min(usize::try_from(paced).unwrap_or(usize::MAX)))
+    }
+
+    /// The end of the pause that is in force.
+    pub fn paused_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.paused_until.filter(|until| now < *until)
+    }
+
+    /// Takes note that so many were sent.
+    pub fn sent(&mut self, count: usize) {
+        self.earned = self.earned.saturating_sub(REQUEST.saturating_mul(count as u64));
+    }
+
+    /// Earns what the time since the last reckoning is worth, up to a second's worth but at least one request.
+    fn reckon(&mut self, now: Timestamp) {
+        let per_ms = u64::from(self.settings.per_minute_max.max(1));
+        let most = per_ms.saturating_mul(1_000).max(REQUEST);
+        let since = self.reckoned_at.map_or(u64::MAX, |before| now.since(before).as_ms());
+        self.earned = self.earned.saturating_add(per_ms.saturating_mul(since)).min(most);
+        self.reckoned_at = Some(now);
     }
 
     /// Takes note of an answer. Returns the end of the pause where this answer begins or lengthens one; it is to be kept over restarts.
@@ -151,7 +194,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_ms(1_000_000);
     const SETTINGS: GovernorSettings =
-        GovernorSettings { in_flight_max: 100, retry: RetrySettings::FCM };
+        GovernorSettings { in_flight_max: 100, per_minute_max: 600_000, retry: RetrySettings::FCM };
 
     fn later(s: u32) -> Timestamp {
         NOW.plus(Duration::from_s(s))
@@ -228,8 +271,40 @@ mod tests {
 
     #[test]
     fn a_pause_outlives_a_restart() {
-        let governor = Governor::new(SETTINGS, Some(later(5)));
+        let mut governor = Governor::new(SETTINGS, Some(later(5)));
         assert_eq!(governor.allowance(NOW, 0), Allowance::Paused(later(5)));
         assert_eq!(governor.allowance(later(5), 0), Allowance::Send(1));
+    }
+
+    #[test]
+    fn the_pace_is_kept_evenly_and_a_second_is_the_most_at_once() {
+        let settings =
+            GovernorSettings { in_flight_max: 1_000_000, per_minute_max: 6_000, ..SETTINGS };
+        let mut governor = Governor::new(settings, None);
+        let (mut now, mut sent, mut most) = (NOW, 0, 0);
+        while now < later(60) {
+            match governor.allowance(now, 0) {
+                Allowance::Send(room) => {
+                    governor.sent(room);
+                    sent += room;
+                    most = most.max(room);
+                }
+                Allowance::Paced(until) => {
+                    assert!(until > now);
+                    now = until;
+                }
+                Allowance::Paused(_) => panic!("no trouble"),
+            }
+        }
+        assert_eq!(most, 100, "a second's worth, at the start");
+        assert!((6_000..=6_100).contains(&sent), "{sent}");
+        // A slow pace still sends.
+        let slow = GovernorSettings { per_minute_max: 1, ..settings };
+        let mut governor = Governor::new(slow, None);
+        assert_eq!(governor.allowance(NOW, 0), Allowance::Send(1));
+        governor.sent(1);
+        assert_eq!(governor.allowance(NOW, 0), Allowance::Paced(later(60)));
+        // A clock that steps back earns nothing and breaks nothing.
+        assert!(matches!(governor.allowance(Timestamp::EPOCH, 0), Allowance::Paced(_)));
     }
 }

@@ -78,7 +78,11 @@ impl PushApp {
         let sender = Arc::new(StubSender::default());
         let settings = DeliverySettings {
             set: CredentialSet::new(Provider::Fcm, "default").expect("a name"),
-            governor: GovernorSettings { in_flight_max: 100, retry: RetrySettings::FCM },
+            governor: GovernorSettings {
+                in_flight_max: 100,
+                per_minute_max: 600_000,
+                retry: RetrySettings::FCM,
+            },
         };
         let parts = Parts {
             store,

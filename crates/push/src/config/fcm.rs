@@ -10,6 +10,8 @@ use reveille_service::config::{Document, Section};
 
 /// Requests under way at once, per project.
 const IN_FLIGHT_DEFAULT: u32 = 1_000;
+/// Requests a minute, per project: FCM's default quota (Firebase, *Throttling and Quotas*).
+const PER_MINUTE_DEFAULT: u32 = 600_000;
 
 /// One project, read.
 #[derive(Debug)]
@@ -65,6 +67,8 @@ impl FcmSection {
             section.choice("priority", &[("normal", Priority::Normal), ("high", Priority::High)]);
         let in_flight_max =
             section.number("in_flight_max", 1..=100_000).unwrap_or(IN_FLIGHT_DEFAULT);
+        let per_minute_max =
+            section.number("per_minute_max", 1..=60_000_000).unwrap_or(PER_MINUTE_DEFAULT);
         let connections_max = section.number("connections_max", 1..=100);
         let retry = read_retry(&mut section);
         section.finish();
@@ -78,7 +82,11 @@ impl FcmSection {
                 priority: priority.unwrap_or_default(),
                 pool: PoolSettings { connections_max, ..FcmConfig::POOL },
             },
-            governor: GovernorSettings { in_flight_max: to_usize(in_flight_max), retry },
+            governor: GovernorSettings {
+                in_flight_max: to_usize(in_flight_max),
+                per_minute_max,
+                retry,
+            },
         })
     }
 }

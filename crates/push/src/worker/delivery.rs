@@ -160,7 +160,7 @@ impl Delivery {
         let now = self.clock.now();
         let in_flight = running.in_flight.len();
         let room = match running.governor.allowance(now, in_flight) {
-            Allowance::Paused(until) => return Next::Paused(until),
+            Allowance::Paused(until) | Allowance::Paced(until) => return Next::Paused(until),
             Allowance::Send(room) => room.min(CLAIM_MAX),
         };
         // A claim is a transaction: not for every place that becomes free, but for a good part of them.
@@ -183,6 +183,7 @@ impl Delivery {
             }
         };
         let there_may_be_more = !claimed.is_empty();
+        running.governor.sent(claimed.len());
         for each in claimed {
             self.send(running, each);
         }
@@ -292,8 +293,7 @@ impl Delivery {
         #[expect(clippy::cast_precision_loss, reason = "a gauge")]
         let in_flight = running.in_flight.len() as f64;
         gauge!(DELIVERIES_IN_FLIGHT, "set" => self.settings.set.to_string()).set(in_flight);
-        let paused =
-            matches!(running.governor.allowance(self.clock.now(), 0), Allowance::Paused(_));
+        let paused = running.governor.paused_until(self.clock.now()).is_some();
         gauge!(PAUSED, "set" => self.settings.set.to_string()).set(f64::from(u8::from(paused)));
     }
 }

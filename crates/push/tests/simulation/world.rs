@@ -27,7 +27,7 @@ const QUIET_STEPS_MAX: u32 = 5_000;
 const KEYS: usize = 8;
 const LEASE: Duration = Duration::from_s(60);
 const SETTINGS: GovernorSettings =
-    GovernorSettings { in_flight_max: 20, retry: RetrySettings::FCM };
+    GovernorSettings { in_flight_max: 20, per_minute_max: 600, retry: RetrySettings::FCM };
 
 /// What was promised: after the end of its window the token is taken by the provider, unless it dies or expires.
 #[derive(Debug, Clone)]
@@ -330,7 +330,9 @@ impl World {
             let keys = order(KEYS, &mut self.rng);
             while !done(self.store.expand(now, keys.clone())).unwrap().done {}
         }
-        for claimed in done(self.store.claim(claim)).unwrap() {
+        let claimed = done(self.store.claim(claim)).unwrap();
+        self.governor.sent(claimed.len());
+        for claimed in claimed {
             if self.bug == Some(Bug::ForgetsRetries) && claimed.attempts > 0 {
                 continue;
             }
