@@ -80,8 +80,15 @@ impl Intake {
         for _ in 0..WINDOWS_TRIED_MAX {
             match self.store.accept(acceptance).await {
                 Err(AcceptError::WindowClosed { closed_until, acceptance: returned }) => {
-                    // The window ended meanwhile, or the clock stepped back behind what is closed.
+                    // The window ended meanwhile, or the clock stepped back a little. Much further back nothing is accepted: it would
+                    // wait for a window that is far away.
                     let moment = closed_until.max(self.clock.now());
+                    if closed_until > self.window(self.clock.now()).end {
+                        tracing::error!(
+                            "the clock stands before windows that are closed; set it, or restart with the right time"
+                        );
+                        return Err(StoreError::Busy.into());
+                    }
                     acceptance = *returned;
                     acceptance.window_end = self.window(moment).end;
                 }

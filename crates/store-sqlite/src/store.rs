@@ -66,6 +66,7 @@ impl SqliteStore {
         let mut connection = connect(path)?;
         migrate(&mut connection)?;
         let mut tables = Tables::load(connection)?;
+        tables.reopen_future_windows(now)?;
         give_back_all(&mut tables, now)?;
         let (writer, thread) = Writer::start(tables);
         let readers = Readers::start(path)?;

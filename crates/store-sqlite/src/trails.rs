@@ -43,7 +43,7 @@ fn find(connection: &Connection, id: NotificationId) -> rusqlite::Result<Option<
         .optional()
 }
 
-fn take_back(tables: &Tables, id: NotificationId) -> rusqlite::Result<TakeBack> {
+fn take_back(tables: &mut Tables, id: NotificationId) -> rusqlite::Result<TakeBack> {
     let found: Option<(i64, bool)> = tables
         .connection
         .prepare_cached("SELECT seq, taken_back FROM trails WHERE id = ?1")?
@@ -53,13 +53,13 @@ fn take_back(tables: &Tables, id: NotificationId) -> rusqlite::Result<TakeBack> 
     if taken_back {
         return Ok(TakeBack::Taken);
     }
-    let removed = tables
+    let removed: Option<u64> = tables
         .connection
-        .prepare_cached("DELETE FROM scheduled WHERE trail = ?1")?
-        .execute([seq])?;
-    if removed == 0 {
-        return Ok(TakeBack::TooLate);
-    }
+        .prepare_cached("DELETE FROM scheduled WHERE trail = ?1 RETURNING named")?
+        .query_row([seq], |row| row.get(0))
+        .optional()?;
+    let Some(named) = removed else { return Ok(TakeBack::TooLate) };
+    tables.scheduled = tables.scheduled.saturating_sub(named);
     tables
         .connection
         .prepare_cached("UPDATE trails SET taken_back = 1 WHERE seq = ?1")?

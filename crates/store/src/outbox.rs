@@ -65,7 +65,7 @@ pub struct Acceptance {
     pub now: Timestamp,
     /// The end of the window it joins.
     pub window_end: Timestamp,
-    /// With more wake-ups than this waiting, nothing is accepted.
+    /// With more than this waiting, wake-ups and those named by scheduled notifications together, nothing is accepted.
     pub waiting_max: u64,
     /// Makes a repeat of the request harmless.
     pub idempotency: Option<Idempotency>,

@@ -51,6 +51,8 @@ pub(crate) struct Tables {
     pub(crate) connection: Connection,
     /// Written back once per transaction.
     pub(crate) ledger: Ledger,
+    /// Users and subscriptions that scheduled notifications name.
+    pub(crate) scheduled: u64,
     pub(crate) closed_until: i64,
     /// Up to here everything closed was wholly expanded.
     pub(crate) expanded_until: i64,
@@ -65,6 +67,7 @@ impl Tables {
         let mut tables = Self {
             connection,
             ledger: Ledger::default(),
+            scheduled: 0,
             closed_until: 0,
             expanded_until: 0,
             sets: BTreeMap::new(),
@@ -83,6 +86,11 @@ impl Tables {
                 " settled_cancelled, settled_payload_error, settled_dry_run, closed_until, expanded_until FROM state"
             ))
             .and_then(|mut read| read.query_row([], |row| Ok((read_ledger(row, 0)?, row.get(9)?, row.get(10)?))))
+            .map_err(|error| store_error(&error))?;
+        self.scheduled = self
+            .connection
+            .prepare_cached("SELECT COALESCE(SUM(named), 0) FROM scheduled")
+            .and_then(|mut read| read.query_row([], |row| row.get(0)))
             .map_err(|error| store_error(&error))?;
         self.sets.clear();
         Ok(())
@@ -149,8 +157,15 @@ impl Writer {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let Ok(_place) = self.intake.try_acquire() else { return Err(StoreError::Busy.into()) };
-        self.write(command).await
+        let place = Arc::clone(&self.intake).try_acquire_owned();
+        let Ok(place) = place else { return Err(StoreError::Busy.into()) };
+        // Held until the command has run, whether its caller still waits or not.
+        let holding = move |tables: &mut Tables| {
+            let result = command(tables);
+            drop(place);
+            result
+        };
+        self.write(holding).await
     }
 
     /// Runs a command and returns what it returned, once that is on disk.
@@ -186,10 +201,10 @@ fn in_savepoint<T, E: From<StoreError>>(
     command: impl FnOnce(&mut Tables) -> Result<T, E>,
 ) -> Result<T, E> {
     tables.batch("SAVEPOINT command").map_err(|error| store_error(&error))?;
-    let before = (tables.ledger, tables.closed_until, tables.expanded_until);
+    let before = (tables.ledger, tables.scheduled, tables.closed_until, tables.expanded_until);
     let result = command(tables);
     if result.is_err() {
-        (tables.ledger, tables.closed_until, tables.expanded_until) = before;
+        (tables.ledger, tables.scheduled, tables.closed_until, tables.expanded_until) = before;
         tables.sets.clear();
         tables.batch("ROLLBACK TO command").map_err(|error| store_error(&error))?;
     }
@@ -199,7 +214,12 @@ fn in_savepoint<T, E: From<StoreError>>(
 
 fn run(mut tables: Tables, mut queue: mpsc::Receiver<Job>, activity: &Activity) {
     let mut replies: Vec<Reply> = Vec::new();
+    let mut is_stale = false;
     while let Some(first) = queue.blocking_recv() {
+        // What is kept beside the tables must be known again before anything is decided by it.
+        if is_stale && tables.reload().is_err() {
+            continue;
+        }
         let committed = transaction(&mut tables, first, &mut queue, &mut replies);
         activity.commands.fetch_add(replies.len() as u64, Ordering::Relaxed);
         counter!("reveille_store_commands_total").increment(replies.len() as u64);
@@ -207,6 +227,7 @@ fn run(mut tables: Tables, mut queue: mpsc::Receiver<Job>, activity: &Activity) 
             Ok(()) => {
                 activity.commits.fetch_add(1, Ordering::Relaxed);
                 counter!("reveille_store_commits_total").increment(1);
+                is_stale = false;
                 Ok(())
             }
             Err(error) => {
@@ -216,9 +237,7 @@ fn run(mut tables: Tables, mut queue: mpsc::Receiver<Job>, activity: &Activity) 
                 {
                     tracing::error!(%error, "the store cannot roll back");
                 }
-                if let Err(error) = tables.reload() {
-                    tracing::error!(%error, "the store cannot be read");
-                }
+                is_stale = tables.reload().is_err();
                 Err(store_error(&error))
             }
         };

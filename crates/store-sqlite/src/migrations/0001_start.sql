@@ -43,7 +43,8 @@ CREATE INDEX subscriptions_user ON subscriptions (user_name);
 CREATE INDEX subscriptions_suspect ON subscriptions (suspect_since) WHERE suspect_since IS NOT NULL;
 
 CREATE TABLE trails (
-    seq                   INTEGER PRIMARY KEY,
+    -- Never used twice: a wake-up may outlive its trail.
+    seq                   INTEGER PRIMARY KEY AUTOINCREMENT,
     id                    BLOB NOT NULL UNIQUE,
     window_end            INTEGER,
     deliver_after         INTEGER,
@@ -77,6 +78,7 @@ CREATE TABLE scheduled (
     ttl_ms        INTEGER NOT NULL,
     dry_run       INTEGER NOT NULL,
     audience_kind INTEGER NOT NULL,
+    named         INTEGER NOT NULL,
     audience      BLOB NOT NULL
 );
 CREATE INDEX scheduled_due ON scheduled (due);
@@ -94,6 +96,8 @@ CREATE TABLE gathered (
     count        INTEGER NOT NULL,
     targets      BLOB NOT NULL
 );
+
+CREATE INDEX gathered_window ON gathered (window_end, id);
 
 -- The window has ended: one row a wake-up. lease 0 means it waits. Either token or subscription is set.
 CREATE TABLE wakeups (

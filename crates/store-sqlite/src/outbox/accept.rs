@@ -26,7 +26,7 @@ pub(super) fn accept(tables: &mut Tables, acceptance: Acceptance) -> Result<Acce
         let closed_until = Timestamp::from_ms(tables.closed_until);
         return Err(AcceptError::WindowClosed { closed_until, acceptance: Box::new(acceptance) });
     }
-    if tables.ledger.waiting >= acceptance.waiting_max {
+    if tables.ledger.waiting + tables.scheduled >= acceptance.waiting_max {
         return Err(AcceptError::Full);
     }
     let (mut ids, mut wakeups) = (Vec::new(), 0);
@@ -129,7 +129,7 @@ fn accept_notification(
 }
 
 fn schedule(
-    tables: &Tables,
+    tables: &mut Tables,
     seq: i64,
     due: Timestamp,
     shape: &Shape,
@@ -142,8 +142,8 @@ fn schedule(
     tables
         .connection
         .prepare_cached(concat!(
-            "INSERT INTO scheduled (trail, due, message_type, ttl_ms, dry_run, audience_kind, audience)",
-            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+            "INSERT INTO scheduled (trail, due, message_type, ttl_ms, dry_run, audience_kind, audience,",
+            " named) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
         ))?
         .execute(params![
             seq,
@@ -152,9 +152,11 @@ fn schedule(
             shape.ttl_ms,
             shape.dry_run == DryRun::Yes,
             kind,
-            packed
-        ])
-        .map(drop)
+            packed,
+            audience.len()
+        ])?;
+    tables.scheduled += audience.len() as u64;
+    Ok(())
 }
 
 /// Finds the devices an audience stands for and lets them join a window. Returns how many.

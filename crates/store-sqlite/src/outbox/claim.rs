@@ -29,13 +29,15 @@ struct Rest {
 }
 
 pub(super) fn claim(tables: &mut Tables, claim: &Claim) -> rusqlite::Result<Vec<Claimed>> {
-    // Leases that ran out first: where a newer one waits they join that instead of being sent beside it.
-    let mut waiting = Vec::new();
-    for due in find_due(tables, claim)? {
+    // Leases that ran out first: where a newer one waits they join that, which may prolong it, instead of being sent beside it.
+    let mut has_joined = false;
+    let mut waiting = find_due(tables, claim)?;
+    for due in waiting.iter().filter(|due| due.lease != 0) {
         let back = Return { id: due.id, lease: due.lease, due_at: due.was_due_at, attempts: 0 };
-        if due.lease == 0 || return_to_waiting(tables, back)? == Some(false) {
-            waiting.push(due);
-        }
+        has_joined |= return_to_waiting(tables, back)? != Some(false);
+    }
+    if has_joined {
+        waiting = find_due(tables, claim)?;
     }
     let mut claimed = Vec::with_capacity(waiting.len());
     for due in waiting {

@@ -24,12 +24,40 @@ pub(super) fn close(tables: &mut Tables, until: Timestamp) -> rusqlite::Result<(
         .map(drop)
 }
 
+impl Tables {
+    /// A clock that once ran ahead closed windows that are still to come; nothing could join those. They are open again.
+    pub(crate) fn reopen_future_windows(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        if self.closed_until <= now.as_ms() {
+            return Ok(());
+        }
+        tracing::warn!(
+            "the clock stands before the last closed window; windows that are still to come are open again"
+        );
+        self.closed_until = now.as_ms();
+        self.expanded_until = self.expanded_until.min(now.as_ms());
+        sql(self
+            .connection
+            .execute(
+                "UPDATE state SET closed_until = ?1, expanded_until = ?2",
+                [self.closed_until, self.expanded_until],
+            )
+            .map(drop))
+    }
+}
+
 pub(super) fn expand(
     tables: &mut Tables,
     until: Timestamp,
     order: Vec<i64>,
 ) -> Result<Expanded, StoreError> {
-    if bring_in_scheduled(tables, until)? {
+    let mut named = 0;
+    while named < TARGETS_PER_ROW_MAX {
+        match bring_in_scheduled(tables, until)? {
+            Some(more) => named += more.max(1),
+            None => break,
+        }
+    }
+    if named > 0 {
         return Ok(Expanded::default());
     }
     let mut expanded = Expanded::default();
@@ -38,7 +66,7 @@ pub(super) fn expand(
         let next: Option<(i64, usize)> = sql(tables
             .connection
             .prepare_cached(
-                "SELECT id, count FROM gathered WHERE window_end <= ?1 ORDER BY id LIMIT 1",
+                "SELECT id, count FROM gathered WHERE window_end <= ?1 ORDER BY window_end, id LIMIT 1",
             )
             .and_then(|mut select| {
                 select.query_row([until.as_ms()], |row| Ok((row.get(0)?, row.get(1)?))).optional()
@@ -65,8 +93,9 @@ fn release(tables: &mut Tables, until: Timestamp) -> rusqlite::Result<()> {
         .map(drop)
 }
 
-/// Lets one scheduled notification that fell due join the window that ends at `until`. Returns whether there was one.
-fn bring_in_scheduled(tables: &mut Tables, until: Timestamp) -> Result<bool, StoreError> {
+/// Lets one scheduled notification that fell due join the window that ends at `until`. Returns how many it
+/// names; nothing where there is none.
+fn bring_in_scheduled(tables: &mut Tables, until: Timestamp) -> Result<Option<usize>, StoreError> {
     let due: Option<(i64, Shape, i64, Vec<u8>)> = sql(tables
         .connection
         .prepare_cached(concat!(
@@ -85,7 +114,7 @@ fn bring_in_scheduled(tables: &mut Tables, until: Timestamp) -> Result<bool, Sto
                 })
                 .optional()
         }))?;
-    let Some((seq, shape, kind, packed)) = due else { return Ok(false) };
+    let Some((seq, shape, kind, packed)) = due else { return Ok(None) };
     let audience = match kind {
         0 => Audience::Users(
             unpack_texts(&packed)
@@ -98,11 +127,12 @@ fn bring_in_scheduled(tables: &mut Tables, until: Timestamp) -> Result<bool, Sto
         _ => Audience::Subscriptions(unpack_subscriptions(&packed).ok_or_else(corrupt)?),
     };
     gather_audience(tables, seq, &shape, &audience, until)?;
+    tables.scheduled = tables.scheduled.saturating_sub(audience.len() as u64);
     sql(tables
         .connection
         .prepare_cached("DELETE FROM scheduled WHERE trail = ?1")
         .and_then(|mut delete| delete.execute([seq])))?;
-    Ok(true)
+    Ok(Some(audience.len()))
 }
 
 /// A gathered row, read.
@@ -257,10 +287,12 @@ fn insert(
     if made == 0 {
         tables
             .connection
-            .prepare_cached(
-                "UPDATE wakeups SET expires_at = MAX(expires_at, ?2) WHERE key = ?1 AND lease = 0",
-            )?
-            .execute(params![key.0, expires_at])?;
+            // Where the device was registered with other credentials since, what it waited for is not theirs.
+            .prepare_cached(concat!(
+                "UPDATE wakeups SET expires_at = MAX(expires_at, ?2), set_id = ?3,",
+                " due_at = CASE set_id WHEN ?3 THEN due_at ELSE ?4 END WHERE key = ?1 AND lease = 0"
+            ))?
+            .execute(params![key.0, expires_at, set_id, row.window_end.as_ms()])?;
     }
     Ok(made > 0)
 }

@@ -133,7 +133,8 @@ fn give(tables: &mut Tables, back: Return, report: &mut SettleReport) -> rusqlit
     Ok(())
 }
 
-/// Ends a lease: the wake-up waits again, or joins a newer one that waits, which inherits its due time. Returns whether it joined one;
+/// Ends a lease: the wake-up waits again, or joins a newer one that waits, which inherits its due time and the
+/// longer life. Returns whether it joined one;
 /// nothing where the lease is not held.
 pub(super) fn return_to_waiting(
     tables: &mut Tables,
@@ -150,16 +151,21 @@ pub(super) fn return_to_waiting(
     if returned > 0 {
         return Ok(Some(false));
     }
-    let joined: Option<(Option<i64>, [u8; 16])> = tables
+    let joined: Option<(Option<i64>, [u8; 16], i64)> = tables
         .connection
-        .prepare_cached("DELETE FROM wakeups WHERE id = ?1 AND lease = ?2 RETURNING trail, key")?
-        .query_row([id, lease], |row| Ok((row.get(0)?, row.get(1)?)))
+        .prepare_cached(
+            "DELETE FROM wakeups WHERE id = ?1 AND lease = ?2 RETURNING trail, key, expires_at",
+        )?
+        .query_row([id, lease], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
-    let Some((trail, key)) = joined else { return Ok(None) };
+    let Some((trail, key, expires_at)) = joined else { return Ok(None) };
     tables
         .connection
-        .prepare_cached("UPDATE wakeups SET due_at = MAX(due_at, ?2) WHERE key = ?1 AND lease = 0")?
-        .execute(params![key, due_at.as_ms()])?;
+        .prepare_cached(concat!(
+            "UPDATE wakeups SET due_at = MAX(due_at, ?2), expires_at = MAX(expires_at, ?3)",
+            " WHERE key = ?1 AND lease = 0"
+        ))?
+        .execute(params![key, due_at.as_ms(), expires_at])?;
     tables.count(trail, Change::collapsed(1))?;
     Ok(Some(true))
 }

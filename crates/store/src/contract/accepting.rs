@@ -20,6 +20,9 @@ pub(super) fn cases() -> Vec<(&'static str, Case)> {
         ("a scheduled notification joins its window", |store| {
             Box::pin(scheduled(Scene::new(store)))
         }),
+        ("what is scheduled counts as waiting", |store| {
+            Box::pin(scheduled_counts(Scene::new(store)))
+        }),
         ("a scheduled notification can be taken back", |store| {
             Box::pin(taken_back(Scene::new(store)))
         }),
@@ -144,6 +147,33 @@ async fn scheduled(scene: Scene) {
     soon.deliver_after = Some(at(25));
     scene.notify(soon, at(30)).await;
     assert_eq!(scene.store.depth().await.expect("depth").scheduled, 0);
+}
+
+async fn scheduled_counts(scene: Scene) {
+    scene.register("u", "t", at(0)).await;
+    let schedule = |number: u8, waiting_max| {
+        let mut later = notification(number, &["u", "v", "w"]);
+        later.deliver_after = Some(at(15));
+        let items = vec![Item::Notification(later)];
+        let acceptance =
+            Acceptance { now: at(0), window_end: at(10), waiting_max, idempotency: None, items };
+        scene.store.accept(acceptance)
+    };
+    schedule(1, 3).await.expect("there is room");
+    assert!(matches!(schedule(2, 3).await, Err(AcceptError::Full)), "three are named");
+    let id = notification(1, &[]).id;
+    assert_eq!(scene.store.take_back(id).await.expect("take back"), TakeBack::Taken);
+    schedule(3, 3).await.expect("there is room again");
+    assert_eq!(scene.end_window(at(20)).await, 1);
+    let item = Item::Tokens(message(&["x"]));
+    let acceptance = Acceptance {
+        now: at(20),
+        window_end: at(30),
+        waiting_max: 2,
+        idempotency: None,
+        items: vec![item],
+    };
+    scene.store.accept(acceptance).await.expect("one waits, nobody is scheduled");
 }
 
 async fn taken_back(scene: Scene) {

@@ -23,6 +23,9 @@ pub(super) fn cases() -> Vec<(&'static str, Case)> {
         }),
         ("an expired wake-up is not sent", |store| Box::pin(expired(Scene::new(store)))),
         ("a deleted device is not woken", |store| Box::pin(device_gone(Scene::new(store)))),
+        ("a wake-up follows its device to other credentials", |store| {
+            Box::pin(follows(Scene::new(store)))
+        }),
         ("a registered token stands for its device", |store| {
             Box::pin(registered(Scene::new(store)))
         }),
@@ -172,6 +175,26 @@ async fn device_gone(scene: Scene) {
     scene.end_window(at(20)).await;
     assert!(scene.claim(at(20), 1).await.is_empty());
     assert_eq!(scene.ledger().await.settled(Settled::Cancelled), 2);
+}
+
+async fn follows(scene: Scene) {
+    let old = CredentialSet::new(Provider::Fcm, "old").expect("a name");
+    let device = |set: CredentialSet| reveille_model::NewSubscription {
+        user: super::scene::user("u"),
+        set,
+        topic: None,
+        token: super::scene::token("t"),
+    };
+    let id = reveille_model::SubscriptionId::from_bytes([1; 16]);
+    scene.store.put(device(old.clone()), id, 3, at(0)).await.expect("put");
+    scene.notify(notification(1, &["u"]), at(10)).await;
+    scene.end_window(at(10)).await;
+    // Nobody delivers for the old credentials any more; the app registers with the new ones.
+    scene.store.put(device(set()), id, 3, at(11)).await.expect("put");
+    scene.notify(notification(2, &["u"]), at(20)).await;
+    assert_eq!(scene.end_window(at(20)).await, 0, "it joins the waiting one");
+    assert_eq!(scene.claim_tokens(at(20), 1).await, ["t"]);
+    assert_eq!(scene.store.next_due(&old).await.expect("next due"), None);
 }
 
 async fn registered(scene: Scene) {

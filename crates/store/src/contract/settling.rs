@@ -82,8 +82,22 @@ async fn joins(scene: Scene) {
     let report = scene.settle(first.first().expect("one"), End::Retry(at(50)), at(21)).await;
     assert_eq!(report.collapsed, 1);
     assert!(scene.claim(at(49), 2).await.is_empty(), "the newer one inherits the provider's time");
-    assert_eq!(scene.claim(at(50), 3).await.len(), 1);
+    let claimed = scene.claim(at(50), 3).await;
+    assert_eq!(claimed.len(), 1);
     assert_eq!(scene.ledger().await.collapsed, 1);
+    // And the longer life of the two, whichever had it.
+    scene.finish(&claimed, at(51)).await;
+    scene.tokens(&["b"], at(60)).await;
+    scene.end_window(at(60)).await;
+    let long = scene.claim(at(60), 4).await;
+    let short = TokenMessage { ttl: Duration::from_s(5), ..message(&["b"]) };
+    scene.try_accept(Item::Tokens(short), at(70), None).await.expect("accepted");
+    scene.end_window(at(70)).await;
+    scene.settle(long.first().expect("one"), End::Retry(at(90)), at(71)).await;
+    assert_eq!(
+        scene.claim(at(90), 5).await.first().expect("still worth sending").expires_at,
+        at(60 + 3_600)
+    );
 }
 
 async fn dead(scene: Scene) {

@@ -173,6 +173,11 @@ impl State {
         let expires_at = row.window_end.plus(row.shape.ttl);
         if let Some(waiting) = self.waiting_with(key).and_then(|id| self.wakeups.get_mut(&id)) {
             waiting.expires_at = waiting.expires_at.max(expires_at);
+            if waiting.set != set {
+                // The device was registered with other credentials since: what it waited for is not theirs.
+                waiting.set = set;
+                waiting.due_at = row.window_end;
+            }
             return false;
         }
         self.next_id += 1;
@@ -288,7 +293,8 @@ impl Outbox for MemoryStore {
                 acceptance: Box::new(acceptance),
             });
         }
-        if state.ledger.waiting >= acceptance.waiting_max {
+        let scheduled: u64 = state.scheduled.values().map(|each| each.audience.len() as u64).sum();
+        if state.ledger.waiting + scheduled >= acceptance.waiting_max {
             return Err(AcceptError::Full);
         }
         let (mut ids, mut wakeups) = (Vec::new(), 0);

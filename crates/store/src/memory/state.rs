@@ -155,13 +155,15 @@ impl State {
             .map(|(id, _)| *id)
     }
 
-    /// Ends a claim: the wake-up waits again, or joins a newer one that waits, which inherits its due time. Returns whether it joined.
+    /// Ends a claim: the wake-up waits again, or joins a newer one that waits, which inherits its due time
+    /// and the longer life. Returns whether it joined.
     pub(super) fn return_to_waiting(&mut self, id: i64, due_at: Timestamp) -> bool {
         let Some(row) = self.wakeups.get(&id) else { return false };
-        let (key, notification) = (row.key, row.notification);
+        let (key, notification, expires_at) = (row.key, row.notification, row.expires_at);
         if let Some(newer) = self.waiting_with(key) {
             if let Some(newer) = self.wakeups.get_mut(&newer) {
                 newer.due_at = newer.due_at.max(due_at);
+                newer.expires_at = newer.expires_at.max(expires_at);
             }
             self.wakeups.remove(&id);
             self.count(notification, |ledger| {
