@@ -75,12 +75,26 @@ async fn usable(accepted: std::io::Result<(TcpStream, SocketAddr)>) -> Option<Tc
 
 async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, router: Router, life: &Lifecycle) {
     match tls {
-        None => http(stream, router, life).await,
+        None => {
+            // Which protocol it is shows with the first byte, and only then hyper begins to count the time.
+            let mut byte = [0];
+            let first = tokio::time::timeout(HEAD_TIME_MAX, stream.peek(&mut byte));
+            let came = tokio::select! {
+                came = first => matches!(came, Ok(Ok(1..))),
+                () = life.stopping() => false,
+            };
+            if came {
+                http(stream, auto::Builder::new(TokioExecutor::new()), router, life).await;
+            }
+        }
         Some(acceptor) => {
             let handshake = tokio::time::timeout(HANDSHAKE_TIME_MAX, acceptor.accept(stream));
             // A handshake that fails is the peer's affair.
             if let Ok(Ok(stream)) = handshake.await {
-                http(stream, router, life).await;
+                let builder = auto::Builder::new(TokioExecutor::new());
+                let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2".as_slice());
+                let builder = if is_http2 { builder.http2_only() } else { builder.http1_only() };
+                http(stream, builder, router, life).await;
             }
         }
     }
@@ -88,10 +102,10 @@ async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, router: Router,
 
 async fn http(
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    mut builder: auto::Builder<TokioExecutor>,
     router: Router,
     life: &Lifecycle,
 ) {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -147,6 +161,12 @@ mod tests {
         client.read_to_end(&mut answer).await.unwrap();
         let answer = String::from_utf8_lossy(&answer);
         assert!(answer.is_empty() || answer.contains("408"), "{answer}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_says_nothing_is_hung_up_on() {
+        let (mut client, _lifecycle) = server().await;
+        assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
     }
 
     #[tokio::test]
