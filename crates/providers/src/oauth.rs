@@ -308,7 +308,7 @@ impl TokenSource {
             .body(form)
             .send()
             .await;
-        let response = sent.map_err(|error| {
+        let mut response = sent.map_err(|error| {
             tracing::warn!(error = %error.without_url(), "the token endpoint cannot be reached");
             CredentialError::Unavailable
         })?;
@@ -318,10 +318,15 @@ impl TokenSource {
             let ours = status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS;
             return Err(if ours { CredentialError::Refused } else { CredentialError::Unavailable });
         }
-        let body = response.bytes().await.map_err(|_| CredentialError::Unavailable)?;
-        let body = body.get(..body.len().min(REPLY_BYTES_MAX)).unwrap_or_default();
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|_| CredentialError::Unavailable)? {
+            if body.len() + chunk.len() > REPLY_BYTES_MAX {
+                return Err(CredentialError::Unavailable);
+            }
+            body.extend_from_slice(&chunk);
+        }
         let answer: Answer =
-            serde_json::from_slice(body).map_err(|_| CredentialError::Unavailable)?;
+            serde_json::from_slice(&body).map_err(|_| CredentialError::Unavailable)?;
         let life = Duration::from_s(answer.expires_in);
         Ok(Cached {
             token: AccessToken(answer.access_token.into()),

@@ -258,18 +258,22 @@ impl Pool {
         }
         self.changed.notify_waiters();
         let pool = Arc::clone(self);
+        // Weak: a connection that drains ends with its last request, and must not be kept by its own task.
+        let link = Arc::downgrade(&link);
         self.tasks.spawn(async move {
             let ended = poll_fn(|cx| {
                 let polled = Future::poll(Pin::new(&mut connection), cx);
                 // The peer may have changed its limit; this is where that shows.
                 let allowed = connection.current_max_send_streams().min(pool.settings.streams_max);
-                if link.allow(allowed) {
+                if link.upgrade().is_some_and(|link| link.allow(allowed)) {
                     pool.changed.notify_waiters();
                 }
                 polled
             })
             .await;
-            link.drain();
+            if let Some(link) = link.upgrade() {
+                link.drain();
+            }
             pool.changed.notify_waiters();
             match ended {
                 Ok(()) => tracing::info!(host = pool.origin.host, "a connection was closed"),

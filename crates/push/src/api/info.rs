@@ -2,8 +2,8 @@
 
 use axum::Json;
 use axum::extract::RawQuery;
-use axum::response::{IntoResponse, Redirect, Response};
-use http::header;
+use axum::response::{IntoResponse, Response};
+use http::{StatusCode, header};
 use reveille_service::problem::not_found;
 use serde_json::{Value, json};
 
@@ -31,8 +31,8 @@ pub(super) async fn version() -> Json<Value> {
 }
 
 /// Its home page.
-pub(super) async fn home() -> Redirect {
-    Redirect::permanent(HOME)
+pub(super) async fn home() -> Response {
+    (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, HOME)]).into_response()
 }
 
 /// `/?spec` and `/?doc`.
