@@ -176,3 +176,64 @@ async fn bad_input_in_bulk_leaves_memory_flat() {
     assert!(grown < 64 * 1024, "{grown} KiB more than after the first round");
     assert_eq!(client.get("/readyz").await.status, 200);
 }
+
+#[tokio::test]
+async fn a_stop_gives_back_what_gets_no_answer_and_the_next_start_delivers_it() {
+    let rig = Rig::new();
+    let _sandbox = rig.start("sandbox", "the sandbox is listening").await;
+    let control = Client::new(&format!("http://127.0.0.1:{}", rig.ports.control));
+    assert_eq!(control.post("/faults", &json!({"reply": "stall", "count": 3})).await.status, 201);
+    let mut push = rig.start("push", "the push server is listening").await;
+    let client = Client::new(&format!("http://127.0.0.1:{}", rig.ports.intake));
+    let body = json!({"deviceTokens": ["a", "b", "c"], "messageType": "checkEchoV1"});
+    assert_eq!(client.post("/v1/message/fcm", &body).await.status, 200);
+    // A new connection sends one push before it knows how many it may: that one is in flight and stalls.
+    control.get("/stats?received_min=1&wait_s=30").await;
+    assert_eq!(push.terminate(), Some(0), "{:?}", push.log());
+    assert_eq!(control.delete("/faults").await.status, 204);
+    let mut push = rig.start("push", "the push server is listening").await;
+    let stats = control.get("/stats?received_min=4&wait_s=30").await.json();
+    assert_eq!(
+        (&stats["answers"]["200"], &stats["answers"]["stall"]),
+        (&json!(3), &json!(1)),
+        "{stats}"
+    );
+    assert_eq!(push.terminate(), Some(0));
+}
+
+#[tokio::test]
+async fn dev_runs_everything_and_its_command_can_be_pasted() {
+    let mut port = free_port();
+    while port > 64_000 {
+        port = free_port();
+    }
+    let dir = Dir::new();
+    let data = dir.join("dev");
+    let arguments = ["dev", "--port", &port.to_string(), "--dir", data.to_str().unwrap()];
+    let mut dev = Command::new(REVEILLE)
+        .args(arguments)
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(dev.stdout.take().unwrap()));
+    let mut said = Vec::new();
+    // Up to the line after which pushes are shown.
+    for line in lines.by_ref().map_while(Result::ok) {
+        let is_last = line.contains("Pushes are shown here");
+        said.push(line);
+        if is_last {
+            break;
+        }
+    }
+    let said = said.join("\n");
+    let start = said.find("curl").expect("a command to paste");
+    let command = said[start..].split("\n\n").next().unwrap();
+    let pasted = Command::new("sh").args(["-c", command]).output().unwrap();
+    assert!(text(&pasted.stdout).contains("\"id\""), "{command}: {}", text(&pasted.stderr));
+    let arrived = lines.map_while(Result::ok).find(|line| line.contains("alice"));
+    assert!(arrived.expect("her push is shown").contains("checkEchoV1"));
+    let asked = Command::new("kill").args(["-INT", &dev.id().to_string()]).status().unwrap();
+    assert!(asked.success());
+    assert_eq!(dev.wait().unwrap().code(), Some(0));
+}

@@ -36,8 +36,13 @@ struct Rig {
 /// When a process is killed.
 #[derive(Debug, Clone, Copy)]
 enum Moment {
+    /// Requests are under way.
     Intake,
+    /// All are answered, their window is open or just ending.
     Window,
+    /// Its wake-ups exist, some may have left.
+    Released,
+    /// Some have arrived.
     Delivery,
 }
 
@@ -119,6 +124,14 @@ async fn life(rig: &mut Rig, moment: Moment, rng: &mut Rng) -> Vec<String> {
             }
         }
         Moment::Window => {
+            requests.join_all().await;
+            requests = JoinSet::new();
+            // Requests until a moment that the seed and the machine choose; windows are a second long.
+            for _ in 0..rng.below(300) {
+                rig.push.get("/healthz").await;
+            }
+        }
+        Moment::Released => {
             requests.join_all().await;
             requests = JoinSet::new();
             server.wait_for("a window was released").await;
@@ -216,7 +229,7 @@ async fn killed_over_and_over_nothing_accepted_is_lost() {
     server.kill();
     let mut logs = server.log();
     for kill in 0..kills {
-        let moment = [Moment::Intake, Moment::Window, Moment::Delivery][kill % 3];
+        let moment = [Moment::Intake, Moment::Window, Moment::Released, Moment::Delivery][kill % 4];
         logs.extend(life(&mut rig, moment, &mut rng).await);
         let (accepted, waiting, collapsed, settled, _) = ledger(&rig.config);
         assert_eq!(accepted, waiting + collapsed + settled, "after kill {kill} during {moment:?}");

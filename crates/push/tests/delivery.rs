@@ -1,0 +1,144 @@
+//! Delivery and feedback of a whole server, with a provider that answers as told and a clock that stands still.
+#![cfg(test)]
+
+use reveille_model::{Delay, DryRun, Duration, Outcome, Proof};
+use reveille_service::clock::Clock as _;
+use reveille_testkit::PushApp;
+use serde_json::{Value, json};
+
+/// Lets time pass until something holds. Bounded; each round is a request, so that the server gets its turn.
+async fn until(app: &PushApp, what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    for _ in 0..600 {
+        if holds().await {
+            return;
+        }
+        app.clock.advance(Duration::from_s(2));
+        app.client.get("/healthz").await;
+    }
+    panic!("it never happens: {what}");
+}
+
+async fn metric(app: &PushApp, name: &str) -> u64 {
+    let metrics = app.client.get("/metrics").await.text;
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+    line.map_or(0, |value| value.trim().parse().expect("a number"))
+}
+
+async fn send_token(app: &PushApp, token: &str) {
+    let body = json!({"deviceTokens": [token], "messageType": "checkEchoV1"});
+    assert_eq!(app.client.post("/v1/message/fcm", &body).await.status, 200);
+}
+
+async fn register(app: &PushApp, token: &str) {
+    let body = json!({"provider": "fcm", "token": token});
+    assert_eq!(app.client.post("/v1/users/alice/subscriptions", &body).await.status, 201);
+}
+
+async fn devices(app: &PushApp) -> Vec<Value> {
+    app.client.get("/v1/users/alice/subscriptions").await.json().as_array().expect("a list").clone()
+}
+
+async fn notify(app: &PushApp) {
+    let body = json!({"users": ["alice"], "type": "mention"});
+    assert_eq!(app.client.post("/v1/notifications", &body).await.status, 202);
+}
+
+#[tokio::test]
+async fn trouble_is_tried_again_and_nothing_is_lost_or_doubled() {
+    let app = PushApp::start().await;
+    let trouble = [
+        Outcome::RetryMessage(Delay::ServerError(None)),
+        Outcome::RetryMessage(Delay::Unanswered),
+        Outcome::RetryMessage(Delay::Throttled(None)),
+        Outcome::PauseProvider(Delay::Throttled(None)),
+        Outcome::ConfigError,
+    ];
+    app.sender.answer(trouble);
+    send_token(&app, "patient").await;
+    app.end_window();
+    until(&app, "the sixth attempt succeeds", async || app.sender.count() == 6).await;
+    until(&app, "it is settled", async || {
+        metric(&app, "reveille_ledger_wakeups{state=\"sent\"}").await == 1
+    })
+    .await;
+    assert_eq!(metric(&app, "reveille_ledger_wakeups{state=\"waiting\"}").await, 0);
+    assert_eq!(app.sender.count(), 6, "and is not sent again");
+}
+
+#[tokio::test]
+async fn a_pause_holds_everything_back_until_one_push_has_succeeded() {
+    let app = PushApp::start().await;
+    let named = PushApp::START.plus(Duration::from_s(100));
+    app.sender.answer([Outcome::PauseProvider(Delay::Throttled(Some(named)))]);
+    send_token(&app, "first").await;
+    app.end_window();
+    app.sender.sent(1).await;
+    for token in ["second", "third"] {
+        send_token(&app, token).await;
+    }
+    until(&app, "the pause is over", async || app.sender.count() > 1).await;
+    assert!(app.clock.now() >= named, "nothing before the time the provider named");
+    until(&app, "all of it leaves", async || app.sender.count() == 4).await;
+}
+
+#[tokio::test]
+async fn a_dead_device_goes_on_proof_and_is_counted() {
+    let app = PushApp::start().await;
+    let dropped = "reveille_subscriptions_dropped_total{set=\"fcm.default\"}";
+    let before = metric(&app, dropped).await;
+    register(&app, "dead").await;
+    app.sender.answer([Outcome::DropSubscription(Proof::Unguarded)]);
+    notify(&app).await;
+    app.end_window();
+    until(&app, "the device is gone", async || devices(&app).await.is_empty()).await;
+    until(&app, "it is counted", async || metric(&app, dropped).await > before).await;
+    notify(&app).await;
+    app.end_window();
+    until(&app, "a window passes", async || metric(&app, "reveille_windows_total").await > 2).await;
+    assert_eq!(app.sender.count(), 1, "nobody is left to wake");
+}
+
+#[tokio::test]
+async fn no_other_answer_drops_a_device() {
+    let app = PushApp::start().await;
+    register(&app, "alive").await;
+    let answers = [
+        Outcome::DropSubscription(Proof::Guarded),
+        Outcome::PayloadError,
+        Outcome::ConfigError,
+        Outcome::RetryMessage(Delay::ServerError(None)),
+        Outcome::RefreshCredential,
+    ];
+    for (index, answer) in answers.into_iter().enumerate() {
+        app.sender.answer([answer]);
+        notify(&app).await;
+        app.end_window();
+        until(&app, "an attempt", async || app.sender.count() > index).await;
+        until(&app, "it is settled", async || {
+            metric(&app, "reveille_ledger_wakeups{state=\"waiting\"}").await == 0
+        })
+        .await;
+        assert_eq!(devices(&app).await.len(), 1, "after {answer:?}");
+    }
+    let is_suspect = devices(&app).await.iter().any(|device| device["suspect"] == true);
+    assert!(!is_suspect, "the last push was taken, which clears the suspicion");
+}
+
+#[tokio::test]
+async fn a_dry_run_is_checked_and_never_counted_as_sent() {
+    let app = PushApp::start().await;
+    register(&app, "phone").await;
+    let body =
+        json!({"deviceTokens": ["x"], "messageType": "checkEchoV1", "dryRun": true, "topic": 123});
+    assert_eq!(app.client.post("/v1/message/fcm", &body).await.status, 200);
+    let body = json!({"users": ["alice"], "type": "mention", "dry_run": true});
+    assert_eq!(app.client.post("/v1/notifications", &body).await.status, 202);
+    app.end_window();
+    let sent = app.sender.sent(2).await;
+    assert!(sent.iter().all(|push| push.dry_run == DryRun::Yes));
+    until(&app, "both are settled", async || {
+        metric(&app, "reveille_ledger_wakeups{state=\"dry_run\"}").await == 2
+    })
+    .await;
+    assert_eq!(metric(&app, "reveille_ledger_wakeups{state=\"sent\"}").await, 0);
+}
