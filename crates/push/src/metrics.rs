@@ -1,4 +1,4 @@
-//! Every metric of this server: name, help, labels. Label values come from closed lists, route patterns and the configuration only.
+//! Every metric of this server and of the store below it: name, help, labels. Label values come from closed lists, route patterns and the configuration only.
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use reveille_service::http_metrics;
@@ -66,6 +66,14 @@ pub fn describe_metrics() {
     describe_counter!(
         LEASES_LOST,
         "Wake-ups whose lease had run out when their answer came; they are sent again."
+    );
+    describe_counter!(
+        "reveille_store_commits_total",
+        "Transactions the store has committed, each synced to disk."
+    );
+    describe_counter!(
+        "reveille_store_commands_total",
+        "Commands in them; divided by the commits, how well they group."
     );
     describe_gauge!(SUBSCRIPTIONS, "Subscriptions, by state (all, suspect).");
     describe_counter!(

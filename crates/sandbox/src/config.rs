@@ -32,11 +32,11 @@ impl SandboxConfig {
         let mut section = document.section("sandbox");
         section.not_built("apns", "the look-alike of APNs");
         section.not_built("webpush", "the look-alike of Web Push");
-        if !section.has("fcm") {
-            section.problem("fcm", "this is missing; write for example fcm = \"127.0.0.1:8912\"");
-        }
-        let fcm = section.address("fcm");
-        let control = section.address("control").or_else(|| "127.0.0.1:8910".parse().ok());
+        let mut address = |key: &str, default: &str| {
+            if section.has(key) { section.address(key) } else { default.parse().ok() }
+        };
+        let (fcm, control) =
+            (address("fcm", "127.0.0.1:8912"), address("control", "127.0.0.1:8910"));
         let cert = section.path("cert_file");
         let key = section.path("key_file");
         let tls = match (cert, key) {

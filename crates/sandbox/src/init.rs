@@ -157,6 +157,7 @@ endpoint = "https://127.0.0.1:{fcm}"    # leave out for Google's
 ca_file = "ca.pem"                      # leave out for the public authorities
 retry_first_s = 1                       # leave out for 10
 throttle_first_s = 1                    # leave out for 60
+config_error_retry_s = 1                # leave out for 60
 
 [sandbox]
 control = "127.0.0.1:{control}"

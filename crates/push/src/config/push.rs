@@ -196,13 +196,16 @@ fn read_message_types(push: &mut Section) -> Vec<MessageType> {
 fn read_events(push: &mut Section, known: &[MessageType]) -> BTreeMap<EventType, MessageType> {
     let mut events = BTreeMap::new();
     for (name, mut section) in push.section("events").sections() {
-        let message_type = section.string("message_type").and_then(|word| {
-            let found = known.iter().find(|each| each.as_str() == word).cloned();
-            if found.is_none() {
-                section.problem("message_type", "this must be one of push.message_types");
+        let message_type = match section.string("message_type") {
+            None => known.first().cloned(),
+            Some(word) => {
+                let found = known.iter().find(|each| each.as_str() == word).cloned();
+                if found.is_none() {
+                    section.problem("message_type", "this must be one of push.message_types");
+                }
+                found
             }
-            found
-        });
+        };
         match (EventType::parse(&name), message_type) {
             (Ok(event_type), Some(message_type)) => {
                 events.insert(event_type, message_type);
