@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 use axum::response::{Html, IntoResponse, Response};
 use http::header;
 use serde_json::Value;
-use utoipa::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::{Modify, OpenApi};
 
 use super::{message, notifications, operations, subscriptions, trail};
 
@@ -27,6 +28,7 @@ use super::{message, notifications, operations, subscriptions, trail};
         operations::readyz,
         operations::metrics,
     ),
+    modifiers(&Bearer),
     components(schemas(
         message::MessageRequest,
         notifications::NotificationRequest,
@@ -36,6 +38,19 @@ use super::{message, notifications, operations, subscriptions, trail};
     ))
 )]
 struct Api;
+
+/// Callers show a bearer token where `push.intake.tokens_file` is set.
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        openapi.components.get_or_insert_default().add_security_scheme("bearer", scheme);
+        let needed = SecurityRequirement::new::<_, [&str; 0], &str>("bearer", []);
+        // Either: without tokens the network is trusted.
+        openapi.security = Some(vec![SecurityRequirement::default(), needed]);
+    }
+}
 
 static SPEC: LazyLock<String> = LazyLock::new(|| {
     Api::openapi().to_pretty_json().expect("the document is made of texts and lists")
@@ -175,6 +190,7 @@ mod tests {
                 "{operation} is missing on the page"
             );
         }
-        assert!(PAGE.contains("deviceTokens"));
+        assert!(PAGE.contains("deviceTokens") && PAGE.contains("/v1/events/"));
+        assert_eq!(spec["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
     }
 }

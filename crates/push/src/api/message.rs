@@ -80,7 +80,8 @@ const FIELDS: [Field; 5] = [
 
 /// Wakes devices named by their tokens.
 ///
-/// Answers once the message is on disk; it leaves with the window it joined. Equal tokens collapse.
+/// Answers once the message is on disk; it leaves with the window it joined. Equal tokens collapse. The older spelling
+/// `/v1/events/{provider}` is the same.
 #[utoipa::path(
     post, path = "/v1/message/{provider}", tag = "intake",
     params(

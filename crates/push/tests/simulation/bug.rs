@@ -15,4 +15,5 @@ pub(crate) enum Bug {
     Miscounts,
     AcceptsRepeatsAnew,
     KeepsTheDead,
+    ForgetsPausesAtACrash,
 }

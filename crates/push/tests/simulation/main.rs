@@ -7,6 +7,7 @@
 
 mod bug;
 mod provider;
+mod scenery;
 mod world;
 
 use bug::Bug;
@@ -56,6 +57,7 @@ fn every_checker_finds_its_planted_bug() {
         (Bug::ForgetsRetries, "does not settle"),
         (Bug::Miscounts, "the accounting does not fit"),
         (Bug::AcceptsRepeatsAnew, "was accepted twice"),
+        (Bug::ForgetsPausesAtACrash, "during a pause the provider named"),
         (Bug::KeepsTheDead, "was sent to after it was called dead"),
     ];
     for (bug, complaint) in bugs {

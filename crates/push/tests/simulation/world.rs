@@ -1,16 +1,14 @@
 //! One world under one seed: a store, a window task, a delivery worker, callers and devices.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
 
 use reveille_mixer::{
     After, Allowance, Attempt, Governor, GovernorSettings, RetrySettings, Schedule, after, order,
 };
 use reveille_model::{
-    Audience, CredentialSet, Delay, DryRun, Duration, EventType, LeaseId, MessageType,
-    NewSubscription, Notification, NotificationId, Outcome, Proof, Provider as Kind, Rng, Settled,
-    SubscriptionId, Timestamp, Token, User, WakeupId,
+    Audience, Delay, DryRun, Duration, EventType, LeaseId, NewSubscription, Notification,
+    NotificationId, Outcome, Proof, Provider as Kind, Rng, Settled, SubscriptionId, Timestamp,
+    Token, User, WakeupId,
 };
 use reveille_store::memory::MemoryStore;
 use reveille_store::{
@@ -20,6 +18,7 @@ use reveille_store::{
 
 use crate::bug::Bug;
 use crate::provider::{Habits, Provider};
+use crate::scenery::{device, done, message_type, set};
 
 const STEPS: u32 = 250;
 const QUIET_STEPS_MAX: u32 = 5_000;
@@ -60,29 +59,10 @@ pub(crate) struct World {
     called_dead: BTreeSet<String>,
     /// Not before the first, for a token, as an answer said that reached the worker; until the second, when that wake-up expires.
     named: BTreeMap<String, (Timestamp, Timestamp)>,
+    /// Nothing at all before then, as an answer said that reached the worker.
+    pause_named: Timestamp,
     next: u64,
     pub(crate) story: Vec<String>,
-}
-
-/// The memory store never waits.
-fn done<T>(future: impl Future<Output = T>) -> T {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(value) => value,
-        Poll::Pending => unreachable!("the memory store never waits"),
-    }
-}
-
-fn set() -> CredentialSet {
-    CredentialSet::new(Kind::Fcm, "default").unwrap()
-}
-
-fn message_type() -> MessageType {
-    MessageType::parse("checkEchoV1").unwrap()
-}
-
-/// Devices of users, by number. Every fifth is dead at its provider.
-fn device(number: u64) -> String {
-    format!("device-{number}-{}", if number.is_multiple_of(5) { "dead" } else { "alive" })
 }
 
 impl World {
@@ -114,6 +94,7 @@ impl World {
             ttl,
             called_dead: BTreeSet::new(),
             named: BTreeMap::new(),
+            pause_named: Timestamp::EPOCH,
             next: 0,
             story: Vec::new(),
             rng,
@@ -358,6 +339,9 @@ impl World {
         if self.named.get(&token).is_some_and(|(named, expiry)| self.now < *named.min(expiry)) {
             return Err(format!("{token} was sent before the time the provider named"));
         }
+        if self.now < self.pause_named {
+            return Err(format!("{token} was sent during a pause the provider named"));
+        }
         if claimed.device.is_some() && self.called_dead.contains(&token) {
             return Err(format!("{token} was sent to after it was called dead"));
         }
@@ -385,6 +369,9 @@ impl World {
     fn hear_one(&mut self) {
         let index = usize::try_from(self.rng.below(self.in_flight.len() as u64)).unwrap();
         let (claimed, outcome) = self.in_flight.swap_remove(index);
+        if let Outcome::PauseProvider(Delay::Throttled(Some(named))) = outcome {
+            self.pause_named = self.pause_named.max(named);
+        }
         if let Some(until) = self.governor.heard(self.now, outcome, &mut self.rng) {
             done(self.store.pause(&set(), until)).unwrap();
         }
@@ -446,7 +433,10 @@ impl World {
                 self.in_flight.clear();
                 self.held.clear();
                 self.store.give_back_all(self.now);
-                let paused = done(self.store.paused_until(&set())).unwrap();
+                let mut paused = done(self.store.paused_until(&set())).unwrap();
+                if self.bug == Some(Bug::ForgetsPausesAtACrash) {
+                    paused = None;
+                }
                 self.governor = Governor::new(SETTINGS, paused);
             }
             // The worker stands still; what it held is claimed by others before it goes on.

@@ -1,0 +1,27 @@
+//! What does not change from seed to seed.
+
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use reveille_model::{CredentialSet, MessageType, Provider as Kind};
+
+/// The memory store never waits.
+pub(crate) fn done<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => unreachable!("the memory store never waits"),
+    }
+}
+
+pub(crate) fn set() -> CredentialSet {
+    CredentialSet::new(Kind::Fcm, "default").unwrap()
+}
+
+pub(crate) fn message_type() -> MessageType {
+    MessageType::parse("checkEchoV1").unwrap()
+}
+
+/// Devices of users, by number. Every fifth is dead at its provider.
+pub(crate) fn device(number: u64) -> String {
+    format!("device-{number}-{}", if number.is_multiple_of(5) { "dead" } else { "alive" })
+}
