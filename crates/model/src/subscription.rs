@@ -37,3 +37,21 @@ pub struct Subscription {
     /// Since when guarded verdicts call its token dead, if they do.
     pub suspect_since: Option<Timestamp>,
 }
+
+impl NewSubscription {
+    /// The subscription it becomes when it is stored for the first time.
+    pub fn into_subscription(self, id: SubscriptionId, now: Timestamp) -> Subscription {
+        let Self { user, set, topic, token } = self;
+        Subscription {
+            id,
+            user,
+            set,
+            topic,
+            token,
+            generation: 1,
+            created_at: now,
+            refreshed_at: now,
+            suspect_since: None,
+        }
+    }
+}

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use reveille_model::Timestamp;
 use reveille_store::StoreError;
 use rusqlite::Connection;
+use tokio::sync::oneshot;
 
 use crate::codec::store_error;
 use crate::engine::{Activity, Readers, Tables, Writer};
@@ -56,6 +57,7 @@ pub struct SqliteStore {
 #[derive(Debug)]
 struct Thread {
     handle: Mutex<Option<JoinHandle<()>>>,
+    ended: Mutex<Option<oneshot::Receiver<()>>>,
     _lock: File,
 }
 
@@ -68,12 +70,16 @@ impl SqliteStore {
         let mut tables = Tables::load(connection)?;
         tables.reopen_future_windows(now)?;
         give_back_all(&mut tables, now)?;
-        let (writer, thread) = Writer::start(tables);
+        let (writer, thread, ended) = Writer::start(tables);
         let readers = Readers::start(path)?;
         Ok(Self {
             writer,
             readers,
-            thread: Thread { handle: Mutex::new(Some(thread)), _lock: lock },
+            thread: Thread {
+                handle: Mutex::new(Some(thread)),
+                ended: Mutex::new(Some(ended)),
+                _lock: lock,
+            },
         })
     }
 
@@ -82,6 +88,19 @@ impl SqliteStore {
         let _lock = lock(path)?;
         let steps = migrate(&mut connect(path)?)?;
         Ok((SCHEMA_VERSION - steps, SCHEMA_VERSION))
+    }
+
+    /// Returns when the writer has ended, which without a `close` means that it panicked: nothing can be stored any more, and the process
+    /// should end. For one caller; to any other it never returns.
+    pub fn writer_ended(&self) -> impl Future<Output = ()> + Send + 'static {
+        let ended = self.thread.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
+        async move {
+            match ended {
+                // An error is what an ended thread leaves.
+                Some(ended) => drop(ended.await),
+                None => std::future::pending().await,
+            }
+        }
     }
 
     /// What the writer did since the database was opened.
@@ -211,6 +230,24 @@ mod tests {
         pages_max(&store, 100_000).await;
         accept(&store, 9_999).await.expect("there is room again, without a restart");
         assert_eq!(Outbox::depth(&*store).await.unwrap().ledger.accepted, accepted + 4);
+        drop(store);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_panics_is_noticed() {
+        let folder = std::env::temp_dir().join(format!("reveille-{}-panics", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let store = SqliteStore::open(&folder.join("reveille.db"), NOW).unwrap();
+        let ended = store.writer_ended();
+        let panics =
+            |_: &mut crate::engine::Tables| -> Result<(), StoreError> { panic!("planted") };
+        assert!(matches!(store.writer.write(panics).await, Err(StoreError::Unavailable(_))));
+        ended.await;
+        assert!(matches!(
+            accept(&store, 1).await,
+            Err(AcceptError::Store(StoreError::Unavailable(_)))
+        ));
         drop(store);
         std::fs::remove_dir_all(folder).unwrap();
     }

@@ -143,17 +143,7 @@ fn put(
             now.as_ms()
         ])?;
     let evicted = evict(tables, &new.user, fresh, per_user_max)?;
-    let subscription = Subscription {
-        id: fresh,
-        user: new.user,
-        set: new.set,
-        topic: new.topic,
-        token: new.token,
-        generation: 1,
-        created_at: now,
-        refreshed_at: now,
-        suspect_since: None,
-    };
+    let subscription = new.into_subscription(fresh, now);
     Ok(Put::Created { subscription, evicted })
 }
 

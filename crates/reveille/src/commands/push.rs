@@ -43,6 +43,13 @@ pub(crate) async fn start(
     lifecycle: &Lifecycle,
 ) -> Result<(), Failure> {
     describe_metrics();
+    let (ended, stopping) = (store.writer_ended(), lifecycle.clone());
+    lifecycle.spawn("store", async move {
+        tokio::select! {
+            () = ended => {}
+            () = stopping.stopping() => {}
+        }
+    });
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let senders = senders(std::mem::take(&mut config.fcm), &clock)?;
     let parts = Parts { store: Arc::<SqliteStore>::clone(store), clock, senders, metrics };

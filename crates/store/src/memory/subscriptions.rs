@@ -63,17 +63,7 @@ impl Subscriptions for MemoryStore {
                 _ => state.remove_subscription(id),
             }
         }
-        let subscription = Subscription {
-            id: fresh,
-            user: new.user,
-            set: new.set,
-            topic: new.topic,
-            token: new.token,
-            generation: 1,
-            created_at: now,
-            refreshed_at: now,
-            suspect_since: None,
-        };
+        let subscription = new.into_subscription(fresh, now);
         state.by_token.insert(key, fresh);
         state.subscriptions.insert(fresh, subscription.clone());
         let evicted = state.evict(&subscription.user, fresh, per_user_max);
