@@ -46,7 +46,8 @@ impl Rig {
         text = text
             .replace("8912", &fcm.to_string())
             .replace("window_s = 10", &format!("window_s = {window_s}"));
-        // Not the quota of Google's is measured here.
+        // Neither a full outbox nor the quota of Google's is measured here.
+        text = text.replace("[push]\n", "[push]\noutbox_wakeups_max = 1000000000\n");
         text = text.replace("[fcm.default]", "[fcm.default]\nper_minute_max = 60000000");
         text.push_str("streams_max = 1000\nreceived_max = 1000000\n");
         std::fs::write(&file, text).map_err(|error| error.to_string())?;
