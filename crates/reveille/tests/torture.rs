@@ -51,6 +51,9 @@ impl Rig {
         let dir = Dir::new();
         let ports = Ports { intake: free_port(), control: free_port(), fcm: free_port() };
         let config = init(&dir.join("rig"), ports, 1).unwrap();
+        // Enough for the long variant: what arrived is looked through at the end. `[sandbox]` is the file's last section.
+        let text = std::fs::read_to_string(&config).unwrap();
+        std::fs::write(&config, format!("{text}received_max = 1000000\n")).unwrap();
         let path = config.to_str().unwrap();
         let mut sandbox = Server::start(Path::new(REVEILLE), &["sandbox", "--config", path]);
         sandbox.wait_for("the sandbox is listening").await;
