@@ -1,43 +1,58 @@
 //! Faults to play: what is answered instead of success, to whom, how often.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use reveille_model::Provider;
 use serde::{Deserialize, Serialize};
 
-/// What is answered.
+/// Most headers a fault may add.
+const HEADERS_MAX: usize = 16;
+/// Longest header value and reason, in bytes.
+const TEXT_BYTES_MAX: usize = 1_024;
+/// Longest glob, in bytes.
+const GLOB_BYTES_MAX: usize = 4_096;
+
+/// What is answered. Each provider says it in its own words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum FaultReply {
-    /// 404 `UNREGISTERED`.
+    /// The device is gone: FCM 404 `UNREGISTERED`, APNs 410 `Unregistered`, Web Push 410.
     Unregistered,
-    /// 400 `INVALID_ARGUMENT` about the token.
+    /// The token is no token: FCM 400 `INVALID_ARGUMENT` about it, APNs 400 `BadDeviceToken`, Web Push 404.
     InvalidToken,
-    /// 400 `INVALID_ARGUMENT` about something else.
+    /// Something else is wrong with the request: 400.
     InvalidArgument,
-    /// 403 `SENDER_ID_MISMATCH`.
+    /// The token is another sender's: FCM 403 `SENDER_ID_MISMATCH`, APNs 400 `DeviceTokenNotForTopic`, Web Push the mismatch of keys.
     SenderIdMismatch,
-    /// 401 `UNAUTHENTICATED`; the access token used is revoked.
+    /// The credential is too old: FCM 401 (the access token used is revoked), APNs 403 `ExpiredProviderToken`, Web Push 401 or 403.
     Unauthenticated,
-    /// 401 `THIRD_PARTY_AUTH_ERROR`.
+    /// FCM 401 `THIRD_PARTY_AUTH_ERROR`, APNs 403 `InvalidProviderToken`, Web Push as `unauthenticated`.
     ThirdPartyAuthError,
-    /// 403 `PERMISSION_DENIED`.
+    /// 403 about the sender.
     PermissionDenied,
-    /// 404 `NOT_FOUND` without an FCM error code, as for a wrong project.
+    /// 404 about the request's address, as for a wrong project. Web Push: the subscription has ended.
     NotFound,
     /// 413.
     PayloadTooLarge,
-    /// 429 `QUOTA_EXCEEDED` of the project.
+    /// 429 about the sender: FCM `QUOTA_EXCEEDED`, APNs `TooManyProviderTokenUpdates`.
     Throttled,
-    /// 429 `QUOTA_EXCEEDED` of the device.
+    /// 429 about the device: FCM `QUOTA_EXCEEDED`, APNs `TooManyRequests`.
     DeviceThrottled,
-    /// 500 `INTERNAL`.
+    /// 500.
     Internal,
     /// 502 with an HTML page.
     BadGateway,
-    /// 503 `UNAVAILABLE`.
+    /// 503.
     Unavailable,
     /// 504 with an HTML page.
     GatewayTimeout,
     /// A status nobody documented: 418.
     Unknown,
+    /// Any status, with a reason in the provider's form.
+    Status,
     /// Never an answer.
     Stall,
     /// The stream is reset after the request was read (on HTTP/1.1 the connection is closed).
@@ -50,15 +65,32 @@ pub(crate) enum FaultReply {
     Goaway,
     /// `GOAWAY` in two phases; what is under way is answered.
     GoawayGraceful,
-    /// Success; for a fault that only delays.
+    /// The connection is closed before its TLS handshake.
+    RefuseConnection,
+    /// The TLS handshake is held back for `delay_ms`.
+    SlowTls,
+    /// Success; for a fault that only delays, or adds headers.
     Success,
+}
+
+impl FaultReply {
+    /// Whether it concerns a connection, before any request.
+    fn is_for_connections(self) -> bool {
+        matches!(self, Self::RefuseConnection | Self::SlowTls)
+    }
+
+    /// Whether the request gets an answer.
+    fn answers(self) -> bool {
+        !matches!(self, Self::Stall | Self::Reset | Self::Refused | Self::Close | Self::Goaway)
+            && !self.is_for_connections()
+    }
 }
 
 /// A fault as posted to the control port.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Fault {
-    /// `fcm`, or absent for every provider.
+    /// `apns`, `fcm` or `webpush`; absent for every provider.
     #[serde(default)]
     pub(crate) provider: Option<String>,
     /// Which tokens: a glob with `*` and `?`; absent for everyone.
@@ -75,19 +107,131 @@ pub(crate) struct Fault {
     /// Milliseconds since the epoch, for providers that name the time of a token's death.
     #[serde(default)]
     pub(crate) timestamp: Option<i64>,
-    /// How long the answer is held back, in milliseconds.
+    /// How long the answer, or the handshake, is held back, in milliseconds.
     #[serde(default)]
     pub(crate) delay_ms: Option<u32>,
+    /// The status of the reply `status`.
+    #[serde(default)]
+    pub(crate) status: Option<u16>,
+    /// Why, in the provider's words: a text, or a number where the provider uses numbers.
+    #[serde(default)]
+    pub(crate) reason: Option<Reason>,
+    /// More headers of the answer.
+    #[serde(default)]
+    pub(crate) headers: BTreeMap<String, String>,
+}
+
+/// A reason as posted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Reason {
+    Number(u32),
+    Text(String),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
 }
 
 impl Fault {
-    fn concerns(&self, provider: &str, token: &str) -> bool {
-        self.provider.as_deref().is_none_or(|each| each == provider)
-            && self
-                .token
-                .as_deref()
-                .is_none_or(|glob| matches_glob(glob.as_bytes(), token.as_bytes()))
+    /// Says what of it cannot be played.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let rule = |holds: bool, what: &str| if holds { Ok(()) } else { Err(what.to_owned()) };
+        let reply = self.reply;
+        rule(
+            self.provider.as_deref().is_none_or(|word| Provider::parse(word).is_some()),
+            "`provider` must be \"apns\", \"fcm\" or \"webpush\", or absent for all of them",
+        )?;
+        rule(
+            self.token.as_ref().is_none_or(|glob| glob.len() <= GLOB_BYTES_MAX),
+            "`token` is too long",
+        )?;
+        rule(
+            !reply.is_for_connections() || self.token.is_none(),
+            "a connection has no `token` yet; \"refuse_connection\" and \"slow_tls\" go by `provider` alone",
+        )?;
+        rule(
+            reply != FaultReply::SlowTls || self.delay_ms.is_some(),
+            "\"slow_tls\" needs `delay_ms`",
+        )?;
+        rule(
+            (reply == FaultReply::Status) == self.status.is_some(),
+            "the reply \"status\" needs `status`, and no other reply takes one",
+        )?;
+        rule(
+            self.status.is_none_or(|status| (100..=599).contains(&status)),
+            "`status` must be a number from 100 to 599",
+        )?;
+        let takes_reason =
+            matches!(reply, FaultReply::Status | FaultReply::Goaway | FaultReply::GoawayGraceful);
+        rule(
+            self.reason.is_none() || takes_reason,
+            "`reason` goes with the replies \"status\", \"goaway\" and \"goaway_graceful\"",
+        )?;
+        let reason_bytes = self.reason.as_ref().map_or(0, |reason| reason.to_string().len());
+        rule(reason_bytes <= TEXT_BYTES_MAX, "`reason` is too long")?;
+        self.check_headers()
     }
+
+    fn check_headers(&self) -> Result<(), String> {
+        if !self.headers.is_empty() && !self.reply.answers() {
+            return Err("`headers` need a reply that is an answer".to_owned());
+        }
+        if self.headers.len() > HEADERS_MAX {
+            return Err(format!("there may be up to {HEADERS_MAX} `headers`"));
+        }
+        for (name, value) in &self.headers {
+            let fits = value.len() <= TEXT_BYTES_MAX && name.len() <= TEXT_BYTES_MAX;
+            if !fits || header(name, value).is_none() {
+                return Err(format!("`headers`: `{name}` or its value cannot be sent"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What it adds to an answer.
+    pub(crate) fn add_headers(&self, reply: &mut Response<Bytes>) {
+        if let Some(seconds) = self.retry_after_s {
+            reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        let more = self.headers.iter().filter_map(|(name, value)| header(name, value));
+        reply.headers_mut().extend(more);
+    }
+
+    /// The status of the reply `status`.
+    pub(crate) fn status(&self) -> StatusCode {
+        let status = self.status.and_then(|status| StatusCode::from_u16(status).ok());
+        status.unwrap_or(StatusCode::IM_A_TEAPOT)
+    }
+
+    /// The reason as text, if there is one.
+    pub(crate) fn reason_text(&self) -> Option<String> {
+        self.reason.as_ref().map(Reason::to_string)
+    }
+
+    fn is_of(&self, provider: Provider) -> bool {
+        self.provider.as_deref().is_none_or(|each| each == provider.as_str())
+    }
+
+    fn concerns(&self, provider: Provider, token: &str) -> bool {
+        let is_meant = |glob: &str| matches_glob(glob.as_bytes(), token.as_bytes());
+        self.is_of(provider)
+            && !self.reply.is_for_connections()
+            && self.token.as_deref().is_none_or(is_meant)
+    }
+}
+
+fn header(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
+    let is_framing = ["connection", "content-length", "transfer-encoding", "upgrade"];
+    if is_framing.contains(&name.to_ascii_lowercase().as_str()) {
+        return None;
+    }
+    Some((name.parse().ok()?, value.parse().ok()?))
 }
 
 /// The faults in force, in the order they were posted.
@@ -116,8 +260,19 @@ impl Faults {
     }
 
     /// The first fault that concerns a token; its count goes down.
-    pub(crate) fn take(&mut self, provider: &str, token: &str) -> Option<Fault> {
+    pub(crate) fn take(&mut self, provider: Provider, token: &str) -> Option<Fault> {
         let index = self.0.iter().position(|fault| fault.concerns(provider, token))?;
+        self.take_at(index)
+    }
+
+    /// The first fault that concerns a new connection; its count goes down.
+    pub(crate) fn take_for_connection(&mut self, provider: Provider) -> Option<Fault> {
+        let is_meant = |fault: &Fault| fault.reply.is_for_connections() && fault.is_of(provider);
+        let index = self.0.iter().position(is_meant)?;
+        self.take_at(index)
+    }
+
+    fn take_at(&mut self, index: usize) -> Option<Fault> {
         let fault = self.0.get_mut(index)?;
         let taken = fault.clone();
         if let Some(count) = &mut fault.count {
@@ -160,7 +315,11 @@ fn matches_glob(glob: &[u8], text: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Fault, Faults, matches_glob};
+    use super::{Fault, FaultReply, Faults, matches_glob};
+    use bytes::Bytes;
+    use http::Response;
+    use reveille_model::Provider::{Apns, Fcm};
+    use serde_json::{Value, json};
 
     #[test]
     fn globs_match_as_people_expect() {
@@ -179,18 +338,77 @@ mod tests {
         }
     }
 
+    fn fault(value: &Value) -> Fault {
+        serde_json::from_value(value.clone()).unwrap()
+    }
+
     #[test]
     fn a_fault_is_played_as_often_as_asked() {
         let mut faults = Faults::default();
-        let fault: Fault = serde_json::from_str(
-            r#"{"provider":"fcm","token":"d*","reply":"unregistered","count":2}"#,
-        )
-        .unwrap();
-        assert!(faults.add(fault));
-        assert!(faults.take("fcm", "x").is_none());
-        assert!(faults.take("apns", "d").is_none());
-        assert!(faults.take("fcm", "d").is_some());
-        assert!(faults.take("fcm", "d").is_some());
-        assert!(faults.take("fcm", "d").is_none());
+        let dead = json!({"provider": "fcm", "token": "d*", "reply": "unregistered", "count": 2});
+        assert!(faults.add(fault(&dead)));
+        assert!(faults.take(Fcm, "x").is_none());
+        assert!(faults.take(Apns, "d").is_none());
+        assert!(faults.take(Fcm, "d").is_some());
+        assert!(faults.take(Fcm, "d").is_some());
+        assert!(faults.take(Fcm, "d").is_none());
+    }
+
+    #[test]
+    fn a_fault_of_connections_is_not_played_on_requests() {
+        let mut faults = Faults::default();
+        let slow = json!({"provider": "apns", "reply": "slow_tls", "delay_ms": 1, "count": 1});
+        assert!(faults.add(fault(&slow)));
+        assert!(faults.add(fault(&json!({"reply": "stall"}))));
+        assert!(faults.take_for_connection(Fcm).is_none());
+        assert_eq!(faults.take(Apns, "x").unwrap().reply, FaultReply::Stall);
+        assert_eq!(faults.take_for_connection(Apns).unwrap().reply, FaultReply::SlowTls);
+        assert!(faults.take_for_connection(Apns).is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_played_is_refused_with_a_reason() {
+        let many: serde_json::Map<_, _> =
+            (0..17).map(|number| (format!("x-{number}"), json!("y"))).collect();
+        for (bad, word) in [
+            (json!({"provider": "adm", "reply": "stall"}), "provider"),
+            (json!({"reply": "slow_tls"}), "delay_ms"),
+            (json!({"reply": "refuse_connection", "token": "a"}), "token"),
+            (json!({"reply": "status"}), "status"),
+            (json!({"reply": "status", "status": 600}), "599"),
+            (json!({"reply": "status", "status": 99}), "100"),
+            (json!({"reply": "internal", "status": 500}), "status"),
+            (json!({"reply": "internal", "reason": "x"}), "reason"),
+            (json!({"reply": "goaway", "reason": "x".repeat(1_025)}), "too long"),
+            (json!({"reply": "stall", "headers": {"a": "b"}}), "headers"),
+            (json!({"reply": "success", "headers": many}), "16"),
+            (json!({"reply": "success", "headers": {"a b": "c"}}), "a b"),
+            (json!({"reply": "success", "headers": {"a": "\n"}}), "`a`"),
+            (json!({"reply": "success", "headers": {"Content-Length": "1"}}), "Content-Length"),
+        ] {
+            let what = fault(&bad).check().unwrap_err();
+            assert!(what.contains(word), "{bad}: {what}");
+        }
+        for good in [
+            json!({"reply": "status", "status": 100}),
+            json!({"reply": "status", "status": 599, "reason": 109, "headers": {"X-WNS-Status": "dropped"}}),
+            json!({"provider": "webpush", "reply": "goaway_graceful", "reason": "Shutdown"}),
+            json!({"provider": "apns", "reply": "refuse_connection", "count": 3}),
+            json!({"reply": "slow_tls", "delay_ms": 10}),
+        ] {
+            assert_eq!(fault(&good).check(), Ok(()), "{good}");
+        }
+    }
+
+    #[test]
+    fn a_fault_adds_its_headers() {
+        let mut reply = Response::new(Bytes::new());
+        let throttled =
+            json!({"reply": "throttled", "retry_after_s": 7, "headers": {"X-Why": "busy"}});
+        fault(&throttled).add_headers(&mut reply);
+        assert_eq!(
+            (&reply.headers()["retry-after"], &reply.headers()["x-why"]),
+            (&"7".parse().unwrap(), &"busy".parse().unwrap())
+        );
     }
 }

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use aws_lc_rs::rsa::{KeyPair, KeySize};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyUsagePurpose};
 use serde_json::json;
 
-use crate::oauth::hex;
+use crate::identifiers::{fresh, hex};
 
 /// The ports written into the configuration.
 #[derive(Debug, Clone, Copy)]
@@ -19,13 +20,17 @@ pub struct Ports {
     pub intake: u16,
     /// The sandbox's control port.
     pub control: u16,
+    /// The sandbox's APNs.
+    pub apns: u16,
     /// The sandbox's FCM.
     pub fcm: u16,
+    /// The sandbox's Web Push.
+    pub webpush: u16,
 }
 
 impl Default for Ports {
     fn default() -> Self {
-        Self { intake: 8900, control: 8910, fcm: 8912 }
+        Self { intake: 8900, control: 8910, apns: 8911, fcm: 8912, webpush: 8913 }
     }
 }
 
@@ -77,7 +82,10 @@ fn contents(ports: Ports, window_s: u32) -> Result<Vec<(&'static str, String)>, 
         ("ca.pem", ca),
         ("server.pem", certificate),
         ("server.key", key),
+        ("AuthKey.p8", signing_key()?),
         ("service-account.json", service_account(ports.fcm)?),
+        ("vapid.pem", signing_key()?),
+        ("webpush.secret", hex(&reveille_service::entropy::seed()) + "\n"),
         ("reveille.toml", configuration(ports, window_s)),
     ])
 }
@@ -107,7 +115,7 @@ fn service_account(fcm_port: u16) -> Result<String, InitError> {
     let account = json!({
         "type": "service_account",
         "project_id": "reveille-sandbox",
-        "private_key_id": hex(&reveille_service::entropy::rng().bytes_16()),
+        "private_key_id": fresh(),
         "private_key": pem("PRIVATE KEY", der.as_ref()),
         "client_email": email,
         "client_id": "100000000000000000000",
@@ -115,6 +123,14 @@ fn service_account(fcm_port: u16) -> Result<String, InitError> {
         "token_uri": format!("https://127.0.0.1:{fcm_port}/token"),
     });
     serde_json::to_string_pretty(&account).map_err(|error| InitError::Keys(error.to_string()))
+}
+
+/// A key for provider tokens, of APNs or of Web Push: P-256 in PKCS#8 PEM, as Apple's .p8 files are.
+fn signing_key() -> Result<String, InitError> {
+    let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)
+        .and_then(|key| key.to_pkcs8v1())
+        .map_err(|_| InitError::Keys("no P-256 key".to_owned()))?;
+    Ok(pem("PRIVATE KEY", key.as_ref()))
 }
 
 /// PEM (RFC 7468).
@@ -132,9 +148,13 @@ fn pem(label: &str, der: &[u8]) -> String {
 }
 
 fn configuration(ports: Ports, window_s: u32) -> String {
-    let Ports { intake, control, fcm } = ports;
+    push_sections(ports, window_s) + &provider_sections(ports) + &sandbox_sections(ports)
+}
+
+fn push_sections(ports: Ports, window_s: u32) -> String {
+    let intake = ports.intake;
     format!(
-        r#"# Made by `reveille sandbox init`: a push server and a look-alike FCM, all on this machine.
+        r#"# Made by `reveille sandbox init`: a push server and look-alikes of its providers, all on this machine.
 # Run each in a terminal of its own:
 #   reveille sandbox --config reveille.toml
 #   reveille push --config reveille.toml
@@ -151,6 +171,24 @@ listen = "127.0.0.1:{intake}"
 mode = "batch"
 window_s = {window_s}
 
+"#
+    )
+}
+
+fn provider_sections(ports: Ports) -> String {
+    let Ports { apns, fcm, webpush, .. } = ports;
+    format!(
+        r#"[apns.wikipedia]
+topics = ["org.wikimedia.wikipedia", "org.wikimedia.wikipedia.tfbeta"]
+key_file = "AuthKey.p8"
+key_id = "SANDBOXKEY"
+team_id = "SANDBOXTEM"
+endpoint = "https://127.0.0.1:{apns}"    # "production" or "sandbox" for Apple's
+ca_file = "ca.pem"                      # leave out for the public authorities
+retry_first_s = 1                       # leave out for 900
+throttle_first_s = 1                    # leave out for 60
+config_error_retry_s = 1                # leave out for 60
+
 [fcm.default]
 service_account_file = "service-account.json"
 endpoint = "https://127.0.0.1:{fcm}"    # leave out for Google's
@@ -159,12 +197,38 @@ retry_first_s = 1                       # leave out for 10
 throttle_first_s = 1                    # leave out for 60
 config_error_retry_s = 1                # leave out for 60
 
+[webpush]
+vapid_key_file = "vapid.pem"
+subject = "mailto:ops@example.org"
+allow_origins = ["https://127.0.0.1:{webpush}"]  # exempt from the guard against private addresses; leave out
+ca_file = "ca.pem"                      # leave out for the public authorities
+retry_first_s = 1                       # leave out for 10
+throttle_first_s = 1                    # leave out for 60
+config_error_retry_s = 1                # leave out for 60
+
+"#
+    )
+}
+
+/// `[sandbox]` comes last, so that a line added to the file belongs to it.
+fn sandbox_sections(ports: Ports) -> String {
+    let Ports { control, apns, fcm, webpush, .. } = ports;
+    format!(
+        r#"[sandbox.apns_apps.wikipedia]           # who may send through the look-alike of APNs
+topics = ["org.wikimedia.wikipedia", "org.wikimedia.wikipedia.tfbeta"]
+key_file = "AuthKey.p8"
+key_id = "SANDBOXKEY"
+team_id = "SANDBOXTEM"
+
 [sandbox]
 control = "127.0.0.1:{control}"
+apns = "127.0.0.1:{apns}"
 fcm = "127.0.0.1:{fcm}"
+webpush = "127.0.0.1:{webpush}"
 cert_file = "server.pem"
 key_file = "server.key"
 service_account_files = ["service-account.json"]
+webpush_secret_file = "webpush.secret"  # browsers' keys are derived from it, so that a restart changes none
 "#
     )
 }

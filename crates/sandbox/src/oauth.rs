@@ -16,6 +16,7 @@ use rustls::pki_types::pem::PemObject as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::identifiers::hex;
 use crate::state::State;
 use crate::transport::json_response;
 
@@ -203,9 +204,4 @@ fn form_value(body: &[u8], name: &str) -> Option<String> {
         }
     }
     String::from_utf8(decoded).ok()
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    let digit = |half: u8| char::from_digit(half.into(), 16).unwrap_or('0');
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

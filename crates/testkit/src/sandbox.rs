@@ -25,10 +25,14 @@ pub struct TestSandbox {
     pub dir: Dir,
     /// Its control port.
     pub control: Client,
+    /// Its APNs port.
+    pub apns_port: u16,
     /// Its FCM port.
     pub fcm_port: u16,
+    /// Its Web Push port.
+    pub webpush_port: u16,
     lifecycle: Lifecycle,
-    _watch: Watch,
+    watch: Watch,
 }
 
 impl TestSandbox {
@@ -39,7 +43,13 @@ impl TestSandbox {
     pub async fn start(more: &str) -> Self {
         crate::install_crypto();
         let dir = Dir::new();
-        let ports = Ports { intake: free_port(), control: free_port(), fcm: free_port() };
+        let ports = Ports {
+            intake: free_port(),
+            control: free_port(),
+            apns: free_port(),
+            fcm: free_port(),
+            webpush: free_port(),
+        };
         let file = init(&dir.join("sandbox"), ports, 1).expect("the sandbox's files");
         let text = std::fs::read_to_string(&file).expect("the configuration");
         let text = format!("{text}{more}\n");
@@ -51,7 +61,20 @@ impl TestSandbox {
         let watch =
             Sandbox::bind(config.expect("no problems")).await.expect("ports").start(&lifecycle);
         let control = Client::new(&format!("http://127.0.0.1:{}", ports.control));
-        Self { dir, control, fcm_port: ports.fcm, lifecycle, _watch: watch }
+        Self {
+            dir,
+            control,
+            apns_port: ports.apns,
+            fcm_port: ports.fcm,
+            webpush_port: ports.webpush,
+            lifecycle,
+            watch,
+        }
+    }
+
+    /// What a browser would give to the site it subscribed at (`PushSubscription.toJSON()`).
+    pub fn subscription(&self, style: &str, token: &str) -> serde_json::Value {
+        self.watch.subscription(style, token)
     }
 
     /// A file that `init` wrote.

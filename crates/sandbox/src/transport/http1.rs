@@ -1,4 +1,4 @@
-//! HTTP/1.1, which FCM and its token endpoint also speak.
+//! HTTP/1.1, which FCM, its token endpoint and Web Push services also speak.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -14,22 +14,23 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 
 use super::message::BODY_BYTES_MAX;
-use super::{Answer, Inbound};
-use crate::fcm;
-use crate::state::State;
+use super::{Answer, Connection, Inbound};
 
 /// Serves one connection.
-pub(super) async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, state: Arc<State>) {
+pub(super) async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    connection: Arc<Connection>,
+) {
     let broken = Arc::new(Notify::new());
     let breaker = Arc::clone(&broken);
     let service = service_fn(move |request| {
-        let (state, breaker) = (Arc::clone(&state), Arc::clone(&breaker));
-        async move { Ok::<_, Infallible>(respond(&state, request, &breaker).await) }
+        let (connection, breaker) = (Arc::clone(&connection), Arc::clone(&breaker));
+        async move { Ok::<_, Infallible>(respond(&connection, request, &breaker).await) }
     });
-    let connection =
+    let serving =
         hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     tokio::select! {
-        ended = connection => if ended.is_err() {
+        ended = serving => if ended.is_err() {
             tracing::debug!("an HTTP/1.1 connection ended early");
         },
         () = broken.notified() => {}
@@ -37,7 +38,7 @@ pub(super) async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, state: Ar
 }
 
 async fn respond(
-    state: &State,
+    connection: &Connection,
     request: Request<Incoming>,
     breaker: &Notify,
 ) -> Response<Full<Bytes>> {
@@ -47,13 +48,11 @@ async fn respond(
         *refused.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
         return refused;
     };
-    let path = head.uri.path().to_owned();
-    let inbound =
-        Inbound { method: head.method, path, headers: head.headers, body: body.to_bytes() };
-    match fcm::answer(state, inbound).await {
-        Answer::Reply(reply) | Answer::GoawayGraceful(reply) => reply.map(Full::new),
-        Answer::Stall => pending().await,
-        Answer::Reset | Answer::Refused | Answer::Close | Answer::Goaway => {
+    match connection.answer(Inbound::new(head, body.to_bytes())).await {
+        Answer::Reply(reply) | Answer::GoawayGraceful(_, reply) => reply.map(Full::new),
+        // The library sends no status below 200 of its own accord.
+        Answer::Stall | Answer::Interim(_) => pending().await,
+        Answer::Reset | Answer::Refused | Answer::Close | Answer::Goaway(_) => {
             breaker.notify_one();
             pending().await
         }
