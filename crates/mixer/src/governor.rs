@@ -4,18 +4,44 @@ use std::collections::VecDeque;
 
 use reveille_model::{Delay, Duration, Outcome, Rng, Timestamp};
 
-use crate::retry::{RetrySettings, until};
+use crate::retry::{Backoff, after_named};
 
-/// Bounds of one credential set.
+/// Bounds of one credential set, or of one scope of it.
 #[derive(Debug, Clone, Copy)]
 pub struct GovernorSettings {
     /// Most requests under way at once.
     pub in_flight_max: usize,
     /// Most requests begun in a minute, evenly spread: never more than a second's worth at once. Not zero.
     pub per_minute_max: u32,
-    /// Its delays.
-    pub retry: RetrySettings,
+    /// How long pauses are where the provider names no time.
+    pub pause: PauseSettings,
 }
+
+/// How long pauses are.
+#[derive(Debug, Clone, Copy)]
+pub struct PauseSettings {
+    /// When too many recent answers were trouble.
+    pub trouble: Backoff,
+    /// When our quota is used up.
+    pub throttled: Backoff,
+    /// When our configuration is refused.
+    pub config_error: Duration,
+}
+
+impl PauseSettings {
+    /// 10 s doubling to 10 min for trouble, 60 s doubling to 10 min for a quota (contract: providers.md §2.6), 60 s for a refusal.
+    pub const DEFAULT: Self = Self {
+        trouble: Backoff { first: Duration::from_s(10), cap: Duration::from_s(600) },
+        throttled: Backoff { first: Duration::from_s(60), cap: Duration::from_s(600) },
+        config_error: Duration::from_s(60),
+    };
+}
+
+/// How long it takes to go from no pace to the full one: what an overload took away comes back evenly (Firebase: ramp up over 60 s or
+/// more).
+const RECOVERY: Duration = Duration::from_s(120);
+/// The slowest pace after overloads, as a part of the full one.
+const PACE_PART_MIN: u64 = 64;
 
 /// How far back answers are looked at.
 const RECENT: Duration = Duration::from_s(30);
@@ -52,7 +78,11 @@ pub struct Governor {
     /// Pauses in a row without a good answer between them.
     streak: u32,
     recent: VecDeque<Bucket>,
-    /// Requests that may begin, in sixty-thousandths: what a millisecond at the full pace earns is `per_minute_max`.
+    /// Requests a minute for now: halved by each overload, growing evenly back to `per_minute_max`.
+    pace: u64,
+    /// What of a request a minute has grown back, in parts of [`RECOVERY`].
+    regained: u64,
+    /// Requests that may begin, in sixty-thousandths: what a millisecond earns is the pace.
     earned: u64,
     /// When it was last reckoned.
     reckoned_at: Option<Timestamp>,
@@ -70,6 +100,8 @@ impl Governor {
             paused_until,
             streak,
             recent: VecDeque::new(),
+            pace: u64::from(settings.per_minute_max.max(1)),
+            regained: 0,
             earned: 0,
             reckoned_at: None,
         }
@@ -86,7 +118,7 @@ impl Governor {
         let paced = self.earned / REQUEST;
         if room > 0 && paced == 0 {
             let missing = REQUEST - self.earned;
-            let wait = missing.div_ceil(u64::from(self.settings.per_minute_max.max(1)));
+            let wait = missing.div_ceil(self.pace);
             return Allowance::Paced(now.plus(Duration::from_ms(wait)));
         }
         Allowance::Send(room.min(usize::try_from(paced).unwrap_or(usize::MAX)))
@@ -104,27 +136,50 @@ impl Governor {
 
     /// Earns what the time since the last reckoning is worth, up to a second's worth but at least one request.
     fn reckon(&mut self, now: Timestamp) {
-        let per_ms = u64::from(self.settings.per_minute_max.max(1));
-        let most = per_ms.saturating_mul(1_000).max(REQUEST);
         let since = self.reckoned_at.map_or(u64::MAX, |before| now.since(before).as_ms());
-        self.earned = self.earned.saturating_add(per_ms.saturating_mul(since)).min(most);
+        let full = self.full_pace();
+        if self.pace < full {
+            self.regained = self.regained.saturating_add(full.saturating_mul(since));
+            self.pace = self.pace.saturating_add(self.regained / RECOVERY.as_ms()).min(full);
+            self.regained %= RECOVERY.as_ms();
+        }
+        let most = self.pace.saturating_mul(1_000).max(REQUEST);
+        self.earned = self.earned.saturating_add(self.pace.saturating_mul(since)).min(most);
         self.reckoned_at = Some(now);
+    }
+
+    fn full_pace(&self) -> u64 {
+        u64::from(self.settings.per_minute_max.max(1))
+    }
+
+    /// Requests a minute that may begin for now.
+    pub fn pace(&self) -> u64 {
+        self.pace
     }
 
     /// Takes note of an answer. Returns the end of the pause where this answer begins or lengthens one; it is to be kept over restarts.
     pub fn heard(&mut self, now: Timestamp, outcome: Outcome, rng: &mut Rng) -> Option<Timestamp> {
-        let trouble =
-            matches!(outcome, Outcome::RetryMessage(Delay::ServerError(_) | Delay::Unanswered));
+        let trouble = matches!(
+            outcome,
+            Outcome::RetryMessage(Delay::ServerError(_) | Delay::Unanswered | Delay::Unreachable)
+        );
         self.count(now, u32::from(trouble));
         match outcome {
-            Outcome::PauseProvider(delay) => self.pause(now, delay, rng),
+            Outcome::PauseProvider(delay) => {
+                if self.paused_until(now).is_none() && matches!(delay, Delay::Throttled(_)) {
+                    self.pace = (self.pace / 2).max(self.full_pace() / PACE_PART_MIN).max(1);
+                }
+                let until = self.pause_end(now, delay, rng);
+                self.pause(now, until)
+            }
             Outcome::ConfigError | Outcome::RefreshCredential => {
-                let config_error = now.plus(self.settings.retry.config_error);
-                self.pause(now, Delay::ServerError(Some(config_error)), rng)
+                let until = now.plus(self.settings.pause.config_error);
+                self.pause(now, (until, false))
             }
             Outcome::RetryMessage(delay) if trouble => {
                 if self.streak > 0 || self.mostly_trouble() {
-                    self.pause(now, delay, rng)
+                    let until = self.pause_end(now, delay, rng);
+                    self.pause(now, until)
                 } else {
                     None
                 }
@@ -140,18 +195,33 @@ impl Governor {
         }
     }
 
-    fn pause(&mut self, now: Timestamp, delay: Delay, rng: &mut Rng) -> Option<Timestamp> {
-        let already = self.paused_until.filter(|until| now < *until);
-        if already.is_none() {
-            self.streak = self.streak.saturating_add(1);
+    /// When a pause that begins now ends, and whether the provider named that time.
+    fn pause_end(&self, now: Timestamp, delay: Delay, rng: &mut Rng) -> (Timestamp, bool) {
+        let PauseSettings { trouble, throttled, .. } = self.settings.pause;
+        let pauses = self.streak.saturating_add(u32::from(self.paused_until(now).is_none()));
+        match delay {
+            Delay::ServerError(Some(named)) | Delay::Throttled(Some(named)) => {
+                (after_named(named, now, rng), true)
+            }
+            Delay::Throttled(None) => (now.plus(throttled.delay(pauses, rng)), false),
+            Delay::ServerError(None) | Delay::Unanswered | Delay::Unreachable => {
+                (now.plus(trouble.delay(pauses, rng)), false)
+            }
         }
-        let until = until(delay, self.streak, now, &self.settings.retry, rng);
-        match already {
+    }
+
+    fn pause(&mut self, now: Timestamp, (until, is_named): (Timestamp, bool)) -> Option<Timestamp> {
+        match self.paused_until(now) {
             // Late answers of what was under way do not lengthen a pause, unless the provider names a later time.
-            Some(end) if until <= end || !is_named(delay) => None,
-            _ => {
+            Some(end) if until <= end || !is_named => None,
+            already => {
+                if already.is_none() {
+                    self.streak = self.streak.saturating_add(1);
+                }
                 self.paused_until = Some(until);
                 self.recent.clear();
+                // Nothing is earned and no pace regained while nothing is sent; the probe is free.
+                (self.earned, self.reckoned_at) = (REQUEST, Some(until));
                 Some(until)
             }
         }
@@ -182,19 +252,17 @@ impl Governor {
     }
 }
 
-fn is_named(delay: Delay) -> bool {
-    matches!(delay, Delay::ServerError(Some(_)) | Delay::Throttled(Some(_)))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Allowance, Governor, GovernorSettings};
-    use crate::RetrySettings;
+    use super::{Allowance, Governor, GovernorSettings, PauseSettings};
     use reveille_model::{Delay, Duration, Outcome, Rng, Timestamp};
 
     const NOW: Timestamp = Timestamp::from_ms(1_000_000);
-    const SETTINGS: GovernorSettings =
-        GovernorSettings { in_flight_max: 100, per_minute_max: 600_000, retry: RetrySettings::FCM };
+    const SETTINGS: GovernorSettings = GovernorSettings {
+        in_flight_max: 100,
+        per_minute_max: 600_000,
+        pause: PauseSettings::DEFAULT,
+    };
 
     fn later(s: u32) -> Timestamp {
         NOW.plus(Duration::from_s(s))
@@ -211,7 +279,8 @@ mod tests {
         assert_eq!(governor.allowance(until, 0), Allowance::Send(1));
         assert_eq!(governor.allowance(until, 1), Allowance::Send(0));
         governor.heard(until, Outcome::Accepted, &mut rng);
-        assert_eq!(governor.allowance(until, 0), Allowance::Send(100));
+        let then = until.plus(Duration::from_s(1));
+        assert_eq!(governor.allowance(then, 0), Allowance::Send(100));
     }
 
     #[test]
@@ -267,6 +336,33 @@ mod tests {
             let throttled = Outcome::RetryMessage(Delay::Throttled(None));
             assert_eq!(governor.heard(NOW, throttled, &mut rng), None);
         }
+    }
+
+    #[test]
+    fn an_overload_halves_the_pace_and_it_grows_back_evenly() {
+        let settings = GovernorSettings { per_minute_max: 6_000, ..SETTINGS };
+        let (mut governor, mut rng) = (Governor::new(settings, None), Rng::from_number(5));
+        let overloaded = |at: u32| Outcome::PauseProvider(Delay::Throttled(Some(later(at))));
+        governor.heard(NOW, overloaded(10), &mut rng);
+        assert_eq!(governor.pace(), 3_000);
+        governor.heard(later(1), overloaded(10), &mut rng);
+        assert_eq!(governor.pace(), 3_000, "answers to what was under way are one overload");
+        governor.allowance(later(11), 0);
+        governor.heard(later(11), Outcome::Accepted, &mut rng);
+        let before = governor.pace();
+        // Asked often or seldom, it grows alike.
+        for tenth in 1..=300 {
+            governor.allowance(later(11).plus(Duration::from_ms(tenth * 100)), 0);
+        }
+        let grown = governor.pace() - before;
+        assert!((1_490..=1_500).contains(&grown), "{grown} in 30 s of the 120 s for all of it");
+        governor.allowance(later(200), 0);
+        assert_eq!(governor.pace(), 6_000);
+        for round in 0..20 {
+            let at = 300 + round * 20;
+            governor.heard(later(at), overloaded(at + 1), &mut rng);
+        }
+        assert!(governor.pace() >= 6_000 / 64, "it never stands still");
     }
 
     #[test]

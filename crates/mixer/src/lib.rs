@@ -7,17 +7,20 @@
 //! - [`Schedule::window`]: the window a moment falls in.
 //! - [`order`]: the shuffle of a batch, as sort keys to be stored.
 //! - [`after`]: what a verdict means for a wake-up.
-//! - [`Governor`]: what verdicts mean for a credential set.
+//! - [`Governor`]: what verdicts mean for a credential set, or for one scope of it.
+//! - [`DropGuard`]: whether verdicts of death can be believed.
 //!
 //! Mode `batch` is what is built: a window's wake-ups leave together, shuffled. In mode `cohort` the same window, order and retry
 //! decisions apply to expanded cohorts, and a decision `fill` (padding) joins them; see ARCHITECTURE.md.
 
+mod drop_guard;
 mod governor;
 mod order;
 mod retry;
 mod schedule;
 
-pub use governor::{Allowance, Governor, GovernorSettings};
+pub use drop_guard::{DropGuard, DropGuardSettings};
+pub use governor::{Allowance, Governor, GovernorSettings, PauseSettings};
 pub use order::{SortKey, order};
 pub use retry::{After, Attempt, Backoff, RetrySettings, after};
 pub use schedule::{Schedule, Window};

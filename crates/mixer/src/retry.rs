@@ -20,13 +20,17 @@ impl Backoff {
     }
 }
 
-/// The delays of one provider (contract: providers.md §2.6, §4).
+/// The delays of one provider (contract: providers.md §1.5, §2.6, §3.5, §4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetrySettings {
     /// After 5xx.
     pub server_error: Backoff,
     /// After 429.
     pub throttled: Backoff,
+    /// After so many tries of one wake-up a 429 is followed by the longest delay at once.
+    pub throttled_doublings_max: u32,
+    /// After it could not be sent at all.
+    pub unreachable: Backoff,
     /// After an answer that says our configuration is wrong: how long until one wake-up tries again.
     pub config_error: Duration,
 }
@@ -36,7 +40,23 @@ impl RetrySettings {
     pub const FCM: Self = Self {
         server_error: Backoff { first: Duration::from_s(10), cap: Duration::from_s(600) },
         throttled: Backoff { first: Duration::from_s(60), cap: Duration::from_s(900) },
+        throttled_doublings_max: u32::MAX,
+        unreachable: Backoff { first: Duration::from_s(10), cap: Duration::from_s(600) },
         config_error: Duration::from_s(60),
+    };
+
+    /// APNs': 15 min, then 30 min after 5xx, as Apple asks; 60 s doubling after 429, three times.
+    pub const APNS: Self = Self {
+        server_error: Backoff { first: Duration::from_s(900), cap: Duration::from_s(1800) },
+        throttled_doublings_max: 3,
+        ..Self::FCM
+    };
+
+    /// Web Push services': as FCM, 429 up to 30 min; a host that cannot be reached after 10 min, doubling to 6 h.
+    pub const WEB_PUSH: Self = Self {
+        throttled: Backoff { first: Duration::from_s(60), cap: Duration::from_s(1800) },
+        unreachable: Backoff { first: Duration::from_s(600), cap: Duration::from_s(21_600) },
+        ..Self::FCM
     };
 }
 
@@ -61,8 +81,10 @@ pub struct Attempt {
 pub enum After {
     /// It ended.
     Settle(Settled),
-    /// It ended because its token is dead; the subscription goes if the proof is good enough.
+    /// It ended because its token is dead, on this proof, which is never [`Proof::Guarded`].
     Dead(Proof),
+    /// Its token looks dead, but a mistake of ours looks the same: it is held until more is known.
+    Suspect,
     /// It waits and is due again then. That may be after its expiry: then it expires, unless a newer one prolongs it.
     Retry {
         /// When.
@@ -78,6 +100,7 @@ pub fn after(outcome: Outcome, attempt: Attempt, settings: &RetrySettings, rng: 
             return After::Settle(how);
         }
         Outcome::PayloadError => return After::Settle(Settled::PayloadError),
+        Outcome::DropSubscription(Proof::Guarded) => return After::Suspect,
         Outcome::DropSubscription(proof) => return After::Dead(proof),
         Outcome::RetryMessage(delay) | Outcome::PauseProvider(delay) => {
             until(delay, attempt.number, attempt.now, settings, rng)
@@ -91,7 +114,7 @@ pub fn after(outcome: Outcome, attempt: Attempt, settings: &RetrySettings, rng: 
 }
 
 /// When a delay ends, for the `failures`-th failure in a row.
-pub(crate) fn until(
+fn until(
     delay: Delay,
     failures: u32,
     now: Timestamp,
@@ -100,9 +123,13 @@ pub(crate) fn until(
 ) -> Timestamp {
     match delay {
         Delay::ServerError(Some(named)) | Delay::Throttled(Some(named)) => {
-            named.max(now).plus(Duration::from_ms(rng.between(0, NAMED_JITTER_MS_MAX)))
+            after_named(named, now, rng)
+        }
+        Delay::Throttled(None) if failures > settings.throttled_doublings_max => {
+            now.plus(settings.throttled.cap)
         }
         Delay::Throttled(None) => now.plus(settings.throttled.delay(failures, rng)),
+        Delay::Unreachable => now.plus(settings.unreachable.delay(failures, rng)),
         Delay::Unanswered if failures <= 1 => {
             let (low, high) = UNANSWERED_MS;
             // Settings shorter than the rule (a sandbox's) shorten it too.
@@ -113,6 +140,11 @@ pub(crate) fn until(
             now.plus(settings.server_error.delay(failures, rng))
         }
     }
+}
+
+/// A little after a time the provider named.
+pub(crate) fn after_named(named: Timestamp, now: Timestamp, rng: &mut Rng) -> Timestamp {
+    named.max(now).plus(Duration::from_ms(rng.between(0, NAMED_JITTER_MS_MAX)))
 }
 
 #[cfg(test)]
@@ -127,10 +159,14 @@ mod tests {
     }
 
     fn wait_s(outcome: Outcome, number: u32) -> (u64, u64) {
+        wait_with(&RetrySettings::FCM, outcome, number)
+    }
+
+    fn wait_with(settings: &RetrySettings, outcome: Outcome, number: u32) -> (u64, u64) {
         let mut waits = Vec::new();
         for seed in 0..400 {
             let mut rng = Rng::from_number(seed);
-            match after(outcome, attempt(number), &RetrySettings::FCM, &mut rng) {
+            match after(outcome, attempt(number), settings, &mut rng) {
                 After::Retry { due_at } => waits.push(due_at.since(NOW).as_ms()),
                 other => panic!("{other:?}"),
             }
@@ -153,7 +189,12 @@ mod tests {
                 DryRun::No,
                 After::Dead(Proof::Unguarded),
             ),
-            (Outcome::DropSubscription(Proof::Guarded), DryRun::No, After::Dead(Proof::Guarded)),
+            (
+                Outcome::DropSubscription(Proof::Dated(NOW)),
+                DryRun::No,
+                After::Dead(Proof::Dated(NOW)),
+            ),
+            (Outcome::DropSubscription(Proof::Guarded), DryRun::No, After::Suspect),
             (
                 Outcome::ConfigError,
                 DryRun::No,
@@ -179,6 +220,26 @@ mod tests {
         assert!((300..320).contains(&low) && (880..=900).contains(&high), "{low} {high}");
         let (low, high) = wait_s(Outcome::RetryMessage(Delay::Throttled(None)), 1);
         assert!((30..32).contains(&low) && (88..=90).contains(&high), "{low} {high}");
+    }
+
+    #[test]
+    fn each_provider_has_its_own_patience() {
+        let server_error = Outcome::RetryMessage(Delay::ServerError(None));
+        let throttled = Outcome::RetryMessage(Delay::Throttled(None));
+        let unreachable = Outcome::RetryMessage(Delay::Unreachable);
+        let (apns, web_push) = (&RetrySettings::APNS, &RetrySettings::WEB_PUSH);
+        let within = |waits: (u64, u64), first: u64| {
+            assert!(waits.0 >= first / 2 && waits.1 <= first + first / 2, "{waits:?} {first}");
+        };
+        within(wait_with(apns, server_error, 1), 900);
+        within(wait_with(apns, server_error, 2), 1800);
+        within(wait_with(apns, server_error, 9), 1800);
+        within(wait_with(apns, throttled, 3), 240);
+        assert_eq!(wait_with(apns, throttled, 4), (900, 900), "three tries, then rarely");
+        within(wait_with(apns, unreachable, 1), 10);
+        within(wait_with(web_push, unreachable, 1), 600);
+        within(wait_with(web_push, unreachable, 9), 21_600);
+        within(wait_with(web_push, throttled, 9), 1800);
     }
 
     #[test]

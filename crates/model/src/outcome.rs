@@ -41,6 +41,8 @@ impl Outcome {
 pub enum Proof {
     /// Nothing but the token's end explains it (FCM `UNREGISTERED`).
     Unguarded,
+    /// As unguarded, for a device that was last registered no later than this (the `timestamp` of an APNs 410).
+    Dated(Timestamp),
     /// A wrong project, topic or key of ours would look the same. Never acted on alone.
     Guarded,
 }
@@ -52,8 +54,10 @@ pub enum Delay {
     ServerError(Option<Timestamp>),
     /// It came too often for this device or project: the time named, else back off from the throttling delay.
     Throttled(Option<Timestamp>),
-    /// It may or may not have arrived: once more soon, then as [`Delay::ServerError`].
+    /// It may or may not have arrived, or the peer was going away: once more soon, then as [`Delay::ServerError`].
     Unanswered,
+    /// It was not sent: no name, no connection, no TLS.
+    Unreachable,
 }
 
 /// A reply's meaning and the bounded word for its cause.
@@ -63,6 +67,28 @@ pub struct Verdict {
     pub outcome: Outcome,
     /// Why, as a metric label: from a closed list, never text of the provider.
     pub reason: Reason,
+    /// Whom a pause or a config error concerns.
+    pub reach: Reach,
+    /// What the answer says against the device, where one such answer says too little.
+    pub strike: Option<Strike>,
+}
+
+/// How far a pause or a config error reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// The whole credential set.
+    Set,
+    /// One scope of it: a topic, or the origin a client chose.
+    Scope,
+}
+
+/// An answer that proves nothing once, but does when it comes again and again with no success between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Strike {
+    /// Looks dead after so many in a row ...
+    pub count_min: u32,
+    /// ... over at least so long.
+    pub age_min: Duration,
 }
 
 /// The cause of a verdict. A closed list, so that labels stay bounded; anything unknown is [`Reason::Other`].
@@ -82,6 +108,12 @@ impl Reason {
     pub const UNREACHABLE: Self = Self("unreachable");
     /// Our access token could not be renewed for the moment.
     pub const CREDENTIAL_UNAVAILABLE: Self = Self("credential_unavailable");
+    /// The name of the host does not exist.
+    pub const UNKNOWN_HOST: Self = Self("unknown_host");
+    /// The host is not one we may send to.
+    pub const REFUSED_HOST: Self = Self("refused_host");
+    /// It was a dry run, and the provider has none: nothing was sent.
+    pub const DRY_RUN: Self = Self("dry_run");
     /// Our credential is refused.
     pub const CREDENTIAL_REFUSED: Self = Self("credential_refused");
 }
@@ -89,7 +121,24 @@ impl Reason {
 impl Verdict {
     /// A verdict with its cause.
     pub const fn new(outcome: Outcome, reason: &'static str) -> Self {
-        Self { outcome, reason: Reason(reason) }
+        Self::of(outcome, Reason(reason))
+    }
+
+    /// A verdict with its cause, as a word already.
+    pub const fn of(outcome: Outcome, reason: Reason) -> Self {
+        Self { outcome, reason, reach: Reach::Set, strike: None }
+    }
+
+    /// The same, concerning one scope only.
+    #[must_use]
+    pub const fn for_scope(self) -> Self {
+        Self { reach: Reach::Scope, ..self }
+    }
+
+    /// The same, counting against the device.
+    #[must_use]
+    pub const fn with_strike(self, strike: Strike) -> Self {
+        Self { strike: Some(strike), ..self }
     }
 }
 

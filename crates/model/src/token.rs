@@ -46,6 +46,15 @@ impl Token {
         }
     }
 
+    /// What of it names the device. A Web Push token is the endpoint, then a space and the keys that belong to it; the endpoint alone names
+    /// the browser.
+    pub fn identity(&self, provider: Provider) -> &str {
+        match provider {
+            Provider::Apns | Provider::Fcm => &self.0,
+            Provider::WebPush => self.0.split(' ').next().unwrap_or_default(),
+        }
+    }
+
     /// The secret itself, for the wire and the table only.
     pub fn expose(&self) -> &str {
         &self.0
@@ -73,6 +82,15 @@ mod tests {
         let longest = "x".repeat(TOKEN_BYTES_MAX);
         assert!(Token::parse(Provider::Fcm, &longest).is_ok());
         assert_eq!(Token::parse(Provider::Fcm, &format!("{longest}x")), Err(TokenError::TooLong));
+    }
+
+    #[test]
+    fn new_keys_do_not_make_another_browser_of_an_endpoint() {
+        let token = |text| Token::parse(Provider::WebPush, text).unwrap();
+        let (old, new) =
+            (token("https://push.example/1 key auth"), token("https://push.example/1 newer auth"));
+        assert_eq!(old.identity(Provider::WebPush), new.identity(Provider::WebPush));
+        assert_ne!(old.identity(Provider::Fcm), new.identity(Provider::Fcm));
     }
 
     #[test]
