@@ -5,11 +5,14 @@
 
 mod codec;
 mod engine;
+mod feedback;
 mod keys;
 mod migrations;
 mod outbox;
+mod quarantine;
 mod store;
 mod subscriptions;
+mod suspects;
 mod trails;
 
 pub use engine::Activity;

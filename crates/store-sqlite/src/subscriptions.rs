@@ -97,7 +97,11 @@ fn put(
     now: Timestamp,
 ) -> rusqlite::Result<Put> {
     let set_id = tables.set_id(&new.set)?;
-    let key = TokenKey::new(new.set.provider(), &new.token).0;
+    let token_key = TokenKey::new(new.set.provider(), &new.token);
+    // An app that registers its token is alive.
+    tables.release_one(token_key, now)?;
+    tables.take_back_deaths(token_key)?;
+    let key = token_key.0;
     let known = tables
         .connection
         .prepare_cached(&format!("{SELECT} WHERE s.token_key = ?1"))?
@@ -107,6 +111,7 @@ fn put(
         if known.user == new.user {
             known.set = new.set;
             known.topic = new.topic;
+            known.token = new.token;
             known.generation += 1;
             known.refreshed_at = now;
             known.suspect_since = None;
@@ -114,14 +119,15 @@ fn put(
                 .connection
                 .prepare_cached(concat!(
                     "UPDATE subscriptions SET set_id = ?2, topic = ?3, generation = ?4,",
-                    " refreshed_at = ?5, suspect_since = NULL WHERE id = ?1"
+                    " refreshed_at = ?5, token = ?6, suspect_since = NULL WHERE id = ?1"
                 ))?
                 .execute(params![
                     known.id.as_bytes(),
                     set_id,
                     known.topic.as_ref().map(Topic::as_str),
                     known.generation,
-                    now.as_ms()
+                    now.as_ms(),
+                    known.token.expose()
                 ])?;
             return Ok(Put::Refreshed(known));
         }
@@ -148,7 +154,7 @@ fn put(
 }
 
 fn evict(
-    tables: &Tables,
+    tables: &mut Tables,
     user: &User,
     keep: SubscriptionId,
     per_user_max: usize,
@@ -158,13 +164,20 @@ fn evict(
         .prepare_cached("SELECT COUNT(*) FROM subscriptions WHERE user_name = ?1 AND id <> ?2")?
         .query_row(params![user.expose(), keep.as_bytes()], |row| row.get(0))?;
     let room = i64::try_from(per_user_max.max(1)).unwrap_or(i64::MAX) - 1;
-    tables
+    let gone: Vec<TokenKey> = tables
         .connection
         .prepare_cached(concat!(
             "DELETE FROM subscriptions WHERE id IN (SELECT id FROM subscriptions",
-            " WHERE user_name = ?1 AND id <> ?2 ORDER BY refreshed_at, id LIMIT ?3)"
+            " WHERE user_name = ?1 AND id <> ?2 ORDER BY refreshed_at, id LIMIT ?3) RETURNING token_key"
         ))?
-        .execute(params![user.expose(), keep.as_bytes(), (others - room).max(0)])
+        .query_map(params![user.expose(), keep.as_bytes(), (others - room).max(0)], |row| {
+            row.get(0).map(TokenKey)
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    for key in &gone {
+        tables.forget_suspect(*key)?;
+    }
+    Ok(gone.len())
 }
 
 impl Tables {

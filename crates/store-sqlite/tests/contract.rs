@@ -63,6 +63,7 @@ fn claim(now: Timestamp) -> Claim {
         lease: LeaseId::from_random(77),
         lease_until: now.plus(Duration::from_s(60)),
         limit: 100,
+        hold: Duration::from_s(3600),
     }
 }
 
@@ -109,8 +110,8 @@ async fn everything_is_still_there_after_a_restart_and_claims_come_back() {
 async fn one_process_at_a_time_and_no_newer_schema() {
     let dir = Dir::new("open");
     let file = dir.database("reveille");
-    assert_eq!(SqliteStore::migrate(&file).unwrap(), (0, 1));
-    assert_eq!(SqliteStore::migrate(&file).unwrap(), (1, 1));
+    assert_eq!(SqliteStore::migrate(&file).unwrap(), (0, 2));
+    assert_eq!(SqliteStore::migrate(&file).unwrap(), (2, 2));
     let store = SqliteStore::open(&file, NOW).unwrap();
     assert!(matches!(SqliteStore::open(&file, NOW), Err(OpenError::InUse)));
     store.close();
@@ -118,7 +119,7 @@ async fn one_process_at_a_time_and_no_newer_schema() {
     raw.execute_batch("PRAGMA user_version = 99").unwrap();
     drop(raw);
     let newer = SqliteStore::open(&file, NOW);
-    assert!(matches!(newer, Err(OpenError::Newer { found: 99, known: 1 })), "{newer:?}");
+    assert!(matches!(newer, Err(OpenError::Newer { found: 99, known: 2 })), "{newer:?}");
 }
 
 #[tokio::test]

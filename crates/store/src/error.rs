@@ -1,7 +1,7 @@
 //! What can go wrong with any store, by what the caller can do about it.
 
 /// Why a store did not do what it was asked.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// Too much is waiting for the store. Nothing was written; try again shortly.
     #[error("the store's queue is full")]

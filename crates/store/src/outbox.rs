@@ -3,12 +3,12 @@
 use async_trait::async_trait;
 use reveille_model::{
     CredentialSet, DryRun, Duration, LeaseId, Ledger, MessageType, Notification, NotificationId,
-    Proof, Settled, SubscriptionId, Timestamp, Token, Topic, WakeupId,
+    Proof, Reason, Settled, Strike, SubscriptionId, Timestamp, Token, Topic, WakeupId,
 };
 use sha2::{Digest as _, Sha256};
 
-use crate::StoreError;
 use crate::subscriptions::first_16;
+use crate::{Destination, StoreError};
 
 /// Keeps accepted wake-ups until they are settled. Every method is one transaction: all of it happened, or nothing.
 #[async_trait]
@@ -33,11 +33,7 @@ pub trait Outbox: Send + Sync {
     async fn claim(&self, claim: Claim) -> Result<Vec<Claimed>, StoreError>;
 
     /// Ends or returns claimed wake-ups. One whose lease is no longer held is left alone.
-    async fn settle(
-        &self,
-        settlements: Vec<Settlement>,
-        now: Timestamp,
-    ) -> Result<SettleReport, StoreError>;
+    async fn settle(&self, batch: SettleBatch) -> Result<SettleReport, StoreError>;
 
     /// When the next wake-up of a credential set is due, or a lease of one ends.
     async fn next_due(&self, set: &CredentialSet) -> Result<Option<Timestamp>, StoreError>;
@@ -173,6 +169,8 @@ pub struct Claim {
     pub lease_until: Timestamp,
     /// At most so many; at most [`reveille_model::limits::CLAIM_MAX`].
     pub limit: usize,
+    /// A quarantined device is tried once in so long; other wake-ups for it wait.
+    pub hold: Duration,
 }
 
 /// A wake-up a worker holds.
@@ -196,6 +194,8 @@ pub struct Claimed {
     pub window_end: Timestamp,
     /// When it stops being worth sending.
     pub expires_at: Timestamp,
+    /// The random number it was sorted by; the same for every attempt.
+    pub sort_key: i64,
     /// The registered device, if it is one.
     pub device: Option<Device>,
 }
@@ -209,6 +209,19 @@ pub struct Device {
     pub generation: u32,
 }
 
+/// What became of claimed wake-ups.
+#[derive(Debug, Clone)]
+pub struct SettleBatch {
+    /// Of each; at most [`reveille_model::limits::SETTLE_MAX`].
+    pub settlements: Vec<Settlement>,
+    /// The present.
+    pub now: Timestamp,
+    /// How long a quarantined device is left alone before it is tried again.
+    pub hold: Duration,
+    /// Who is told of deaths.
+    pub tell: Vec<Destination>,
+}
+
 /// What became of a claimed wake-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settlement {
@@ -220,20 +233,34 @@ pub struct Settlement {
     pub device: Option<Device>,
     /// What became of it.
     pub end: End,
+    /// What the answer says against the device, and its reason. When it has come often and long enough the wake-up is suspected instead.
+    pub strike: Option<(Strike, Reason)>,
 }
 
 /// What became of a wake-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// It ended. `Sent` also clears a suspicion against its device.
+    /// It ended. `Sent` also clears every suspicion against its device, and takes back its deaths that are not told yet.
     Settled(Settled),
-    /// It ended because its token is dead. On unguarded proof the subscription goes, if it is still of the generation the push was sent
-    /// to; on guarded proof it becomes suspect.
-    Dead(Proof),
+    /// It ended because its token is dead: the subscription goes, if it is still of the generation the push was sent to and, on dated proof,
+    /// was not registered after that date. On guarded proof nothing more happens than that the wake-up ends; use [`End::Suspected`].
+    Dead(Proof, Reason),
+    /// Its token looks dead. See [`Suspicion`].
+    Suspected(Suspicion),
     /// It was answered and is due again then.
     Retry(Timestamp),
-    /// It was not sent. It is due again at once.
-    GiveBack,
+    /// It was not sent. It is due again then.
+    Postpone(Timestamp),
+}
+
+/// A verdict of death that a mistake of ours would bring about too. The first one puts the device into quarantine, and its wake-up waits
+/// with it; one that comes at least the batch's `hold` after the first, in a scope that can be trusted, is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Suspicion {
+    /// Why.
+    pub reason: Reason,
+    /// Whether the scope is known to work (the mixer's drop guard says so).
+    pub is_trusted: bool,
 }
 
 /// What settling did.
@@ -245,8 +272,10 @@ pub struct SettleReport {
     pub dropped: u64,
     /// Subscriptions called dead that were registered anew in the meantime, and stay.
     pub renewed: u64,
-    /// Subscriptions that became suspect.
+    /// Devices that came into quarantine.
     pub suspected: u64,
+    /// Deaths that will be told.
+    pub to_tell: u64,
     /// Retries that joined a newer waiting wake-up.
     pub collapsed: u64,
 }
@@ -319,7 +348,7 @@ impl WakeupKey {
         hash.update([0]);
         hash.update(topic.map_or("", Topic::as_str));
         hash.update([0]);
-        hash.update(token.expose());
+        hash.update(token.identity(set.provider()));
         hash.update([0]);
         Self::finish(hash, message_type, dry_run)
     }

@@ -54,7 +54,7 @@ impl TokenKey {
         let mut hash = Sha256::new();
         hash.update(provider.as_str());
         hash.update([0]);
-        hash.update(token.expose());
+        hash.update(token.identity(provider));
         Self(first_16(&hash.finalize()))
     }
 }

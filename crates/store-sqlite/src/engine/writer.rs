@@ -53,6 +53,10 @@ pub(crate) struct Tables {
     pub(crate) ledger: Ledger,
     /// Users and subscriptions that scheduled notifications name.
     pub(crate) scheduled: u64,
+    /// Rows of `suspects`: with none there is nothing to look up.
+    pub(crate) suspects: u64,
+    /// Rows of `deaths`.
+    pub(crate) deaths: u64,
     pub(crate) closed_until: i64,
     /// Up to here everything closed was wholly expanded.
     pub(crate) expanded_until: i64,
@@ -68,6 +72,8 @@ impl Tables {
             connection,
             ledger: Ledger::default(),
             scheduled: 0,
+            suspects: 0,
+            deaths: 0,
             closed_until: 0,
             expanded_until: 0,
             sets: BTreeMap::new(),
@@ -87,10 +93,15 @@ impl Tables {
             ))
             .and_then(|mut read| read.query_row([], |row| Ok((read_ledger(row, 0)?, row.get(9)?, row.get(10)?))))
             .map_err(|error| store_error(&error))?;
-        self.scheduled = self
+        (self.scheduled, self.suspects, self.deaths) = self
             .connection
-            .prepare_cached("SELECT COALESCE(SUM(named), 0) FROM scheduled")
-            .and_then(|mut read| read.query_row([], |row| row.get(0)))
+            .prepare_cached(concat!(
+                "SELECT (SELECT COALESCE(SUM(named), 0) FROM scheduled),",
+                " (SELECT COUNT(*) FROM suspects), (SELECT COUNT(*) FROM deaths)"
+            ))
+            .and_then(|mut read| {
+                read.query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            })
             .map_err(|error| store_error(&error))?;
         self.sets.clear();
         Ok(())
@@ -122,9 +133,39 @@ impl Tables {
         Ok(())
     }
 
+    /// What a command that fails must not leave changed.
+    fn kept(&self) -> Kept {
+        Kept {
+            ledger: self.ledger,
+            scheduled: self.scheduled,
+            suspects: self.suspects,
+            deaths: self.deaths,
+            closed_until: self.closed_until,
+            expanded_until: self.expanded_until,
+        }
+    }
+
+    fn put_back(&mut self, kept: Kept) {
+        let Kept { ledger, scheduled, suspects, deaths, closed_until, expanded_until } = kept;
+        (self.ledger, self.scheduled, self.suspects) = (ledger, scheduled, suspects);
+        (self.deaths, self.closed_until, self.expanded_until) =
+            (deaths, closed_until, expanded_until);
+    }
+
     fn batch(&self, sql: &str) -> rusqlite::Result<()> {
         self.connection.prepare_cached(sql)?.execute([]).map(drop)
     }
+}
+
+/// The numbers of [`Tables`] as they were.
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    ledger: Ledger,
+    scheduled: u64,
+    suspects: u64,
+    deaths: u64,
+    closed_until: i64,
+    expanded_until: i64,
 }
 
 #[derive(Debug, Clone)]
@@ -208,10 +249,10 @@ fn in_savepoint<T, E: From<StoreError>>(
     command: impl FnOnce(&mut Tables) -> Result<T, E>,
 ) -> Result<T, E> {
     tables.batch("SAVEPOINT command").map_err(|error| store_error(&error))?;
-    let before = (tables.ledger, tables.scheduled, tables.closed_until, tables.expanded_until);
+    let before = tables.kept();
     let result = command(tables);
     if result.is_err() {
-        (tables.ledger, tables.scheduled, tables.closed_until, tables.expanded_until) = before;
+        tables.put_back(before);
         tables.sets.clear();
         tables.batch("ROLLBACK TO command").map_err(|error| store_error(&error))?;
     }

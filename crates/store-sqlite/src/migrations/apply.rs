@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::OpenError;
 
 /// The statements that lead from version `n` to `n + 1`, in order.
-const STEPS: [&str; 1] = [include_str!("0001_start.sql")];
+const STEPS: [&str; 2] = [include_str!("0001_start.sql"), include_str!("0002_suspects.sql")];
 
 /// The schema this version reads and writes.
 pub(crate) const SCHEMA_VERSION: usize = STEPS.len();

@@ -26,6 +26,7 @@ struct Rest {
     attempts: u32,
     window_end: Timestamp,
     expires_at: Timestamp,
+    sort_key: i64,
 }
 
 pub(super) fn claim(tables: &mut Tables, claim: &Claim) -> rusqlite::Result<Vec<Claimed>> {
@@ -49,9 +50,18 @@ pub(super) fn claim(tables: &mut Tables, claim: &Claim) -> rusqlite::Result<Vec<
             end(tables, due.id, due.trail, Settled::Cancelled)?;
             continue;
         };
+        if let Some((held, until)) = tables.try_held(&claim.set, &token, claim)? {
+            tables
+                .connection
+                .prepare_cached("UPDATE wakeups SET held = ?2, due_at = ?3 WHERE id = ?1")?
+                .execute(params![due.id, held.0, until.as_ms()])?;
+            continue;
+        }
         tables
             .connection
-            .prepare_cached("UPDATE wakeups SET lease = ?2, due_at = ?3 WHERE id = ?1")?
+            .prepare_cached(
+                "UPDATE wakeups SET lease = ?2, due_at = ?3, held = NULL WHERE id = ?1",
+            )?
             .execute([due.id, claim.lease.as_i64(), claim.lease_until.as_ms()])?;
         claimed.push(Claimed {
             id: WakeupId(due.id),
@@ -63,6 +73,7 @@ pub(super) fn claim(tables: &mut Tables, claim: &Claim) -> rusqlite::Result<Vec<
             attempts: due.rest.attempts,
             window_end: due.rest.window_end,
             expires_at: due.rest.expires_at,
+            sort_key: due.rest.sort_key,
             device,
         });
     }
@@ -76,7 +87,7 @@ fn find_due(tables: &mut Tables, claim: &Claim) -> rusqlite::Result<Vec<Due>> {
         if is_expanded { claim.now.as_ms() } else { tables.expanded_until.min(claim.now.as_ms()) };
     let mut select = tables.connection.prepare_cached(concat!(
         "SELECT w.id, w.lease, w.due_at, w.trail, w.message_type, w.dry_run, w.attempts, w.window_end,",
-        " w.expires_at, w.subscription, w.topic, w.token, s.topic, s.token, s.generation",
+        " w.expires_at, w.subscription, w.topic, w.token, s.topic, s.token, s.generation, w.sort_key",
         " FROM wakeups w LEFT JOIN subscriptions s ON s.id = w.subscription",
         " WHERE w.set_id = ?1 AND w.due_at <= ?2 ORDER BY w.due_at, w.sort_key LIMIT ?3"
     ))?;
@@ -108,6 +119,7 @@ fn read(row: &Row<'_>, claim: &Claim) -> rusqlite::Result<Due> {
             attempts: row.get(6)?,
             window_end: time(row, 7)?,
             expires_at: time(row, 8)?,
+            sort_key: row.get(15)?,
         },
     })
 }

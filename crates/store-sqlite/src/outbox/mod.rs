@@ -9,4 +9,4 @@ mod sweep;
 mod tables;
 mod traits;
 
-pub(crate) use settle::give_back_all;
+pub(crate) use settle::{end, give_back_all};

@@ -1,49 +1,113 @@
 //! Ending and returning claimed wake-ups.
 
 use reveille_model::{Proof, Settled, Timestamp};
-use reveille_store::{Device, End, SettleReport, Settlement, StoreError};
+use reveille_store::{End, SettleBatch, SettleReport, Settlement, StoreError, Suspicion};
 use rusqlite::{OptionalExtension as _, params};
 
 use super::tables::{Change, sql};
 use crate::engine::Tables;
+use crate::suspects::Suspect;
 
-pub(super) fn settle(
-    tables: &mut Tables,
-    settlements: &[Settlement],
-    now: Timestamp,
-) -> rusqlite::Result<SettleReport> {
+pub(super) fn settle(tables: &mut Tables, batch: &SettleBatch) -> rusqlite::Result<SettleReport> {
     let mut report = SettleReport::default();
-    for settlement in settlements {
-        let lease = settlement.lease.as_i64();
-        let back = |due_at, attempts| Return { id: settlement.id.0, lease, due_at, attempts };
-        match settlement.end {
-            End::Settled(how) => {
-                let ended = end_leased(tables, settlement, how, &mut report)?;
-                if let (true, Settled::Sent, Some(device)) = (ended, how, settlement.device) {
-                    clear_suspicion(tables, device)?;
+    for settlement in &batch.settlements {
+        let mut end = settlement.end;
+        if let Some((strike, reason)) = settlement.strike
+            && let Some(suspect) = find(tables, settlement)?
+            && tables.strike(&suspect, (strike, reason), batch.now)?
+        {
+            end = End::Suspected(Suspicion { reason, is_trusted: false });
+        }
+        match end {
+            End::Settled(how) => settle_one(tables, settlement, how, &mut report)?,
+            End::Dead(proof, reason) => {
+                let dead = match proof {
+                    Proof::Guarded => None,
+                    _ => find(tables, settlement)?,
+                };
+                if let Some(dead) = dead {
+                    if dead.is_renewed(proof) {
+                        report.renewed += 1;
+                    } else {
+                        tables.bury(&dead, reason.0, (&batch.tell, batch.now), &mut report)?;
+                    }
                 }
+                end_leased(tables, settlement, Settled::Dead, &mut report)?;
             }
-            End::Dead(proof) => {
-                if end_leased(tables, settlement, Settled::Dead, &mut report)?
-                    && let Some(device) = settlement.device
-                {
-                    settle_dead(tables, proof, device, now, &mut report)?;
-                }
+            End::Suspected(suspicion) => {
+                suspect(tables, settlement, suspicion, batch, &mut report)?;
             }
-            End::Retry(due_at) => give(tables, back(due_at, 1), &mut report)?,
-            End::GiveBack => give(tables, back(now, 0), &mut report)?,
+            End::Retry(due_at) => give(tables, back(settlement, due_at, 1), &mut report)?,
+            End::Postpone(due_at) => give(tables, back(settlement, due_at, 0), &mut report)?,
         }
     }
     Ok(report)
 }
 
-/// Ends a wake-up that is held under the settlement's lease. Returns whether it was.
+fn back(settlement: &Settlement, due_at: Timestamp, attempts: u32) -> Return {
+    Return { id: settlement.id.0, lease: settlement.lease.as_i64(), due_at, attempts }
+}
+
+/// The device of a wake-up that is held under the settlement's lease; nothing where that is lost, or its subscription is gone.
+fn find(tables: &Tables, settlement: &Settlement) -> rusqlite::Result<Option<Suspect>> {
+    let generation = settlement.device.map(|device| device.generation);
+    tables.suspect_of(settlement.id.0, settlement.lease.as_i64(), generation)
+}
+
+fn settle_one(
+    tables: &mut Tables,
+    settlement: &Settlement,
+    how: Settled,
+    report: &mut SettleReport,
+) -> rusqlite::Result<()> {
+    // Nearly always there is nobody under suspicion, and nothing to look up.
+    if how == Settled::Sent
+        && (tables.suspects > 0 || tables.deaths > 0)
+        && let Some(alive) = find(tables, settlement)?
+    {
+        tables.clear_suspicion(&alive)?;
+    }
+    end_leased(tables, settlement, how, report)
+}
+
+fn suspect(
+    tables: &mut Tables,
+    settlement: &Settlement,
+    suspicion: Suspicion,
+    batch: &SettleBatch,
+    report: &mut SettleReport,
+) -> rusqlite::Result<()> {
+    let Some(found) = find(tables, settlement)? else {
+        // Its subscription is gone, which the next claim says; or its lease is lost.
+        return give(tables, back(settlement, batch.now, 1), report);
+    };
+    if found.is_renewed(Proof::Guarded) {
+        report.renewed += 1;
+        return give(tables, back(settlement, batch.now, 1), report);
+    }
+    let held_since = tables.held_since(&found)?;
+    if suspicion.is_trusted && held_since.is_some_and(|since| since.plus(batch.hold) <= batch.now) {
+        tables.bury(&found, suspicion.reason.0, (&batch.tell, batch.now), report)?;
+        return end_leased(tables, settlement, Settled::Dead, report);
+    }
+    let next_try = batch.now.plus(batch.hold);
+    if tables.hold(&found, suspicion.reason.0, (batch.now, next_try))? && held_since.is_none() {
+        report.suspected += 1;
+    }
+    tables
+        .connection
+        .prepare_cached("UPDATE wakeups SET held = ?2 WHERE id = ?1")?
+        .execute(params![settlement.id.0, found.key.0])?;
+    give(tables, back(settlement, next_try, 1), report)
+}
+
+/// Ends a wake-up that is held under the settlement's lease.
 fn end_leased(
     tables: &mut Tables,
     settlement: &Settlement,
     how: Settled,
     report: &mut SettleReport,
-) -> rusqlite::Result<bool> {
+) -> rusqlite::Result<()> {
     let ended: Option<Option<i64>> = tables
         .connection
         .prepare_cached("DELETE FROM wakeups WHERE id = ?1 AND lease = ?2 RETURNING trail")?
@@ -51,14 +115,13 @@ fn end_leased(
         .optional()?;
     let Some(trail) = ended else {
         report.lost += 1;
-        return Ok(false);
+        return Ok(());
     };
-    tables.count(trail, Change::settled(how, 1))?;
-    Ok(true)
+    tables.count(trail, Change::settled(how, 1))
 }
 
 /// Ends a wake-up of which the caller knows that it is there.
-pub(super) fn end(
+pub(crate) fn end(
     tables: &mut Tables,
     id: i64,
     trail: Option<i64>,
@@ -66,53 +129,6 @@ pub(super) fn end(
 ) -> rusqlite::Result<()> {
     tables.connection.prepare_cached("DELETE FROM wakeups WHERE id = ?1")?.execute([id])?;
     tables.count(trail, Change::settled(how, 1))
-}
-
-fn clear_suspicion(tables: &Tables, device: Device) -> rusqlite::Result<()> {
-    tables
-        .connection
-        .prepare_cached(concat!(
-            "UPDATE subscriptions SET suspect_since = NULL",
-            " WHERE id = ?1 AND suspect_since IS NOT NULL"
-        ))?
-        .execute([device.subscription.as_bytes()])
-        .map(drop)
-}
-
-fn settle_dead(
-    tables: &Tables,
-    proof: Proof,
-    device: Device,
-    now: Timestamp,
-    report: &mut SettleReport,
-) -> rusqlite::Result<()> {
-    let id = device.subscription.as_bytes();
-    match proof {
-        Proof::Unguarded => {
-            let dropped = tables
-                .connection
-                .prepare_cached("DELETE FROM subscriptions WHERE id = ?1 AND generation = ?2")?
-                .execute(params![id, device.generation])?;
-            report.dropped += dropped as u64;
-        }
-        Proof::Guarded => {
-            let suspected = tables
-                .connection
-                .prepare_cached(concat!(
-                    "UPDATE subscriptions SET suspect_since = ?3",
-                    " WHERE id = ?1 AND generation = ?2 AND suspect_since IS NULL"
-                ))?
-                .execute(params![id, device.generation, now.as_ms()])?;
-            report.suspected += suspected as u64;
-        }
-    }
-    let generation: Option<u32> = tables
-        .connection
-        .prepare_cached("SELECT generation FROM subscriptions WHERE id = ?1")?
-        .query_row([id], |row| row.get(0))
-        .optional()?;
-    report.renewed += u64::from(generation.is_some_and(|now| now != device.generation));
-    Ok(())
 }
 
 /// A wake-up to be returned from a lease.
@@ -151,21 +167,24 @@ pub(super) fn return_to_waiting(
     if returned > 0 {
         return Ok(Some(false));
     }
-    let joined: Option<(Option<i64>, [u8; 16], i64)> = tables
+    let joined = tables
         .connection
         .prepare_cached(
-            "DELETE FROM wakeups WHERE id = ?1 AND lease = ?2 RETURNING trail, key, expires_at",
+            "DELETE FROM wakeups WHERE id = ?1 AND lease = ?2 RETURNING trail, key, expires_at, held",
         )?
-        .query_row([id, lease], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .query_row([id, lease], |row| {
+            let (key, held): ([u8; 16], Option<[u8; 16]>) = (row.get(1)?, row.get(3)?);
+            Ok((row.get::<_, Option<i64>>(0)?, key, row.get::<_, i64>(2)?, held))
+        })
         .optional()?;
-    let Some((trail, key, expires_at)) = joined else { return Ok(None) };
+    let Some((trail, key, expires_at, held)) = joined else { return Ok(None) };
     tables
         .connection
         .prepare_cached(concat!(
-            "UPDATE wakeups SET due_at = MAX(due_at, ?2), expires_at = MAX(expires_at, ?3)",
-            " WHERE key = ?1 AND lease = 0"
+            "UPDATE wakeups SET due_at = MAX(due_at, ?2), expires_at = MAX(expires_at, ?3),",
+            " held = COALESCE(held, ?4) WHERE key = ?1 AND lease = 0"
         ))?
-        .execute(params![key, due_at.as_ms(), expires_at])?;
+        .execute(params![key, due_at.as_ms(), expires_at, held])?;
     tables.count(trail, Change::collapsed(1))?;
     Ok(Some(true))
 }

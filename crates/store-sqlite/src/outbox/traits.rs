@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use reveille_model::{CredentialSet, Timestamp};
 use reveille_store::{
-    AcceptError, Acceptance, Accepted, Claim, Claimed, Depth, Expanded, Outbox, SettleReport,
-    Settlement, StoreError, Sweep, Swept,
+    AcceptError, Acceptance, Accepted, Claim, Claimed, Depth, Expanded, Outbox, SettleBatch,
+    SettleReport, StoreError, Sweep, Swept,
 };
 
 use super::{accept, claim, depth, expand, settle, sweep};
@@ -13,7 +13,7 @@ use crate::codec::store_error;
 use crate::engine::Tables;
 
 impl SqliteStore {
-    async fn write<T: Send + 'static>(
+    pub(crate) async fn write<T: Send + 'static>(
         &self,
         command: impl FnOnce(&mut Tables) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -39,12 +39,8 @@ impl Outbox for SqliteStore {
         self.write(move |tables| claim::claim(tables, &claim)).await
     }
 
-    async fn settle(
-        &self,
-        settlements: Vec<Settlement>,
-        now: Timestamp,
-    ) -> Result<SettleReport, StoreError> {
-        self.write(move |tables| settle::settle(tables, &settlements, now)).await
+    async fn settle(&self, batch: SettleBatch) -> Result<SettleReport, StoreError> {
+        self.write(move |tables| settle::settle(tables, &batch)).await
     }
 
     async fn next_due(&self, set: &CredentialSet) -> Result<Option<Timestamp>, StoreError> {

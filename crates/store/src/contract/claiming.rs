@@ -132,7 +132,7 @@ async fn lease_ends(scene: Scene) {
     assert_eq!(scene.ledger().await.waiting, 1);
     scene.finish(&second, at(72)).await;
     assert_eq!(scene.ledger().await.settled(Settled::Sent), 1);
-    let again = scene.settle(second.first().expect("one"), End::GiveBack, at(73)).await;
+    let again = scene.settle(second.first().expect("one"), End::Postpone(at(73)), at(73)).await;
     assert_eq!(again.lost, 1, "nor does it twice");
 }
 

@@ -7,6 +7,7 @@ mod claiming;
 mod keeping;
 mod scene;
 mod settling;
+mod suspecting;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -19,7 +20,14 @@ pub type Case = fn(Arc<dyn Store>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// All cases, by name.
 pub fn cases() -> Vec<(&'static str, Case)> {
-    [accepting::cases(), claiming::cases(), settling::cases(), keeping::cases()].concat()
+    [
+        accepting::cases(),
+        claiming::cases(),
+        settling::cases(),
+        suspecting::cases(),
+        keeping::cases(),
+    ]
+    .concat()
 }
 
 /// Runs every case against a store of its own, which `empty_store` makes; it is told the case's name, to print it.

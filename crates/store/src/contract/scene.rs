@@ -5,13 +5,13 @@ use std::sync::Arc;
 use reveille_model::limits::TARGETS_PER_ROW_MAX;
 use reveille_model::{
     Audience, CredentialSet, DryRun, Duration, EventType, LeaseId, Ledger, MessageType,
-    NewSubscription, Notification, NotificationId, Provider, Settled, Subscription, SubscriptionId,
-    Timestamp, Token, User,
+    NewSubscription, Notification, NotificationId, Provider, Reason, Settled, Strike, Subscription,
+    SubscriptionId, Timestamp, Token, User,
 };
 
 use crate::{
-    AcceptError, Acceptance, Accepted, Claim, Claimed, End, Idempotency, Item, Put, SettleReport,
-    Settlement, Store, TokenMessage,
+    AcceptError, Acceptance, Accepted, Claim, Claimed, Destination, End, Idempotency, Item, Put,
+    SettleBatch, SettleReport, Settlement, Store, TokenMessage,
 };
 
 /// Seconds after an arbitrary start.
@@ -54,6 +54,9 @@ pub(super) fn notification(number: u8, users: &[&str]) -> Notification {
         deliver_after: None,
     }
 }
+
+/// How long quarantined devices are left alone.
+pub(super) const HOLD: Duration = Duration::from_s(100);
 
 #[derive(Clone)]
 pub(super) struct Scene {
@@ -131,6 +134,7 @@ impl Scene {
             lease: LeaseId::from_random(lease << 1),
             lease_until: now.plus(Duration::from_s(60)),
             limit: 100,
+            hold: HOLD,
         };
         let claimed = self.store.claim(claim).await.expect("claim");
         self.ledger().await;
@@ -143,9 +147,21 @@ impl Scene {
     }
 
     pub(super) async fn settle(&self, claimed: &Claimed, end: End, now: Timestamp) -> SettleReport {
+        self.settle_struck(claimed, end, None, now).await
+    }
+
+    pub(super) async fn settle_struck(
+        &self,
+        claimed: &Claimed,
+        end: End,
+        strike: Option<(Strike, Reason)>,
+        now: Timestamp,
+    ) -> SettleReport {
         let Claimed { id, lease, device, .. } = *claimed;
-        let settlement = Settlement { id, lease, device, end };
-        let report = self.store.settle(vec![settlement], now).await.expect("settle");
+        let settlements = vec![Settlement { id, lease, device, end, strike }];
+        let tell = vec![Destination::Webhook];
+        let batch = SettleBatch { settlements, now, hold: HOLD, tell };
+        let report = self.store.settle(batch).await.expect("settle");
         self.ledger().await;
         report
     }

@@ -1,6 +1,6 @@
 //! Cases of settling: how wake-ups end, and what that means for a device.
 
-use reveille_model::{Duration, Proof, Settled};
+use reveille_model::{Duration, Proof, Reason, Settled};
 
 use super::Case;
 use super::scene::{Scene, at, message, notification, set};
@@ -21,7 +21,9 @@ pub(super) fn cases() -> Vec<(&'static str, Case)> {
         }),
         ("a dead device goes on proof", |store| Box::pin(dead(Scene::new(store)))),
         ("a device registered anew stays", |store| Box::pin(renewed(Scene::new(store)))),
-        ("guarded proof only makes suspect", |store| Box::pin(suspect(Scene::new(store)))),
+        ("dated proof counts against older registrations only", |store| {
+            Box::pin(dated(Scene::new(store)))
+        }),
         ("the trail follows each wake-up", |store| Box::pin(trail(Scene::new(store)))),
         ("a sweep expires what nobody claims", |store| Box::pin(sweep(Scene::new(store)))),
     ]
@@ -54,7 +56,7 @@ async fn given_back(scene: Scene) {
     scene.tokens(&["a"], at(10)).await;
     scene.end_window(at(10)).await;
     let claimed = scene.claim(at(10), 1).await;
-    scene.settle(claimed.first().expect("one"), End::GiveBack, at(12)).await;
+    scene.settle(claimed.first().expect("one"), End::Postpone(at(12)), at(12)).await;
     let again = scene.claim(at(12), 2).await;
     assert_eq!(again.first().expect("due at once").attempts, 0, "it was not an attempt");
 }
@@ -107,7 +109,10 @@ async fn dead(scene: Scene) {
     scene.end_window(at(10)).await;
     let mut dropped = 0;
     for claimed in scene.claim(at(10), 1).await {
-        dropped += scene.settle(&claimed, End::Dead(Proof::Unguarded), at(11)).await.dropped;
+        dropped += scene
+            .settle(&claimed, End::Dead(Proof::Unguarded, Reason::OTHER), at(11))
+            .await
+            .dropped;
     }
     assert_eq!(dropped, 1);
     assert_eq!(scene.ledger().await.settled(Settled::Dead), 2);
@@ -124,29 +129,29 @@ async fn renewed(scene: Scene) {
     let claimed = scene.claim(at(10), 1).await;
     scene.register("u", "t", at(11)).await;
     let one = claimed.first().expect("one");
-    let report = scene.settle(one, End::Dead(Proof::Unguarded), at(12)).await;
+    let report = scene.settle(one, End::Dead(Proof::Unguarded, Reason::OTHER), at(12)).await;
     assert_eq!((report.dropped, report.renewed), (0, 1));
     assert_eq!(scene.devices("u").await, ["t"], "the app came back in the meantime");
 }
 
-async fn suspect(scene: Scene) {
-    scene.register("u", "t", at(0)).await;
-    let verdict = |window: u32, end| {
+async fn dated(scene: Scene) {
+    scene.register("u", "t", at(5)).await;
+    let verdict = |window: u32, date: u32| {
         let scene = scene.clone();
         async move {
             scene.tokens(&["t"], at(window)).await;
             scene.end_window(at(window)).await;
             let claimed = scene.claim(at(window), u64::from(window)).await;
+            let end = End::Dead(Proof::Dated(at(date)), Reason::OTHER);
             let report = scene.settle(claimed.first().expect("due"), end, at(window)).await;
-            (report.suspected, scene.store.count().await.expect("count"))
+            (report.dropped, report.renewed)
         }
     };
-    assert_eq!(verdict(10, End::Dead(Proof::Guarded)).await, (1, (1, 1)));
-    assert_eq!(verdict(20, End::Dead(Proof::Guarded)).await, (0, (1, 1)), "it is already");
-    assert_eq!(verdict(30, End::Settled(Settled::Sent)).await, (0, (1, 0)), "alive after all");
-    assert_eq!(verdict(40, End::Dead(Proof::Guarded)).await, (1, (1, 1)));
-    scene.register("u", "t", at(50)).await;
-    assert_eq!(scene.store.count().await.expect("count"), (1, 0), "the app is there");
+    assert_eq!(verdict(10, 4).await, (0, 1), "it was registered since");
+    assert_eq!(scene.devices("u").await, ["t"]);
+    assert_eq!(verdict(20, 6).await, (1, 0));
+    assert!(scene.devices("u").await.is_empty());
+    assert_eq!(scene.ledger().await.settled(Settled::Dead), 2);
 }
 
 async fn trail(scene: Scene) {
@@ -156,7 +161,11 @@ async fn trail(scene: Scene) {
     let first = scene.notify(notification(1, &["u"]), at(10)).await;
     let second = scene.notify(notification(2, &["u"]), at(10)).await;
     scene.end_window(at(10)).await;
-    let ends = [End::Settled(Settled::Sent), End::Dead(Proof::Unguarded), End::Retry(at(50))];
+    let ends = [
+        End::Settled(Settled::Sent),
+        End::Dead(Proof::Unguarded, Reason::OTHER),
+        End::Retry(at(50)),
+    ];
     for (claimed, end) in scene.claim(at(10), 1).await.iter().zip(ends) {
         scene.settle(claimed, end, at(11)).await;
     }
@@ -197,6 +206,7 @@ async fn sweep(scene: Scene) {
         lease: reveille_model::LeaseId::from_random(2),
         lease_until: at(end + 60),
         limit: 1,
+        hold: Duration::from_s(100),
     };
     assert_eq!(scene.store.claim(claim).await.expect("claim").len(), 1);
     let sweep = |now| {

@@ -2,8 +2,10 @@
 //! everything where a real store has an index.
 
 mod outbox;
+mod settle;
 mod state;
 mod subscriptions;
+mod suspects;
 mod trails;
 
 pub use state::MemoryStore;

@@ -3,15 +3,14 @@
 use async_trait::async_trait;
 use reveille_model::limits::TARGETS_PER_ROW_MAX;
 use reveille_model::{
-    Audience, CredentialSet, Notification, NotificationId, Proof, Settled, SubscriptionId,
-    Timestamp,
+    Audience, CredentialSet, Notification, NotificationId, Settled, SubscriptionId, Timestamp,
 };
 
 use super::MemoryStore;
 use super::state::{Gathered, Remembered, Row, Scheduled, Shape, State, Target, Targets, TrailRow};
 use crate::{
-    AcceptError, Acceptance, Accepted, Claim, Claimed, Depth, Device, End, Expanded, Item, Outbox,
-    SettleReport, Settlement, StoreError, Sweep, Swept, TokenKey, TokenMessage, WakeupKey,
+    AcceptError, Acceptance, Accepted, Claim, Claimed, Depth, Device, Expanded, Item, Outbox,
+    SettleBatch, SettleReport, StoreError, Sweep, Swept, TokenKey, TokenMessage, WakeupKey,
 };
 
 impl State {
@@ -194,13 +193,14 @@ impl State {
             sort_key,
             attempts: 0,
             lease: None,
+            held: None,
         };
         self.wakeups.insert(self.next_id, wakeup);
         true
     }
 
     /// The token and device of a wake-up now; nothing where its subscription is gone.
-    fn address(
+    pub(super) fn address(
         &self,
         row: &Row,
     ) -> Option<(reveille_model::Token, Option<reveille_model::Topic>, Option<Device>)> {
@@ -210,64 +210,6 @@ impl State {
                 let device = Device { subscription: *id, generation: each.generation };
                 (each.token.clone(), each.topic.clone(), Some(device))
             }),
-        }
-    }
-
-    fn settle_dead(
-        &mut self,
-        proof: Proof,
-        device: Option<Device>,
-        now: Timestamp,
-        report: &mut SettleReport,
-    ) {
-        let Some(device) = device else { return };
-        let Some(known) = self.subscriptions.get_mut(&device.subscription) else { return };
-        if known.generation != device.generation {
-            report.renewed += 1;
-            return;
-        }
-        match proof {
-            Proof::Unguarded => {
-                self.remove_subscription(device.subscription);
-                report.dropped += 1;
-            }
-            Proof::Guarded => {
-                if known.suspect_since.is_none() {
-                    known.suspect_since = Some(now);
-                    report.suspected += 1;
-                }
-            }
-        }
-    }
-
-    fn settle_one(&mut self, settlement: Settlement, now: Timestamp, report: &mut SettleReport) {
-        let id = settlement.id.0;
-        match self.wakeups.get_mut(&id) {
-            Some(row) if row.lease == Some(settlement.lease) => {
-                if matches!(settlement.end, End::Retry(_)) {
-                    row.attempts += 1;
-                }
-            }
-            _ => {
-                report.lost += 1;
-                return;
-            }
-        }
-        match settlement.end {
-            End::Settled(how) => {
-                self.end(id, how);
-                if let (Settled::Sent, Some(device)) = (how, settlement.device)
-                    && let Some(known) = self.subscriptions.get_mut(&device.subscription)
-                {
-                    known.suspect_since = None;
-                }
-            }
-            End::Dead(proof) => {
-                self.end(id, Settled::Dead);
-                self.settle_dead(proof, settlement.device, now, report);
-            }
-            End::Retry(due_at) => report.collapsed += u64::from(self.return_to_waiting(id, due_at)),
-            End::GiveBack => report.collapsed += u64::from(self.return_to_waiting(id, now)),
         }
     }
 }
@@ -371,8 +313,13 @@ impl Outbox for MemoryStore {
                 state.end(id, Settled::Cancelled);
                 continue;
             };
+            let held_until = state.try_held(claim.set.provider(), &token, (claim.now, claim.hold));
             if let Some(row) = state.wakeups.get_mut(&id) {
-                row.lease = Some(claim.lease);
+                if let Some((key, until)) = held_until {
+                    (row.held, row.due_at) = (Some(key), until);
+                    continue;
+                }
+                (row.lease, row.held) = (Some(claim.lease), None);
                 row.due_at = claim.lease_until;
             }
             claimed.push(Claimed {
@@ -385,23 +332,15 @@ impl Outbox for MemoryStore {
                 attempts: row.attempts,
                 window_end: row.window_end,
                 expires_at: row.expires_at,
+                sort_key: row.sort_key,
                 device,
             });
         }
         Ok(claimed)
     }
 
-    async fn settle(
-        &self,
-        settlements: Vec<Settlement>,
-        now: Timestamp,
-    ) -> Result<SettleReport, StoreError> {
-        let mut state = self.lock();
-        let mut report = SettleReport::default();
-        for settlement in settlements {
-            state.settle_one(settlement, now, &mut report);
-        }
-        Ok(report)
+    async fn settle(&self, batch: SettleBatch) -> Result<SettleReport, StoreError> {
+        Ok(self.lock().settle(&batch))
     }
 
     async fn next_due(&self, set: &CredentialSet) -> Result<Option<Timestamp>, StoreError> {

@@ -9,7 +9,7 @@ use reveille_model::{
     Settled, Subscription, SubscriptionId, Timestamp, Token, Topic,
 };
 
-use crate::{Keys, StoreError, TokenKey, WakeupKey};
+use crate::{Death, Destination, Keys, StoreError, TokenKey, WakeupKey};
 
 /// A store in memory. Clones of its `Arc` share it; nothing survives the process.
 #[derive(Debug, Default)]
@@ -51,6 +51,8 @@ pub(super) struct State {
     pub(super) idempotency: BTreeMap<[u8; 32], Remembered>,
     pub(super) subscriptions: BTreeMap<SubscriptionId, Subscription>,
     pub(super) by_token: BTreeMap<TokenKey, SubscriptionId>,
+    pub(super) suspects: BTreeMap<TokenKey, Suspect>,
+    pub(super) deaths: BTreeMap<i64, Untold>,
     pub(super) pauses: BTreeMap<CredentialSet, Timestamp>,
     pub(super) keys: BTreeMap<String, [u8; 32]>,
     pub(super) ledger: Ledger,
@@ -92,6 +94,28 @@ pub(super) struct Remembered {
     pub(super) at: Timestamp,
 }
 
+/// A device with verdicts against it.
+#[derive(Debug, Clone)]
+pub(super) struct Suspect {
+    pub(super) set: CredentialSet,
+    pub(super) topic: Option<Topic>,
+    pub(super) token: Token,
+    pub(super) subscription: Option<SubscriptionId>,
+    pub(super) reason: String,
+    pub(super) since: Timestamp,
+    pub(super) verdicts: u32,
+    /// Nothing while it is only watched.
+    pub(super) next_try: Option<Timestamp>,
+}
+
+/// A death and whom it is to be told, when.
+#[derive(Debug, Clone)]
+pub(super) struct Untold {
+    pub(super) to: Destination,
+    pub(super) due_at: Timestamp,
+    pub(super) death: Death,
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct TrailRow {
     pub(super) window_end: Option<Timestamp>,
@@ -122,6 +146,8 @@ pub(super) struct Row {
     pub(super) sort_key: i64,
     pub(super) attempts: u32,
     pub(super) lease: Option<LeaseId>,
+    /// The quarantined device it waits with.
+    pub(super) held: Option<TokenKey>,
 }
 
 impl State {
@@ -160,10 +186,12 @@ impl State {
     pub(super) fn return_to_waiting(&mut self, id: i64, due_at: Timestamp) -> bool {
         let Some(row) = self.wakeups.get(&id) else { return false };
         let (key, notification, expires_at) = (row.key, row.notification, row.expires_at);
+        let held = row.held;
         if let Some(newer) = self.waiting_with(key) {
             if let Some(newer) = self.wakeups.get_mut(&newer) {
                 newer.due_at = newer.due_at.max(due_at);
                 newer.expires_at = newer.expires_at.max(expires_at);
+                newer.held = newer.held.or(held);
             }
             self.wakeups.remove(&id);
             self.count(notification, |ledger| {

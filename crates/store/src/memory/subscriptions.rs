@@ -19,7 +19,9 @@ impl State {
 
     pub(super) fn remove_subscription(&mut self, id: SubscriptionId) {
         if let Some(gone) = self.subscriptions.remove(&id) {
-            self.by_token.remove(&TokenKey::new(gone.set.provider(), &gone.token));
+            let key = TokenKey::new(gone.set.provider(), &gone.token);
+            self.by_token.remove(&key);
+            self.suspects.remove(&key);
         }
     }
 
@@ -50,11 +52,15 @@ impl Subscriptions for MemoryStore {
     ) -> Result<Put, StoreError> {
         let mut state = self.lock();
         let key = TokenKey::new(new.set.provider(), &new.token);
+        // An app that registers its token is alive.
+        state.release_one(key, now);
+        state.take_back_deaths(key);
         if let Some(id) = state.by_token.get(&key).copied() {
             match state.subscriptions.get_mut(&id) {
                 Some(known) if known.user == new.user => {
                     known.set = new.set;
                     known.topic = new.topic;
+                    known.token = new.token;
                     known.generation += 1;
                     known.refreshed_at = now;
                     known.suspect_since = None;
