@@ -4,12 +4,15 @@
 //! [`Verdict`]), `sender` (the only one that connects). A provider's answer is data; only "no answer" is an error, and a sender turns
 //! that into a verdict too.
 
+pub mod apns;
 pub mod fcm;
 pub mod http2;
+pub mod jwt;
 pub mod oauth;
 mod retry_after;
 mod sender;
 mod tls;
+pub mod webpush;
 
 pub use retry_after::parse_retry_after;
 pub use sender::{Now, Push, Sender};

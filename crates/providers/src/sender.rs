@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use reveille_model::{DryRun, MessageType, Timestamp, Token, Topic};
+use reveille_model::{DryRun, Duration, MessageType, Provider, Timestamp, Token, Topic};
 
 use crate::Verdict;
 
@@ -23,6 +23,22 @@ pub struct Push {
     pub dry_run: DryRun,
     /// When the provider may stop trying.
     pub expires_at: Timestamp,
+    /// Random, and the same for every attempt.
+    pub id: [u8; 16],
+}
+
+impl Push {
+    /// A push that tries credentials: its token is nobody's.
+    pub(crate) fn to_nobody(now: Timestamp, topic: Option<Topic>) -> Self {
+        Self {
+            token: Token::parse(Provider::Apns, &"0".repeat(64)).expect("hexadecimal digits"),
+            topic,
+            message_type: MessageType::parse("check").expect("a word"),
+            dry_run: DryRun::No,
+            expires_at: now.plus(Duration::from_s(1)),
+            id: [0; 16],
+        }
+    }
 }
 
 /// Sends pushes with one credential set.
@@ -31,6 +47,12 @@ pub trait Sender: Send + Sync {
     /// Sends one push and says what the answer means, or what it means that there is none. Bounded in time.
     async fn send(&self, push: &Push) -> Verdict;
 
-    /// Tries the credentials without sending anything. Says what is wrong and what to do.
-    async fn check(&self) -> Result<(), String>;
+    /// What of the credential set a push concerns: a topic, or an origin with our key for it. Empty where there is only one.
+    fn scope(&self, _push: &Push) -> String {
+        String::new()
+    }
+
+    /// Tries the credentials without waking anybody, for one of the configured topics where there are some. Says what is wrong and what to
+    /// do.
+    async fn check(&self, topic: Option<&Topic>) -> Result<(), String>;
 }

@@ -57,6 +57,7 @@ async fn an_independent_peer_finds_nothing_wrong() {
             message_type: MessageType::parse("checkEchoV1").unwrap(),
             dry_run: DryRun::No,
             expires_at: SystemClock.now().plus(Duration::from_s(3600)),
+            id: [0; 16],
         };
         let sender = Arc::clone(&sender);
         sending.spawn(async move { sender.send(&push).await });

@@ -41,6 +41,7 @@ fn push(token: &str) -> Push {
         message_type: MessageType::parse("checkEchoV1").unwrap(),
         dry_run: DryRun::No,
         expires_at: SystemClock.now().plus(Duration::from_s(3600)),
+        id: [0; 16],
     }
 }
 
@@ -69,7 +70,7 @@ async fn connections(sandbox: &TestSandbox) -> u64 {
 async fn what_arrives_is_the_documented_message_and_nothing_else() {
     let sandbox = TestSandbox::start("").await;
     let sender = sender(&sandbox, FcmConfig::POOL);
-    sender.check().await.unwrap();
+    sender.check(None).await.unwrap();
     let odd = "a|b \"\u{1f600}\n";
     assert_eq!(sender.send(&push(odd)).await.outcome, Outcome::Accepted);
     let dry = Push { dry_run: DryRun::Yes, ..push("dry") };
@@ -206,7 +207,7 @@ async fn a_provider_that_cannot_be_reached_or_trusted_is_trouble_and_no_verdict(
     let nowhere = FcmSender::new(config(&sandbox, free_port(), Some(&ca)), now()).unwrap();
     for _ in 0..3 {
         let verdict = nowhere.send(&push("x")).await;
-        let expected = (Outcome::RetryMessage(Delay::ServerError(None)), "unreachable");
+        let expected = (Outcome::RetryMessage(Delay::Unreachable), "unreachable");
         assert_eq!((verdict.outcome, verdict.reason.0), expected);
     }
     // An authority nobody vouches for: no credential is shown.
@@ -217,5 +218,5 @@ async fn a_provider_that_cannot_be_reached_or_trusted_is_trouble_and_no_verdict(
     let past: Now = Arc::new(|| Timestamp::from_ms(1_000_000_000_000));
     let late = FcmSender::new(config(&sandbox, sandbox.fcm_port, Some(&ca)), past).unwrap();
     assert_eq!(late.send(&push("x")).await.outcome, Outcome::ConfigError);
-    assert!(late.check().await.unwrap_err().contains("clock"));
+    assert!(late.check(None).await.unwrap_err().contains("clock"));
 }

@@ -41,6 +41,7 @@ impl FcmConfig {
     /// takes 15 s at the most (Firebase, *Best practices when sending FCM messages at scale*: at least 10).
     pub const POOL: PoolSettings = PoolSettings {
         connections_max: 10,
+        dials_per_minute_max: 60,
         streams_max: 1_000,
         first_streams: 1,
         connect_timeout: Duration::from_s(10),

@@ -84,6 +84,7 @@ mod tests {
             message_type: MessageType::parse("checkEchoV1").unwrap(),
             dry_run: DryRun::No,
             expires_at: NOW.plus(Duration::from_s(3600)),
+            id: [0; 16],
         }
     }
 

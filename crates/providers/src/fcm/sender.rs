@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, Uri};
-use reveille_model::{Delay, Outcome, Reason, Verdict};
+use reveille_model::{Delay, Outcome, Reason, Topic, Verdict};
 
 use super::config::{FcmConfig, Priority};
 use super::{body, reply, request};
-use crate::http2::{NoReply, Pool};
+use crate::http2::{Pool, unanswered};
 use crate::oauth::{AccessToken, CredentialError, TokenSource};
 use crate::{Now, Push, Sender, parse_retry_after};
 
@@ -45,7 +45,7 @@ impl FcmSender {
 
     async fn send_with(&self, push: &Push, token: &AccessToken) -> Verdict {
         let Some(bearer) = self.bearer(token) else {
-            return Verdict { outcome: Outcome::ConfigError, reason: Reason::CREDENTIAL_REFUSED };
+            return Verdict::of(Outcome::ConfigError, Reason::CREDENTIAL_REFUSED);
         };
         let body = body(push, self.priority, (self.now)());
         match self.pool.send(request(&self.url, &bearer, body)).await {
@@ -72,25 +72,13 @@ impl FcmSender {
     }
 }
 
-/// What it means that there is no answer (rule 0.7).
-fn unanswered(no_reply: NoReply) -> Verdict {
-    let (delay, reason) = match no_reply {
-        NoReply::Unreachable => (Delay::ServerError(None), Reason::UNREACHABLE),
-        NoReply::Timeout => (Delay::Unanswered, Reason::TIMEOUT),
-        NoReply::Lost => (Delay::Unanswered, Reason::CONNECTION_LOST),
-    };
-    Verdict { outcome: Outcome::RetryMessage(delay), reason }
-}
-
 fn without_token(error: CredentialError) -> Verdict {
     match error {
-        CredentialError::Refused => {
-            Verdict { outcome: Outcome::ConfigError, reason: Reason::CREDENTIAL_REFUSED }
-        }
-        CredentialError::Unavailable => Verdict {
-            outcome: Outcome::PauseProvider(Delay::ServerError(None)),
-            reason: Reason::CREDENTIAL_UNAVAILABLE,
-        },
+        CredentialError::Refused => Verdict::of(Outcome::ConfigError, Reason::CREDENTIAL_REFUSED),
+        CredentialError::Unavailable => Verdict::of(
+            Outcome::PauseProvider(Delay::ServerError(None)),
+            Reason::CREDENTIAL_UNAVAILABLE,
+        ),
     }
 }
 
@@ -109,8 +97,8 @@ impl Sender for FcmSender {
         self.tokens.invalidate(&token);
         match self.tokens.token((self.now)()).await {
             Ok(token) => match self.send_with(push, &token).await {
-                Verdict { outcome: Outcome::RefreshCredential, reason } => {
-                    Verdict { outcome: Outcome::ConfigError, reason }
+                Verdict { outcome: Outcome::RefreshCredential, reason, .. } => {
+                    Verdict::of(Outcome::ConfigError, reason)
                 }
                 verdict => verdict,
             },
@@ -118,7 +106,7 @@ impl Sender for FcmSender {
         }
     }
 
-    async fn check(&self) -> Result<(), String> {
+    async fn check(&self, _topic: Option<&Topic>) -> Result<(), String> {
         self.tokens.token((self.now)()).await.map(drop).map_err(|error| error.to_string())
     }
 }

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::goaway::Watched;
 use super::{Origin, PoolSettings};
 
 /// Anything a connection runs on.
@@ -32,6 +33,15 @@ pub(super) async fn connect(
     stream.set_nodelay(true)?;
     let io: Box<dyn Io> =
         if origin.tls { Box::new(handshake(origin, tls, stream).await?) } else { Box::new(stream) };
+    let host = origin.host.clone();
+    let io: Box<dyn Io> = Box::new(Watched::new(io, move |goaway| {
+        tracing::warn!(
+            host,
+            code = goaway.code,
+            reason = goaway.reason,
+            "the peer closes a connection"
+        );
+    }));
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())

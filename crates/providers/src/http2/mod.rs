@@ -5,9 +5,10 @@
 //! flight be bounded, all at once.
 
 mod connect;
+mod goaway;
 mod link;
 mod origin;
 mod pool;
 
 pub use origin::{BadOrigin, Origin};
-pub use pool::{NoReply, Pool, PoolSettings, Reply};
+pub use pool::{NoReply, Pool, PoolSettings, Reply, unanswered};

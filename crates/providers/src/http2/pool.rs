@@ -2,13 +2,13 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
-use reveille_model::Duration;
+use reveille_model::{Delay, Duration, Outcome, Reason, Verdict};
 use rustls::ClientConfig;
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
@@ -23,12 +23,16 @@ const REPLY_BYTES_MAX: usize = 64 * 1024;
 const RESENDS_MAX: u32 = 3;
 /// Wait after a failed connection: this, doubling, up to the maximum.
 const RECONNECT: (Duration, Duration) = (Duration::from_s(1), Duration::from_s(60));
+/// Over how long connections are counted for [`PoolSettings::dials_per_minute_max`].
+const MINUTE: Duration = Duration::from_s(60);
 
 /// Bounds of a pool.
 #[derive(Debug, Clone, Copy)]
 pub struct PoolSettings {
     /// Most connections.
     pub connections_max: usize,
+    /// Most connections that are begun in a minute; quick opening and closing is taken for an attack.
+    pub dials_per_minute_max: u32,
     /// Most requests under way on one connection, whatever the peer allows.
     pub streams_max: usize,
     /// Most requests under way on a connection before its first answer.
@@ -52,6 +56,8 @@ pub struct Reply {
     pub headers: HeaderMap,
     /// Its body, at most 64 KiB.
     pub body: Bytes,
+    /// The connection it came over.
+    link: Weak<Link>,
 }
 
 /// Why there is no answer.
@@ -85,6 +91,8 @@ struct State {
     links: Vec<Arc<Link>>,
     dialing: Dialing,
     failures: u32,
+    /// Connections begun in the last minute.
+    recent_dials: u32,
 }
 
 #[derive(Debug, Default, PartialEq, Eq, Clone, Copy)]
@@ -141,6 +149,13 @@ impl Pool {
     /// The origin it connects to.
     pub fn origin(&self) -> &Origin {
         &self.origin
+    }
+
+    /// Lets the connection an answer came over take no more requests. Those under way on it may finish.
+    pub fn retire(&self, reply: &Reply) {
+        if let Some(link) = reply.link.upgrade() {
+            link.drain();
+        }
     }
 
     /// Sends a request whose URI is absolute and returns the answer, or why there is none.
@@ -209,10 +224,22 @@ impl Pool {
         if crowded
             && state.links.len() < self.settings.connections_max
             && state.dialing == Dialing::Idle
+            && state.recent_dials < self.settings.dials_per_minute_max.max(1)
         {
             state.dialing = Dialing::UnderWay;
+            state.recent_dials += 1;
             let pool = Arc::clone(self);
             self.tasks.spawn(async move { pool.dial().await });
+            let pool = Arc::downgrade(self);
+            self.tasks.spawn(async move {
+                wait(MINUTE).await;
+                if let Some(pool) = pool.upgrade() {
+                    let mut state = pool.lock();
+                    state.recent_dials = state.recent_dials.saturating_sub(1);
+                    drop(state);
+                    pool.changed.notify_waiters();
+                }
+            });
         }
         let best = state.links.iter().max_by_key(|link| link.free());
         match best {
@@ -289,31 +316,36 @@ impl Pool {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a wait of its own, not a decision about wake-ups")]
 async fn back_off(failures: u32) {
     let (first, longest) = RECONNECT;
     let doubled = Duration::from_ms(first.as_ms() << failures.saturating_sub(1).min(16));
-    tokio::time::sleep(doubled.min(longest).to_std()).await;
+    wait(doubled.min(longest)).await;
 }
 
-async fn attempt(link: &Link, request: Request<Full<Bytes>>) -> Sent {
+#[expect(clippy::disallowed_methods, reason = "a wait of its own, not a decision about wake-ups")]
+async fn wait(duration: Duration) {
+    tokio::time::sleep(duration.to_std()).await;
+}
+
+async fn attempt(link: &Arc<Link>, request: Request<Full<Bytes>>) -> Sent {
     match link.sender().try_send_request(request).await {
         Ok(response) => {
             link.heard();
-            read(response).await
+            read(response, link).await
         }
         Err(error) if error.message().is_some() => Sent::Closing,
         Err(error) => without_answer(error.error()),
     }
 }
 
-async fn read(response: http::Response<Incoming>) -> Sent {
+async fn read(response: http::Response<Incoming>, link: &Arc<Link>) -> Sent {
     let (head, body) = response.into_parts();
     match Limited::new(body, REPLY_BYTES_MAX).collect().await {
         Ok(whole) => Sent::Answered(Reply {
             status: head.status,
             headers: head.headers,
             body: whole.to_bytes(),
+            link: Arc::downgrade(link),
         }),
         // The status alone could be misread (a 404 without its reason): as good as no answer.
         Err(_) => Sent::Lost,
@@ -340,4 +372,14 @@ fn without_answer(error: &hyper::Error) -> Sent {
     }
     tracing::debug!(%error, "a request got no answer");
     Sent::Lost
+}
+
+/// What it means for a push that there is no answer (contract: providers.md rule 0.7).
+pub fn unanswered(no_reply: NoReply) -> Verdict {
+    let (delay, reason) = match no_reply {
+        NoReply::Unreachable => (Delay::Unreachable, Reason::UNREACHABLE),
+        NoReply::Timeout => (Delay::Unanswered, Reason::TIMEOUT),
+        NoReply::Lost => (Delay::Unanswered, Reason::CONNECTION_LOST),
+    };
+    Verdict::of(Outcome::RetryMessage(delay), reason)
 }

@@ -1,0 +1,165 @@
+//! Sends pushes to APNs. The only file here that connects.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::header::RETRY_AFTER;
+use reveille_model::{DryRun, Outcome, Reason, Topic, Verdict};
+
+use super::config::{ApnsConfig, Kind};
+use super::reply::{Answer, Connection, reply};
+use super::request::request;
+use super::token::ProviderTokens;
+use crate::http2::{Pool, Reply, unanswered};
+use crate::{Now, Push, Sender, parse_retry_after};
+
+/// The connections and provider tokens of each environment, team and key, shared by all apps that use them: the first push over a connection
+/// binds it to one team and key, and a token that two kept would change too often.
+#[derive(Debug, Default)]
+pub struct ApnsConnections(Vec<(Identity, Arc<Connected>)>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Identity {
+    origin: crate::http2::Origin,
+    team_id: String,
+    key_id: String,
+}
+
+#[derive(Debug)]
+struct Connected {
+    pool: Arc<Pool>,
+    tokens: Option<ProviderTokens>,
+}
+
+/// Sends with the credentials of one app.
+pub struct ApnsSender {
+    connected: Arc<Connected>,
+    base: String,
+    kind: Kind,
+    now: Now,
+}
+
+impl std::fmt::Debug for ApnsSender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ApnsSender").field("base", &self.base).finish_non_exhaustive()
+    }
+}
+
+impl ApnsSender {
+    /// A sender; it connects when it first sends, over connections it shares with others of the same key.
+    pub fn new(config: ApnsConfig, now: Now, connections: &mut ApnsConnections) -> Self {
+        let base = config.endpoint.url("");
+        let (endpoint, kind) = (config.endpoint.clone(), config.kind);
+        let connect = |provider_key: Option<super::ProviderKey>| {
+            Arc::new(Connected {
+                pool: Pool::new(endpoint, config.tls, config.pool),
+                tokens: provider_key.map(ProviderTokens::new),
+            })
+        };
+        let connected = match config.provider_key {
+            // A certificate is part of the handshake: no two apps have the same.
+            None => connect(None),
+            Some(key) => {
+                let identity = Identity {
+                    origin: config.endpoint,
+                    team_id: key.team_id.clone(),
+                    key_id: key.key_id.clone(),
+                };
+                match connections.0.iter().find(|(each, _)| *each == identity) {
+                    Some((_, connected)) => Arc::clone(connected),
+                    None => {
+                        let connected = connect(Some(key));
+                        connections.0.push((identity, Arc::clone(&connected)));
+                        connected
+                    }
+                }
+            }
+        };
+        Self { connected, base, kind, now }
+    }
+
+    /// One attempt: the answer and what it means, or what it means that there is none.
+    async fn attempt(
+        &self,
+        push: &Push,
+        bearer: Option<http::HeaderValue>,
+    ) -> Result<(Answer, Reply), Verdict> {
+        let unfit = Verdict::new(Outcome::PayloadError, "unfit");
+        let request = request(&self.base, push, self.kind, bearer).ok_or(unfit)?;
+        let got = self.connected.pool.send(request).await.map_err(unanswered)?;
+        let named = got.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let named = named.and_then(|value| parse_retry_after(value, (self.now)()));
+        Ok((reply(got.status.as_u16(), named, &got.body), got))
+    }
+
+    async fn send_now(&self, push: &Push) -> Verdict {
+        let tokens = self.connected.tokens.as_ref();
+        let mut bearer = tokens.map(|tokens| tokens.bearer((self.now)()));
+        // At most one resend of each kind; a second refusal is a wrong key, a second closing connection a provider in trouble.
+        let (mut may_refresh, mut may_replace) = (true, true);
+        loop {
+            let (answer, got) = match self.attempt(push, bearer.clone()).await {
+                Ok(answered) => answered,
+                Err(verdict) => return verdict,
+            };
+            let Answer { verdict, connection } = answer;
+            if connection != Connection::Keep {
+                self.connected.pool.retire(&got);
+            }
+            if connection == Connection::Replace && may_replace {
+                may_replace = false;
+                continue;
+            }
+            let now = (self.now)();
+            if verdict.reason.0 == "TooManyProviderTokenUpdates"
+                && let Some(tokens) = tokens
+            {
+                tokens.keep(now);
+            }
+            if verdict.outcome != Outcome::RefreshCredential {
+                return verdict;
+            }
+            let refused = Verdict::of(Outcome::ConfigError, verdict.reason);
+            let (Some(tokens), Some(old), true) = (tokens, &bearer, may_refresh) else {
+                return refused;
+            };
+            may_refresh = false;
+            match tokens.instead_of(old, now) {
+                Some(fresh) => bearer = Some(fresh),
+                None => return refused,
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Sender for ApnsSender {
+    async fn send(&self, push: &Push) -> Verdict {
+        // APNs has no dry run.
+        if push.dry_run == DryRun::Yes {
+            return Verdict::of(Outcome::Accepted, Reason::DRY_RUN);
+        }
+        self.send_now(push).await
+    }
+
+    fn scope(&self, push: &Push) -> String {
+        push.topic.as_ref().map_or("", Topic::as_str).to_owned()
+    }
+
+    /// Sends a push to a device that cannot exist: Apple looks at the credentials before the token.
+    async fn check(&self, topic: Option<&Topic>) -> Result<(), String> {
+        let nobody = Push::to_nobody((self.now)(), topic.cloned());
+        let verdict = self.send_now(&nobody).await;
+        match verdict.outcome {
+            Outcome::ConfigError | Outcome::RefreshCredential => Err(format!(
+                "APNs refuses our credentials ({}): check key_file, key_id, team_id and topics (or the certificate), that the key is of this environment, and the machine's clock",
+                verdict.reason.0
+            )),
+            Outcome::RetryMessage(_) | Outcome::PauseProvider(_) => Err(format!(
+                "APNs cannot be reached or is in trouble ({}) at {}",
+                verdict.reason.0, self.base
+            )),
+            Outcome::Accepted | Outcome::DropSubscription(_) | Outcome::PayloadError => Ok(()),
+        }
+    }
+}
