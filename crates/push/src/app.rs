@@ -5,24 +5,29 @@ use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 use axum::Router;
+use metrics::gauge;
 use metrics_exporter_prometheus::PrometheusHandle;
 use reveille_mixer::Schedule;
 use reveille_model::limits::BODY_BYTES_MAX;
-use reveille_model::{Duration, Timestamp};
+use reveille_model::{CredentialSet, Duration, Timestamp};
+use reveille_providers::apns::{ApnsConnections, ApnsSender};
 use reveille_providers::fcm::FcmSender;
+use reveille_providers::webpush::{Service, WebPushSender};
 use reveille_providers::{Now, Sender};
 use reveille_service::body::BodyLimits;
 use reveille_service::clock::Clock;
 use reveille_service::lifecycle::Lifecycle;
 use reveille_service::{entropy, listen};
-use reveille_store::{Store, StoreError};
+use reveille_store::{Destination, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::api::{ApiState, Readiness, router};
-use crate::config::{FcmSection, PushConfig};
-use crate::intake::{Intake, IntakeSettings};
-use crate::worker::{Delivery, DeliverySettings, Sweeper, Windows};
+use crate::config::{ApnsSection, FcmSection, Providers, PushConfig, WebPushSection};
+use crate::feedback::Webhook;
+use crate::intake::{App, Intake, IntakeSettings};
+use crate::metrics::CREDENTIAL_EXPIRY;
+use crate::worker::{Delivery, DeliveryParts, DeliverySettings, Sweeper, Windows};
 
 /// Longest time a request body may take to arrive.
 const BODY_TIME_MAX: Duration = Duration::from_s(20);
@@ -42,6 +47,8 @@ pub struct Parts {
     pub senders: Senders,
     /// What renders `/metrics`.
     pub metrics: PrometheusHandle,
+    /// When credentials end, where they do.
+    pub expiries: Vec<(CredentialSet, Timestamp)>,
 }
 
 impl std::fmt::Debug for Parts {
@@ -86,14 +93,42 @@ impl std::fmt::Debug for PushServer {
 }
 
 /// The senders of a configuration's sections, which are taken out of it.
-pub fn senders(sections: Vec<FcmSection>, clock: &Arc<dyn Clock>) -> Result<Senders, StartError> {
+pub fn senders(providers: Providers, clock: &Arc<dyn Clock>) -> Result<Senders, StartError> {
+    let Providers { fcm, apns, webpush } = providers;
+    let of_sender = Arc::clone(clock);
+    let now: Now = Arc::new(move || of_sender.now());
     let mut senders: Senders = Vec::new();
-    for FcmSection { set, fcm, governor } in sections {
-        let of_sender = Arc::clone(clock);
-        let now: Now = Arc::new(move || of_sender.now());
-        let sender = FcmSender::new(fcm, now)
+    for FcmSection { set, fcm, governor, retry } in fcm {
+        let sender = FcmSender::new(fcm, Arc::clone(&now))
             .map_err(|what| StartError::Sender(format!("{set}: {what}")))?;
-        senders.push((DeliverySettings { set, governor }, Arc::new(sender)));
+        let settings =
+            DeliverySettings { set, topics: Vec::new(), governor, per_scope: None, retry };
+        senders.push((settings, Arc::new(sender)));
+    }
+    let mut connections = ApnsConnections::default();
+    for ApnsSection { set, topics, apns, governor, retry, .. } in apns {
+        let sender = ApnsSender::new(apns, Arc::clone(&now), &mut connections);
+        // One topic may use all of its set's room.
+        let settings = DeliverySettings { set, topics, governor, per_scope: Some(governor), retry };
+        senders.push((settings, Arc::new(sender)));
+    }
+    if let Some(WebPushSection { webpush, governor, per_host, retry }) = webpush {
+        let sender = WebPushSender::new(webpush, now)
+            .map_err(|what| StartError::Sender(format!("webpush: {what}")))?;
+        let sender = Arc::new(sender);
+        for service in Service::ALL {
+            // Known services are one host; who runs the others we cannot know.
+            let is_one_host =
+                matches!(service, Service::Mozilla | Service::Google | Service::Apple);
+            let settings = DeliverySettings {
+                set: service.set(),
+                topics: Vec::new(),
+                governor,
+                per_scope: (!is_one_host).then_some(per_host),
+                retry,
+            };
+            senders.push((settings, Arc::<WebPushSender>::clone(&sender)));
+        }
     }
     Ok(senders)
 }
@@ -107,6 +142,10 @@ impl PushServer {
             .map_err(|source| StartError::Listen { address, source })?;
         let key = parts.store.key("windows", entropy::seed()).await?;
         let schedule = config.window.schedule(key);
+        for (set, end) in &parts.expiries {
+            #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+            gauge!(CREDENTIAL_EXPIRY, "set" => set.to_string()).set(end.as_s() as f64);
+        }
         Ok(Self { listener, config, parts, schedule })
     }
 
@@ -118,7 +157,7 @@ impl PushServer {
     /// Starts every task. They run until the lifecycle stops.
     pub async fn start(self, lifecycle: &Lifecycle) -> Result<(), StartError> {
         let Self { listener, config, parts, schedule } = self;
-        let Parts { store, clock, senders, metrics } = parts;
+        let Parts { store, clock, senders, metrics, .. } = parts;
         let tls = config.tls.as_ref().map(reveille_service::config::ServerTls::acceptor);
         let (released, of_delivery) = watch::channel(Timestamp::EPOCH);
         let intake = Arc::new(Intake::new(
@@ -127,23 +166,46 @@ impl PushServer {
             config.intake_settings(&schedule, &senders),
             entropy::rng(),
         ));
-        let hmac_key = store.key("idempotency", entropy::seed()).await?;
+        let feedback = Feedback::new(&config);
         let state = ApiState {
             intake,
             bodies: BodyLimits::new(BODY_BYTES_MAX, BODY_TIME_MAX, BODIES_TOGETHER_MAX),
-            hmac: Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &hmac_key)),
+            hmac: Arc::new(hmac_key(&store, "idempotency").await?),
             readiness: Arc::new(Readiness::new(
                 Arc::clone(&store),
                 Arc::clone(&clock),
                 lifecycle.clone(),
             )),
             metrics,
+            tell: feedback.tell.clone(),
+            deaths: feedback.deaths.clone(),
+            released: released.clone(),
         };
         for (settings, sender) in senders {
-            let seeded = (entropy::rng(), of_delivery.clone());
-            let delivery =
-                Delivery::new(Arc::clone(&store), Arc::clone(&clock), sender, settings, seeded);
+            let parts = DeliveryParts {
+                store: Arc::clone(&store),
+                clock: Arc::clone(&clock),
+                rng: entropy::rng(),
+                released: of_delivery.clone(),
+                push_ids: hmac_key(&store, "push-ids").await?,
+                drop_guard: config.drop_guard.settings,
+                hold: config.drop_guard.hold,
+                tell: feedback.tell.clone(),
+                deaths: feedback.deaths.clone(),
+            };
+            let delivery = Delivery::new(parts, sender, settings);
             lifecycle.spawn("delivery", delivery.run(lifecycle.clone()));
+        }
+        if let Some(webhook) = config.webhook {
+            let webhook = Webhook {
+                store: Arc::clone(&store),
+                clock: Arc::clone(&clock),
+                config: webhook,
+                ids: hmac_key(&store, "webhook-ids").await?,
+                rng: entropy::rng(),
+                deaths: feedback.deaths.subscribe(),
+            };
+            lifecycle.spawn("webhook", webhook.run(lifecycle.clone()));
         }
         let windows = Windows {
             store: Arc::clone(&store),
@@ -162,6 +224,26 @@ impl PushServer {
     }
 }
 
+/// Who is told of deaths.
+struct Feedback {
+    tell: Vec<Destination>,
+    /// Told when there are new ones.
+    deaths: watch::Sender<()>,
+}
+
+impl Feedback {
+    fn new(config: &PushConfig) -> Self {
+        let tell = config.webhook.iter().map(|_| Destination::Webhook).collect();
+        Self { tell, deaths: watch::Sender::new(()) }
+    }
+}
+
+/// A key for hashes, created once in the store.
+async fn hmac_key(store: &Arc<dyn Store>, name: &str) -> Result<hmac::Key, StoreError> {
+    let key = store.key(name, entropy::seed()).await?;
+    Ok(hmac::Key::new(hmac::HMAC_SHA256, &key))
+}
+
 impl PushConfig {
     fn intake_settings(
         &self,
@@ -172,7 +254,14 @@ impl PushConfig {
             schedule: schedule.clone(),
             message_types: self.message_types.clone(),
             events: self.events.clone(),
-            sets: senders.iter().map(|(settings, _)| settings.set.clone()).collect(),
+            apps: senders
+                .iter()
+                .map(|(settings, _)| App {
+                    set: settings.set.clone(),
+                    topics: settings.topics.clone(),
+                })
+                .collect(),
+            guard: Arc::clone(&self.guard),
             ttl: self.ttl,
             waiting_max: self.waiting_max,
             per_user_max: self.per_user_max,

@@ -7,8 +7,9 @@ use reveille_mixer::{Schedule, Window};
 use reveille_model::limits::SUBSCRIPTIONS_PER_USER_MAX;
 use reveille_model::{
     CredentialSet, Duration, EventType, MessageType, NewSubscription, NotificationId, Provider,
-    Rng, SubscriptionId, Timestamp, User,
+    Rng, SubscriptionId, Timestamp, Topic, User,
 };
+use reveille_providers::webpush::Guard;
 use reveille_service::clock::Clock;
 use reveille_store::{
     AcceptError, Acceptance, Accepted, Idempotency, Item, Put, Store, StoreError,
@@ -16,6 +17,28 @@ use reveille_store::{
 
 /// How often a request that came as its window closed is tried with the next one.
 const WINDOWS_TRIED_MAX: u32 = 5;
+
+/// The credential set of APNs messages for a topic that no app has. Nobody delivers for it: what is accepted waits until its time to live
+/// ends, in case the caller is right and the configuration is not.
+pub(crate) const NO_APP: &str = "no-app";
+
+/// One configured credential set.
+#[derive(Debug, Clone)]
+pub struct App {
+    /// Its credentials.
+    pub set: CredentialSet,
+    /// The topics they cover (APNs only).
+    pub topics: Vec<Topic>,
+}
+
+/// Why no credential set can be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WhichApp {
+    /// `app` names none, or none is named and there are several.
+    Unknown,
+    /// No topic is named, and it is not the only one.
+    NoTopic,
+}
 
 /// What intake needs to know.
 #[derive(Debug, Clone)]
@@ -27,7 +50,9 @@ pub struct IntakeSettings {
     /// What apps are told of which event, where it is not the default.
     pub events: BTreeMap<EventType, MessageType>,
     /// The configured credential sets.
-    pub sets: Vec<CredentialSet>,
+    pub apps: Vec<App>,
+    /// Where browsers' endpoints may lead.
+    pub guard: Arc<Guard>,
     /// Time to live where the caller gives none.
     pub ttl: Duration,
     /// With more wake-ups than this waiting nothing is accepted.
@@ -119,17 +144,61 @@ impl Intake {
 
     /// The credential set a caller means by `app`: the section of that name, else `default`, else the only one. Where none is configured
     /// it is `default`, and what is accepted waits for it until its time to live ends.
-    pub(crate) fn set_for(&self, provider: Provider, app: Option<&str>) -> Option<CredentialSet> {
-        let mut of_provider = self.settings.sets.iter().filter(|set| set.provider() == provider);
+    pub(crate) fn set_for(
+        &self,
+        provider: Provider,
+        app: Option<&str>,
+    ) -> Result<CredentialSet, WhichApp> {
+        let mut of_provider = self.apps_of(provider);
         if let Some(app) = app {
-            return of_provider.find(|set| set.name() == app).cloned();
+            let named = of_provider.find(|each| each.set.name() == app);
+            return named.map(|each| each.set.clone()).ok_or(WhichApp::Unknown);
         }
-        let candidates: Vec<&CredentialSet> = of_provider.collect();
+        let candidates: Vec<&App> = of_provider.collect();
         match candidates.as_slice() {
-            [] => CredentialSet::new(provider, "default").ok(),
-            [only] => Some((*only).clone()),
-            many => many.iter().find(|set| set.name() == "default").map(|set| (*set).clone()),
+            [] => CredentialSet::new(provider, "default").map_err(|_| WhichApp::Unknown),
+            [only] => Ok(only.set.clone()),
+            many => many
+                .iter()
+                .find(|each| each.set.name() == "default")
+                .map(|each| each.set.clone())
+                .ok_or(WhichApp::Unknown),
         }
+    }
+
+    /// The credential set and topic an APNs caller means: `app` if it is named, else the one that has the topic; without a topic the only
+    /// one there is. A topic that no app has leads to [`NO_APP`].
+    pub(crate) fn apns_set_for(
+        &self,
+        app: Option<&str>,
+        topic: Option<Topic>,
+    ) -> Result<(CredentialSet, Topic), WhichApp> {
+        let apps: Vec<&App> = match app {
+            None => self.apps_of(Provider::Apns).collect(),
+            Some(_) => {
+                let set = self.set_for(Provider::Apns, app)?;
+                self.apps_of(Provider::Apns).filter(|each| each.set == set).collect()
+            }
+        };
+        let Some(topic) = topic else {
+            let mut topics =
+                apps.iter().flat_map(|each| each.topics.iter().map(|topic| (&each.set, topic)));
+            return match (topics.next(), topics.next()) {
+                (Some((set, topic)), None) => Ok((set.clone(), topic.clone())),
+                _ => Err(WhichApp::NoTopic),
+            };
+        };
+        let has_it = apps.iter().find(|each| each.topics.contains(&topic));
+        let set = has_it.map(|each| each.set.clone());
+        let set = match set {
+            Some(set) => set,
+            None => CredentialSet::new(Provider::Apns, NO_APP).map_err(|_| WhichApp::Unknown)?,
+        };
+        Ok((set, topic))
+    }
+
+    fn apps_of(&self, provider: Provider) -> impl Iterator<Item = &App> {
+        self.settings.apps.iter().filter(move |each| each.set.provider() == provider)
     }
 
     /// What an app is told of an event.

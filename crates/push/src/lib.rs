@@ -1,17 +1,19 @@
 //! The push server: intake, delivery workers, feedback, operations.
 //!
-//! `api/` takes requests, `intake.rs` hands them to the store, `worker/` releases windows and delivers, `app.rs` wires it together.
+//! `api/` takes requests, `intake.rs` hands them to the store, `worker/` releases windows and delivers,
+//! `feedback/` tells others of dead tokens, `app.rs` wires it together.
 
 mod api;
 mod app;
 mod config;
+mod feedback;
 mod intake;
 mod metrics;
 mod worker;
 
 pub use api::openapi;
 pub use app::{Parts, PushServer, Senders, StartError, senders};
-pub use config::{FcmSection, PushConfig, StoreUrl};
-pub use intake::{Intake, IntakeSettings};
+pub use config::{ApnsSection, FcmSection, Providers, PushConfig, StoreUrl, WebPushSection};
+pub use intake::{App, Intake, IntakeSettings};
 pub use metrics::describe_metrics;
-pub use worker::{Delivery, DeliverySettings, Windows};
+pub use worker::{Delivery, DeliveryParts, DeliverySettings, Windows};

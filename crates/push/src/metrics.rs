@@ -17,6 +17,14 @@ pub(crate) const DELIVERY_DURATION: &str = "reveille_delivery_duration_seconds";
 pub(crate) const DELIVERIES_IN_FLIGHT: &str = "reveille_deliveries_in_flight";
 pub(crate) const PAUSED: &str = "reveille_provider_paused";
 pub(crate) const CONFIG_ERROR: &str = "reveille_provider_config_error";
+pub(crate) const PACE: &str = "reveille_provider_pace_per_minute";
+pub(crate) const DROP_GUARD: &str = "reveille_drop_guard_tripped";
+pub(crate) const QUARANTINE: &str = "reveille_quarantined_devices";
+pub(crate) const FEEDBACK: &str = "reveille_feedback_total";
+pub(crate) const FEEDBACK_UNTOLD: &str = "reveille_feedback_untold";
+pub(crate) const FEEDBACK_OLDEST: &str = "reveille_feedback_oldest_seconds";
+pub(crate) const CREDENTIAL_EXPIRY: &str = "reveille_credential_expiry_timestamp_seconds";
+pub(crate) const UNKNOWN_TOPICS: &str = "reveille_intake_unknown_topic_total";
 pub(crate) const LEASES_LOST: &str = "reveille_leases_lost_total";
 pub(crate) const SUBSCRIPTIONS: &str = "reveille_subscriptions";
 pub(crate) const SUBSCRIPTIONS_PUT: &str = "reveille_subscriptions_put_total";
@@ -51,6 +59,11 @@ pub fn describe_metrics() {
     describe_counter!(WINDOWS, "Windows released.");
     describe_gauge!(BATCH, "Wake-ups in the last released window.");
     describe_histogram!(RELEASE_DURATION, Unit::Seconds, "Time to close and expand a window.");
+    describe_delivery();
+    describe_subscriptions();
+}
+
+fn describe_delivery() {
     describe_counter!(
         DELIVERIES,
         "Answers of providers (or their absence), by credential set, outcome and reason."
@@ -63,9 +76,33 @@ pub fn describe_metrics() {
     describe_gauge!(DELIVERIES_IN_FLIGHT, "Pushes sent and not answered, by credential set.");
     describe_gauge!(PAUSED, "1 while a credential set is paused.");
     describe_gauge!(CONFIG_ERROR, "1 while a credential set's configuration is refused.");
+    describe_gauge!(PACE, "Pushes a minute a credential set may send; lowered by each overload.");
+    describe_gauge!(
+        CREDENTIAL_EXPIRY,
+        Unit::Seconds,
+        "When a credential set's certificate ends (Unix time)."
+    );
     describe_counter!(
         LEASES_LOST,
         "Wake-ups whose lease had run out when their answer came; they are sent again."
+    );
+}
+
+fn describe_subscriptions() {
+    describe_gauge!(
+        DROP_GUARD,
+        "1 while too many of a credential set's devices look dead for guarded verdicts to be believed."
+    );
+    describe_gauge!(QUARANTINE, "Devices in quarantine.");
+    describe_counter!(
+        FEEDBACK,
+        "Deaths posted, by destination and result (told, refused, out_of_reach, given_up)."
+    );
+    describe_gauge!(FEEDBACK_UNTOLD, "Deaths that wait to be told.");
+    describe_gauge!(FEEDBACK_OLDEST, Unit::Seconds, "Age of the oldest of them.");
+    describe_counter!(
+        UNKNOWN_TOPICS,
+        "APNs messages for a topic that no app has; they wait until their time to live ends."
     );
     describe_counter!(
         "reveille_store_commits_total",

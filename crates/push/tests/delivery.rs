@@ -103,7 +103,6 @@ async fn no_other_answer_drops_a_device() {
     let app = PushApp::start().await;
     register(&app, "alive").await;
     let answers = [
-        Outcome::DropSubscription(Proof::Guarded),
         Outcome::PayloadError,
         Outcome::ConfigError,
         Outcome::RetryMessage(Delay::ServerError(None)),
@@ -120,8 +119,68 @@ async fn no_other_answer_drops_a_device() {
         .await;
         assert_eq!(devices(&app).await.len(), 1, "after {answer:?}");
     }
-    let is_suspect = devices(&app).await.iter().any(|device| device["suspect"] == true);
-    assert!(!is_suspect, "the last push was taken, which clears the suspicion");
+}
+
+async fn quarantine(app: &PushApp) -> Vec<Value> {
+    let listed = app.client.get("/v1/quarantine").await;
+    assert!(!listed.text.contains("planted"), "a token is never shown");
+    listed.json()["devices"].as_array().expect("a list").clone()
+}
+
+#[tokio::test]
+async fn a_guarded_verdict_holds_the_device_and_its_wakeup_until_somebody_says_so() {
+    let app = PushApp::start().await;
+    register(&app, "planted").await;
+    app.sender.answer([Outcome::DropSubscription(Proof::Guarded)]);
+    notify(&app).await;
+    app.end_window();
+    until(&app, "it is held", async || quarantine(&app).await.len() == 1).await;
+    assert_eq!(devices(&app).await[0]["suspect"], true);
+    let held = quarantine(&app).await;
+    assert_eq!(held[0]["set"], "fcm.default");
+    assert_eq!((&held[0]["reason"], &held[0]["verdicts"]), (&json!("stub"), &json!(1)));
+    // Another notification does not make it try sooner.
+    notify(&app).await;
+    for _ in 0..5 {
+        app.end_window();
+        app.client.get("/healthz").await;
+    }
+    assert_eq!(app.sender.count(), 1);
+    for (body, kind) in [
+        (json!({}), "invalid-body"),
+        (json!({"all": false}), "invalid-body"),
+        (json!({"ids": ["x"]}), "invalid-body"),
+        (json!({"set": "x"}), "invalid-body"),
+        (json!({"all": true, "set": "fcm.default"}), "invalid-body"),
+    ] {
+        assert_eq!(app.client.post("/v1/quarantine/release", &body).await.problem(), kind);
+    }
+    let ids = json!({"ids": [held[0]["id"]]});
+    let released = app.client.post("/v1/quarantine/release", &ids).await;
+    assert_eq!(released.json(), json!({"count": 1}));
+    until(&app, "what waited leaves", async || app.sender.count() == 2).await;
+    until(&app, "and is settled", async || {
+        metric(&app, "reveille_ledger_wakeups{state=\"waiting\"}").await == 0
+    })
+    .await;
+    assert_eq!(devices(&app).await[0]["suspect"], false);
+    assert!(quarantine(&app).await.is_empty());
+}
+
+#[tokio::test]
+async fn an_operator_drops_what_is_in_quarantine() {
+    let app = PushApp::start().await;
+    register(&app, "planted").await;
+    app.sender.answer([Outcome::DropSubscription(Proof::Guarded)]);
+    notify(&app).await;
+    app.end_window();
+    until(&app, "it is held", async || quarantine(&app).await.len() == 1).await;
+    let none = app.client.post("/v1/quarantine/drop", &json!({"set": "apns.wikipedia"})).await;
+    assert_eq!(none.json(), json!({"count": 0}));
+    let dropped = app.client.post("/v1/quarantine/drop", &json!({"set": "fcm.default"})).await;
+    assert_eq!(dropped.json(), json!({"count": 1}));
+    assert!(devices(&app).await.is_empty() && quarantine(&app).await.is_empty());
+    assert_eq!(metric(&app, "reveille_ledger_wakeups{state=\"dead\"}").await, 1);
 }
 
 #[tokio::test]

@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Trail(TrailArguments),
     /// Lists or registers devices of a user
     Subscriptions(SubscriptionsArguments),
+    /// Devices that look dead, while a mistake of ours would look the same: list, release, drop
+    Quarantine(QuarantineArguments),
     /// Shows the version
     Version,
 }
@@ -48,7 +50,7 @@ pub(crate) struct DevArguments {
     /// Where to keep keys and data; a directory that does not exist yet. Without it a temporary one, removed at the end
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
-    /// The first of the ports: the push server's. The sandbox's are 10 and 12 above it
+    /// The first of the ports: the push server's. The sandbox's are 10 to 13 above it
     #[arg(long, value_name = "PORT", default_value_t = 8900, value_parser = clap::value_parser!(u16).range(1..=65_000))]
     pub(crate) port: u16,
 }
@@ -133,10 +135,56 @@ pub(crate) enum SubscriptionsCommand {
     Add {
         /// The user
         user: String,
-        /// The provider
+        /// The provider: apns, fcm, or webpush, whose token is the JSON a browser gives
         #[arg(long, default_value = "fcm")]
         provider: String,
+        /// The app's bundle id (APNs)
+        #[arg(long)]
+        topic: Option<String>,
         #[command(flatten)]
         server: ServerArguments,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QuarantineArguments {
+    #[command(subcommand)]
+    pub(crate) command: QuarantineCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum QuarantineCommand {
+    /// Lists devices in quarantine; never their tokens
+    List {
+        #[command(flatten)]
+        server: ServerArguments,
+    },
+    /// Takes devices out: they live, and what waits for them leaves now. After a mistake of ours is mended
+    Release {
+        #[command(flatten)]
+        which: WhichArguments,
+        #[command(flatten)]
+        server: ServerArguments,
+    },
+    /// Drops devices for good: their subscriptions are deleted, and it is told. There is no way back
+    Drop {
+        #[command(flatten)]
+        which: WhichArguments,
+        #[command(flatten)]
+        server: ServerArguments,
+    },
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct WhichArguments {
+    /// Ids, as listed
+    #[arg(value_name = "ID")]
+    pub(crate) ids: Vec<String>,
+    /// All of one credential set, as in apns.wikipedia
+    #[arg(long, value_name = "SET")]
+    pub(crate) set: Option<String>,
+    /// All of them
+    #[arg(long)]
+    pub(crate) all: bool,
 }

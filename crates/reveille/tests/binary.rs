@@ -27,7 +27,13 @@ struct Rig {
 impl Rig {
     fn new() -> Self {
         let dir = Dir::new();
-        let ports = Ports { intake: free_port(), control: free_port(), fcm: free_port() };
+        let ports = Ports {
+            intake: free_port(),
+            control: free_port(),
+            apns: free_port(),
+            fcm: free_port(),
+            webpush: free_port(),
+        };
         let config = init(&dir.join("rig"), ports, 1).unwrap();
         Self { config, ports, dir }
     }
@@ -55,7 +61,13 @@ async fn the_first_steps_work_as_written() {
         text(&checked.stdout),
         text(&checked.stderr)
     );
-    assert!(text(&checked.stdout).contains("fcm.default takes our credentials"));
+    for taken in [
+        "fcm.default takes our credentials",
+        "apns.wikipedia takes our credentials for org.wikimedia.wikipedia.tfbeta",
+        "webpush can sign for browsers",
+    ] {
+        assert!(text(&checked.stdout).contains(taken), "{}", text(&checked.stdout));
+    }
     let mut push = rig.start("push", "the push server is listening").await;
     let url = format!("http://127.0.0.1:{}", rig.ports.intake);
     let client = Client::new(&url);
@@ -69,7 +81,7 @@ async fn the_first_steps_work_as_written() {
     assert_eq!(sent.status.code(), Some(0), "{}", text(&sent.stderr));
     let id = text(&sent.stdout).trim().to_owned();
     let control = Client::new(&format!("http://127.0.0.1:{}", rig.ports.control));
-    let received = control.get("/received?received_min=1&wait_s=30").await;
+    let received = control.get("/received?provider=fcm&received_min=1&wait_s=30").await;
     assert!(received.text.contains("a-phone"));
     let trail = reveille(&["trail", &id, "--url", &url]);
     assert!(text(&trail.stdout).contains("accepted     1"), "{}", text(&trail.stdout));
@@ -80,7 +92,7 @@ async fn the_first_steps_work_as_written() {
     drop(sandbox);
     let migrated = reveille(&["migrate", "--config", rig.path()]);
     assert!(
-        text(&migrated.stdout).contains("has schema 1, the latest"),
+        text(&migrated.stdout).contains("has schema 2, the latest"),
         "{}",
         text(&migrated.stderr)
     );
@@ -108,7 +120,8 @@ async fn mistakes_get_a_clear_word() {
         assert_eq!(refused.status.code(), Some(3));
         let said = text(&refused.stderr);
         for path in [
-            "apns:",
+            "apns.wikipedia.key_file:",
+            "apns.wikipedia.topics:",
             "fcm.default.endpoint:",
             "fcm.default.service_account_file:",
             "push.mix.mode:",

@@ -49,7 +49,13 @@ enum Moment {
 impl Rig {
     async fn start() -> Self {
         let dir = Dir::new();
-        let ports = Ports { intake: free_port(), control: free_port(), fcm: free_port() };
+        let ports = Ports {
+            intake: free_port(),
+            control: free_port(),
+            apns: free_port(),
+            fcm: free_port(),
+            webpush: free_port(),
+        };
         let config = init(&dir.join("rig"), ports, 1).unwrap();
         // Enough for the long variant: what arrived is looked through at the end. `[sandbox]` is the file's last section.
         let text = std::fs::read_to_string(&config).unwrap();

@@ -3,8 +3,9 @@
 use std::sync::{Arc, OnceLock};
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use reveille_mixer::{GovernorSettings, RetrySettings};
-use reveille_model::{CredentialSet, Duration, Provider, Timestamp};
+use reveille_mixer::{GovernorSettings, PauseSettings, RetrySettings};
+use reveille_model::{CredentialSet, Duration, Provider, Timestamp, Topic};
+use reveille_providers::webpush::Service;
 use reveille_push::{DeliverySettings, Parts, PushConfig, PushServer, describe_metrics};
 use reveille_service::config::Document;
 use reveille_service::lifecycle::Lifecycle;
@@ -37,8 +38,12 @@ pub struct PushApp {
     pub address: std::net::SocketAddr,
     /// Its clock; windows are 10 s long.
     pub clock: Arc<ManualClock>,
-    /// Its provider.
+    /// Its FCM.
     pub sender: Arc<StubSender>,
+    /// Its APNs, for the app `wikipedia` with the topics [`Self::TOPICS`].
+    pub apns: Arc<StubSender>,
+    /// Its Web Push services.
+    pub webpush: Arc<StubSender>,
     /// Its life.
     pub lifecycle: Lifecycle,
 }
@@ -46,6 +51,8 @@ pub struct PushApp {
 impl PushApp {
     /// The time at which clocks start, at the beginning of a window.
     pub const START: Timestamp = Timestamp::from_ms(1_795_254_000_000);
+    /// The topics of its only app at Apple.
+    pub const TOPICS: [&str; 2] = ["org.wikimedia.wikipedia", "org.wikimedia.wikipedia.tfbeta"];
     /// How long windows are.
     pub const WINDOW: Duration = Duration::from_s(10);
 
@@ -75,20 +82,33 @@ impl PushApp {
         let config = PushConfig::read(&document);
         assert_eq!(document.problems().take(), []);
         let clock = Arc::new(ManualClock::new(Self::START));
-        let sender = Arc::new(StubSender::default());
-        let settings = DeliverySettings {
-            set: CredentialSet::new(Provider::Fcm, "default").expect("a name"),
-            governor: GovernorSettings {
+        let [sender, apns, webpush] = [(); 3].map(|()| Arc::new(StubSender::default()));
+        let mut senders: reveille_push::Senders = Vec::new();
+        let mut add = |set: CredentialSet, retry, stub: &Arc<StubSender>| {
+            let topics: &[&str] =
+                if set.provider() == Provider::Apns { &Self::TOPICS } else { &[] };
+            let governor = GovernorSettings {
                 in_flight_max: 100,
                 per_minute_max: 600_000,
-                retry: RetrySettings::FCM,
-            },
+                pause: PauseSettings::DEFAULT,
+            };
+            let topics = topics.iter().map(|text| Topic::parse(text).expect("a topic")).collect();
+            let settings =
+                DeliverySettings { set, topics, governor, per_scope: Some(governor), retry };
+            senders.push((settings, Arc::<StubSender>::clone(stub)));
         };
+        let set = |provider, name| CredentialSet::new(provider, name).expect("a name");
+        add(set(Provider::Fcm, "default"), RetrySettings::FCM, &sender);
+        add(set(Provider::Apns, "wikipedia"), RetrySettings::APNS, &apns);
+        for service in Service::ALL {
+            add(service.set(), RetrySettings::WEB_PUSH, &webpush);
+        }
         let parts = Parts {
             store,
             clock: Arc::<ManualClock>::clone(&clock),
-            senders: vec![(settings, Arc::<StubSender>::clone(&sender))],
+            senders,
             metrics: metrics(),
+            expiries: Vec::new(),
         };
         let lifecycle = Lifecycle::default();
         let server = PushServer::bind(config.expect("no problems"), parts).await.expect("bound");
@@ -99,6 +119,8 @@ impl PushApp {
             address,
             clock,
             sender,
+            apns,
+            webpush,
             lifecycle,
         }
     }

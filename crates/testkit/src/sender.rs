@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use reveille_model::{Outcome, Verdict};
+use reveille_model::{Outcome, Topic, Verdict};
 use reveille_providers::{Push, Sender};
 use tokio::sync::watch;
 
@@ -56,7 +56,11 @@ impl Sender for StubSender {
         Verdict::new(outcome, "stub")
     }
 
-    async fn check(&self) -> Result<(), String> {
+    fn scope(&self, push: &Push) -> String {
+        push.topic.as_ref().map_or("", Topic::as_str).to_owned()
+    }
+
+    async fn check(&self, _topic: Option<&Topic>) -> Result<(), String> {
         Ok(())
     }
 }

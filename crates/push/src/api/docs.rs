@@ -9,7 +9,7 @@ use serde_json::Value;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{message, notifications, operations, subscriptions, trail};
+use super::{message, notifications, operations, quarantine, subscriptions, trail};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -24,6 +24,9 @@ use super::{message, notifications, operations, subscriptions, trail};
         trail::delete_notification,
         subscriptions::post_subscription,
         subscriptions::list_subscriptions,
+        quarantine::list,
+        quarantine::release,
+        quarantine::drop_devices,
         operations::healthz,
         operations::readyz,
         operations::metrics,
@@ -35,6 +38,9 @@ use super::{message, notifications, operations, subscriptions, trail};
         trail::TrailResponse,
         subscriptions::SubscriptionRequest,
         subscriptions::SubscriptionResponse,
+        quarantine::QuarantineResponse,
+        quarantine::QuarantinedResponse,
+        quarantine::WhichRequest,
     ))
 )]
 struct Api;
@@ -180,6 +186,7 @@ mod tests {
             "delete_notification",
             "post_subscription",
             "list_subscriptions",
+            "drop_devices",
             "healthz",
             "readyz",
             "metrics",

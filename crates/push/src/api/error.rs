@@ -3,11 +3,13 @@
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use metrics::counter;
+use reveille_model::Provider;
 use reveille_service::body::RETRY_AFTER_S;
 use reveille_service::problem::Problem;
 use reveille_store::{AcceptError, StoreError};
 use serde_json::Value;
 
+use crate::intake::WhichApp;
 use crate::metrics::INTAKE_REFUSED;
 
 /// Why a request was not carried out. Nothing of it was.
@@ -33,6 +35,8 @@ pub(crate) enum ApiError {
     UnknownApp {
         provider: &'static str,
     },
+    NoTopic,
+    UnknownTopic,
     NoUsableToken,
     InvalidIdempotencyKey,
     IdempotencyKeyReused,
@@ -78,15 +82,19 @@ impl ApiError {
             Self::TooMany { what, max } => new(StatusCode::PAYLOAD_TOO_LARGE, "too-many", "The request names too many")
                 .detail(format!("up to {max} {what} are taken in one request; split it")),
             Self::UnknownProvider => new(StatusCode::NOT_FOUND, "unknown-provider", "There is no such provider")
-                .detail("this version knows `fcm`"),
+                .detail("there are `apns`, `fcm` and `webpush`"),
             Self::UnknownMessageType { known } => {
                 new(StatusCode::BAD_REQUEST, "unknown-message-type", "This message type is not known")
                     .detail(format!("push.message_types names {known}"))
             }
             Self::UnknownApp { provider } => new(StatusCode::BAD_REQUEST, "unknown-app", "Which app is meant is not known")
                 .detail(format!("`app` must name an [{provider}.*] section; without it one must be called default, or be the only one")),
+            Self::NoTopic => new(StatusCode::BAD_REQUEST, "no-topic", "Which app is meant is not known")
+                .detail("name a `topic` (the app's bundle id); only where exactly one is configured it can be left out"),
+            Self::UnknownTopic => new(StatusCode::BAD_REQUEST, "unknown-topic", "No app has this topic")
+                .detail("`topic` must be one of the topics of an [apns.*] section"),
             Self::NoUsableToken => new(StatusCode::BAD_REQUEST, "no-usable-token", "No token can be used")
-                .detail("`deviceTokens` must hold at least one token of 1 to 4096 bytes"),
+                .detail("`deviceTokens` must hold at least one token: 1 to 4096 bytes, for APNs hexadecimal, for Web Push what PushSubscription.toJSON() gives, at an endpoint we may send to"),
             Self::InvalidIdempotencyKey => {
                 new(StatusCode::BAD_REQUEST, "invalid-idempotency-key", "The Idempotency-Key does not fit")
                     .detail("it has 1 to 255 visible ASCII characters")
@@ -110,6 +118,16 @@ impl ApiError {
             Self::StoreUnavailable => new(StatusCode::SERVICE_UNAVAILABLE, "store-unavailable", "The store cannot be used")
                 .detail("nothing was accepted, try again; /readyz and the log say more")
                 .retry_after(STORE_RETRY_AFTER_S),
+        }
+    }
+}
+
+impl ApiError {
+    /// No credential set can be told for a provider.
+    pub(crate) fn which_app(provider: Provider) -> impl Fn(WhichApp) -> Self {
+        move |which| match which {
+            WhichApp::Unknown => Self::UnknownApp { provider: provider.as_str() },
+            WhichApp::NoTopic => Self::NoTopic,
         }
     }
 }

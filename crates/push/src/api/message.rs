@@ -3,15 +3,17 @@
 //! Lenient where that service's callers need it (unknown members, a topic that is a number), strict where it lost messages.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Extension, Path, State};
 use bytes::Bytes;
 use http::HeaderMap;
-use metrics::counter;
+use metrics::{counter, gauge};
 use reveille_model::limits::TOKENS_PER_REQUEST_MAX;
-use reveille_model::{DryRun, MessageType, Provider, Token, Topic};
+use reveille_model::{CredentialSet, DryRun, MessageType, Provider, Token, Topic};
+use reveille_providers::webpush::{Guard, Service, Target};
 use reveille_service::auth::Caller;
 use reveille_store::{Accepted, Item, TokenMessage};
 use serde::Deserialize;
@@ -21,13 +23,15 @@ use utoipa::ToSchema;
 use super::body::{Field, Media, idempotency, is_flag, is_text, is_texts, media, parse};
 use super::error::ApiError;
 use super::router::ApiState;
-use crate::metrics::INTAKE_WAKEUPS;
+use crate::intake::NO_APP;
+use crate::metrics::{CONFIG_ERROR, INTAKE_WAKEUPS, UNKNOWN_TOPICS};
 
 /// A message for devices named by their tokens.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct MessageRequest<'a> {
-    /// 1 to 5,000 tokens. One that can never be sent to (empty, over 4,096 bytes) is counted as a payload error and left out.
+    /// 1 to 5,000 tokens; for Web Push what `PushSubscription.toJSON()` gives, as an object or as text. One that can never be sent to
+    /// (empty, over 4,096 bytes, for APNs not hexadecimal) is counted as a payload error and left out.
     #[serde(borrow)]
     #[schema(value_type = Vec<String>, example = json!(["a-token"]))]
     device_tokens: Vec<Cow<'a, str>>,
@@ -42,10 +46,21 @@ pub(crate) struct MessageRequest<'a> {
     /// Whether the provider only checks the message.
     #[serde(default)]
     dry_run: Option<bool>,
-    /// Which credentials are meant: the name of a section `[fcm.NAME]`.
+    /// Which credentials are meant: the name of a section `[apns.NAME]` or `[fcm.NAME]`.
     #[serde(default, borrow)]
     #[schema(value_type = Option<String>)]
     app: Option<Cow<'a, str>>,
+}
+
+/// The same for browsers, whose tokens are objects.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WebPushRequest<'a> {
+    device_tokens: Vec<Value>,
+    #[serde(borrow)]
+    message_type: Cow<'a, str>,
+    #[serde(default)]
+    dry_run: Option<bool>,
 }
 
 /// A topic made of digits arrives as a number.
@@ -78,6 +93,20 @@ const FIELDS: [Field; 5] = [
     Field { name: "app", expected: "a text", is_required: false, fits: is_text },
 ];
 
+const WEB_PUSH_FIELDS: [Field; 3] = [
+    Field {
+        name: "deviceTokens",
+        expected: "a list of subscriptions, as objects or texts",
+        is_required: true,
+        fits: |value| {
+            let fits = |each: &Value| each.is_object() || each.is_string();
+            value.as_array().is_some_and(|values| values.iter().all(fits))
+        },
+    },
+    Field { name: "messageType", expected: "a text", is_required: true, fits: Value::is_string },
+    Field { name: "dryRun", expected: "true or false", is_required: false, fits: is_flag },
+];
+
 /// Wakes devices named by their tokens.
 ///
 /// Answers once the message is on disk; it leaves with the window it joined. Equal tokens collapse. The older spelling
@@ -85,7 +114,7 @@ const FIELDS: [Field; 5] = [
 #[utoipa::path(
     post, path = "/v1/message/{provider}", tag = "intake",
     params(
-        ("provider" = String, Path, description = "`fcm`"),
+        ("provider" = String, Path, description = "`apns`, `fcm` or `webpush`"),
         ("Idempotency-Key" = Option<String>, Header, description = "Makes a repeat within an hour harmless"),
     ),
     request_body = MessageRequest,
@@ -108,10 +137,7 @@ pub(crate) async fn post_message(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Value>, ApiError> {
-    let provider = match Provider::parse(&provider) {
-        Some(Provider::Fcm) => Provider::Fcm,
-        _ => return Err(ApiError::UnknownProvider),
-    };
+    let provider = Provider::parse(&provider).ok_or(ApiError::UnknownProvider)?;
     if media(&headers)? != Media::Json {
         return Err(ApiError::ContentType);
     }
@@ -127,9 +153,14 @@ async fn accept(
     body: &[u8],
 ) -> Result<(), ApiError> {
     let idempotency = idempotency(&state.hmac, headers, (caller, provider.as_str()), body)?;
-    let request: MessageRequest<'_> = parse(body, &FIELDS)?;
-    let message = validate(state, provider, &request)?;
-    let accepted = state.intake.accept(vec![Item::Tokens(message)], idempotency).await?;
+    let messages = match provider {
+        Provider::WebPush => to_browsers(state, &parse(body, &WEB_PUSH_FIELDS)?)?,
+        Provider::Apns | Provider::Fcm => {
+            vec![to_apps(state, provider, &parse(body, &FIELDS)?)?]
+        }
+    };
+    let items = messages.into_iter().map(Item::Tokens).collect();
+    let accepted = state.intake.accept(items, idempotency).await?;
     if let Accepted::New { wakeups, .. } = accepted {
         counter!(INTAKE_WAKEUPS, "route" => "message", "provider" => provider.as_str())
             .increment(wakeups);
@@ -137,45 +168,116 @@ async fn accept(
     Ok(())
 }
 
-fn validate(
+fn to_apps(
     state: &ApiState,
     provider: Provider,
     request: &MessageRequest<'_>,
 ) -> Result<TokenMessage, ApiError> {
-    let settings = &state.intake.settings;
-    if request.device_tokens.len() > TOKENS_PER_REQUEST_MAX {
-        return Err(ApiError::TooMany { what: "tokens", max: TOKENS_PER_REQUEST_MAX });
-    }
-    let known = |each: &&MessageType| each.as_str() == request.message_type;
-    let message_type = settings.message_types.iter().find(known).ok_or_else(|| {
-        let known: Vec<&str> = settings.message_types.iter().map(MessageType::as_str).collect();
-        ApiError::UnknownMessageType { known: known.join(", ") }
-    })?;
-    let app = request.app.as_deref();
-    let set = state
-        .intake
-        .set_for(provider, app)
-        .ok_or(ApiError::UnknownApp { provider: provider.as_str() })?;
-    let topic = match (&request.topic, provider) {
-        (Some(topic), Provider::Apns) => Some(Topic::parse(&topic.text()).map_err(|_| {
-            ApiError::InvalidBody("`topic` must be 1 to 255 visible ASCII characters".to_owned())
-        })?),
-        // The other providers have none; one that is named means nothing.
-        _ => None,
-    };
+    at_most(request.device_tokens.len())?;
+    let message_type = known_type(state, &request.message_type)?;
+    let (set, topic) = recipients(state, provider, request)?;
     let tokens: Vec<Token> =
         request.device_tokens.iter().filter_map(|text| Token::parse(provider, text).ok()).collect();
     if tokens.is_empty() {
         return Err(ApiError::NoUsableToken);
     }
-    let unusable = u32::try_from(request.device_tokens.len() - tokens.len()).unwrap_or(u32::MAX);
-    Ok(TokenMessage {
+    let unusable = request.device_tokens.len() - tokens.len();
+    let shape = (message_type, request.dry_run);
+    Ok(message(state, (set, topic), shape, (tokens, unusable)))
+}
+
+/// The credentials and the topic a caller means. The other providers have no topics; one that is named means nothing.
+fn recipients(
+    state: &ApiState,
+    provider: Provider,
+    request: &MessageRequest<'_>,
+) -> Result<(CredentialSet, Option<Topic>), ApiError> {
+    let app = request.app.as_deref();
+    if provider != Provider::Apns {
+        let set = state.intake.set_for(provider, app).map_err(ApiError::which_app(provider))?;
+        return Ok((set, None));
+    }
+    let topic = request.topic.as_ref().map(|topic| Topic::parse(&topic.text())).transpose();
+    let topic = topic.map_err(|_| {
+        ApiError::InvalidBody("`topic` must be 1 to 255 visible ASCII characters".to_owned())
+    })?;
+    let (set, topic) =
+        state.intake.apns_set_for(app, topic).map_err(ApiError::which_app(provider))?;
+    if set.name() == NO_APP {
+        counter!(UNKNOWN_TOPICS).increment(1);
+        gauge!(CONFIG_ERROR, "set" => set.to_string()).set(1.0);
+        tracing::error!(
+            topic = topic.as_str(),
+            "no [apns.*] section has this topic; what was accepted for it waits until its time to live ends"
+        );
+    }
+    Ok((set, Some(topic)))
+}
+
+/// Browsers of several push services come in one request; each service has a lane of its own.
+fn to_browsers(
+    state: &ApiState,
+    request: &WebPushRequest<'_>,
+) -> Result<Vec<TokenMessage>, ApiError> {
+    at_most(request.device_tokens.len())?;
+    let message_type = known_type(state, &request.message_type)?;
+    let mut lanes: BTreeMap<Service, Vec<Token>> = BTreeMap::new();
+    let mut unusable = request.device_tokens.len();
+    for value in &request.device_tokens {
+        if let Some((service, token)) = browser(value, &state.intake.settings.guard) {
+            lanes.entry(service).or_default().push(token);
+            unusable -= 1;
+        }
+    }
+    if lanes.is_empty() {
+        return Err(ApiError::NoUsableToken);
+    }
+    let messages = lanes.into_iter().map(|(service, tokens)| {
+        let shape = (message_type.clone(), request.dry_run);
+        // Those that cannot be sent to are counted once.
+        let unusable = std::mem::take(&mut unusable);
+        message(state, (service.set(), None), shape, (tokens, unusable))
+    });
+    Ok(messages.collect())
+}
+
+fn browser(value: &Value, guard: &Guard) -> Option<(Service, Token)> {
+    let target = match value {
+        Value::String(text) => Target::from_json(&serde_json::from_str(text).ok()?, guard),
+        object => Target::from_json(object, guard),
+    };
+    let target = target.ok()?;
+    Some((target.service(), target.to_token()?))
+}
+
+fn at_most(tokens: usize) -> Result<(), ApiError> {
+    if tokens > TOKENS_PER_REQUEST_MAX {
+        return Err(ApiError::TooMany { what: "tokens", max: TOKENS_PER_REQUEST_MAX });
+    }
+    Ok(())
+}
+
+fn known_type(state: &ApiState, word: &str) -> Result<MessageType, ApiError> {
+    let known = &state.intake.settings.message_types;
+    known.iter().find(|each| each.as_str() == word).cloned().ok_or_else(|| {
+        let known: Vec<&str> = known.iter().map(MessageType::as_str).collect();
+        ApiError::UnknownMessageType { known: known.join(", ") }
+    })
+}
+
+fn message(
+    state: &ApiState,
+    (set, topic): (CredentialSet, Option<Topic>),
+    (message_type, dry_run): (MessageType, Option<bool>),
+    (tokens, unusable): (Vec<Token>, usize),
+) -> TokenMessage {
+    TokenMessage {
         set,
         topic,
-        message_type: message_type.clone(),
-        ttl: settings.ttl,
-        dry_run: if request.dry_run == Some(true) { DryRun::Yes } else { DryRun::No },
+        message_type,
+        ttl: state.intake.settings.ttl,
+        dry_run: if dry_run == Some(true) { DryRun::Yes } else { DryRun::No },
         tokens,
-        unusable,
-    })
+        unusable: u32::try_from(unusable).unwrap_or(u32::MAX),
+    }
 }

@@ -7,6 +7,7 @@ mod info;
 mod message;
 mod notifications;
 mod operations;
+mod quarantine;
 mod router;
 mod subscriptions;
 mod trail;

@@ -16,7 +16,10 @@ use serde_json::json;
 use tokio::sync::Mutex;
 
 use super::router::ApiState;
-use crate::metrics::{LEDGER, OUTBOX_OLDEST, OUTBOX_SCHEDULED, SUBSCRIPTIONS};
+use crate::metrics::{
+    FEEDBACK_OLDEST, FEEDBACK_UNTOLD, LEDGER, OUTBOX_OLDEST, OUTBOX_SCHEDULED, QUARANTINE,
+    SUBSCRIPTIONS,
+};
 
 /// How long an answer about the store is good for. Asking writes, and anyone may ask.
 const CHECK_INTERVAL: Duration = Duration::from_s(1);
@@ -107,8 +110,25 @@ pub(crate) async fn metrics(State(state): State<ApiState>) -> Response {
         }
         Err(error) => tracing::error!(%error, "the subscriptions cannot be counted"),
     }
+    show_feedback(&state).await;
     let text = state.metrics.render();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+async fn show_feedback(state: &ApiState) {
+    let store = &state.intake.store;
+    match store.quarantined_count().await {
+        Ok(count) => gauge!(QUARANTINE).set(float(count)),
+        Err(error) => tracing::error!(%error, "the quarantine cannot be counted"),
+    }
+    match store.untold_count().await {
+        Ok((count, oldest)) => {
+            gauge!(FEEDBACK_UNTOLD).set(float(count));
+            let age = oldest.map_or(Duration::ZERO, |at| state.intake.clock.now().since(at));
+            gauge!(FEEDBACK_OLDEST).set(age.to_std().as_secs_f64());
+        }
+        Err(error) => tracing::error!(%error, "deaths to be told cannot be counted"),
+    }
 }
 
 fn show_depth(depth: &Depth, now: Timestamp) {

@@ -10,12 +10,17 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use http::{HeaderValue, header};
 use metrics_exporter_prometheus::PrometheusHandle;
+use reveille_model::Timestamp;
 use reveille_service::auth::{self, Callers};
 use reveille_service::body::BodyLimits;
 use reveille_service::problem::{method_not_allowed, not_found};
 use reveille_service::{http_metrics, request_id};
+use reveille_store::Destination;
+use tokio::sync::watch;
 
-use super::{Readiness, docs, info, message, notifications, operations, subscriptions, trail};
+use super::{
+    Readiness, docs, info, message, notifications, operations, quarantine, subscriptions, trail,
+};
 use crate::intake::Intake;
 
 /// What handlers share.
@@ -27,6 +32,12 @@ pub(crate) struct ApiState {
     pub(crate) hmac: Arc<hmac::Key>,
     pub(crate) readiness: Arc<Readiness>,
     pub(crate) metrics: PrometheusHandle,
+    /// Who is told of deaths.
+    pub(crate) tell: Vec<Destination>,
+    /// Told when there are new ones.
+    pub(crate) deaths: watch::Sender<()>,
+    /// Makes the delivery workers look for what is due.
+    pub(crate) released: watch::Sender<Timestamp>,
 }
 
 pub(crate) fn router(state: ApiState, callers: Callers) -> Router {
@@ -42,6 +53,9 @@ pub(crate) fn router(state: ApiState, callers: Callers) -> Router {
             "/v1/users/{user}/subscriptions",
             post(subscriptions::post_subscription).get(subscriptions::list_subscriptions),
         )
+        .route("/v1/quarantine", get(quarantine::list))
+        .route("/v1/quarantine/release", post(quarantine::release))
+        .route("/v1/quarantine/drop", post(quarantine::drop_devices))
         .route_layer(from_fn_with_state(callers, auth::require));
     let operations = Router::new()
         .route("/healthz", get(operations::healthz))

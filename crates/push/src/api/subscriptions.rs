@@ -8,7 +8,8 @@ use axum::extract::{Path, State};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use metrics::counter;
-use reveille_model::{NewSubscription, Provider, Subscription, Token, User};
+use reveille_model::{NewSubscription, Provider, Subscription, Token, Topic, User};
+use reveille_providers::webpush::Target;
 use reveille_service::text_time;
 use reveille_store::Put;
 use serde::{Deserialize, Serialize};
@@ -18,29 +19,44 @@ use utoipa::ToSchema;
 use super::body::{Field, Media, is_text, media, parse};
 use super::error::ApiError;
 use super::router::ApiState;
+use crate::intake::NO_APP;
 use crate::metrics::SUBSCRIPTIONS_PUT;
 
 /// A device to be registered.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SubscriptionRequest<'a> {
-    /// `fcm`.
+    /// `apns`, `fcm` or `webpush`.
     #[serde(borrow)]
     #[schema(value_type = String, example = "fcm")]
     provider: Cow<'a, str>,
-    /// What the provider gave the device.
-    #[serde(borrow)]
-    #[schema(value_type = String)]
-    token: Cow<'a, str>,
-    /// Which credentials reach it: the name of a section `[fcm.NAME]`.
+    /// What the provider gave the device (APNs, FCM).
+    #[serde(default, borrow)]
+    #[schema(value_type = Option<String>)]
+    token: Option<Cow<'a, str>>,
+    /// What `PushSubscription.toJSON()` gives (Web Push).
+    #[serde(default)]
+    subscription: Option<Value>,
+    /// The app's bundle id (APNs); one of the topics of an `[apns.*]` section.
+    #[serde(default, borrow)]
+    #[schema(value_type = Option<String>)]
+    topic: Option<Cow<'a, str>>,
+    /// Which credentials reach it: the name of a section `[apns.NAME]` or `[fcm.NAME]`.
     #[serde(default, borrow)]
     #[schema(value_type = Option<String>)]
     app: Option<Cow<'a, str>>,
 }
 
-const FIELDS: [Field; 3] = [
+const FIELDS: [Field; 5] = [
     Field { name: "provider", expected: "a text", is_required: true, fits: Value::is_string },
-    Field { name: "token", expected: "a text", is_required: true, fits: Value::is_string },
+    Field { name: "token", expected: "a text", is_required: false, fits: is_text },
+    Field {
+        name: "subscription",
+        expected: "an object",
+        is_required: false,
+        fits: |value| value.is_object() || value.is_null(),
+    },
+    Field { name: "topic", expected: "a text", is_required: false, fits: is_text },
     Field { name: "app", expected: "a text", is_required: false, fits: is_text },
 ];
 
@@ -51,7 +67,8 @@ pub(crate) struct SubscriptionResponse {
     provider: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     topic: Option<String>,
-    app: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    app: Option<String>,
     /// Whether it is woken on a constant beat.
     sealed: bool,
     /// How its wake-ups are mixed: `batch`.
@@ -68,7 +85,8 @@ impl From<Subscription> for SubscriptionResponse {
             id: subscription.id.to_string(),
             provider: subscription.set.provider().as_str(),
             topic: subscription.topic.map(|topic| topic.as_str().to_owned()),
-            app: subscription.set.name().to_owned(),
+            app: (subscription.set.provider() != Provider::WebPush)
+                .then(|| subscription.set.name().to_owned()),
             sealed: false,
             mode: "batch",
             suspect: subscription.suspect_since.is_some(),
@@ -114,21 +132,13 @@ async fn put(
     body: &[u8],
 ) -> Result<(StatusCode, Json<SubscriptionResponse>), ApiError> {
     let request: SubscriptionRequest<'_> = parse(body, &FIELDS)?;
-    let provider = match Provider::parse(&request.provider) {
-        Some(Provider::Fcm) => Provider::Fcm,
-        _ => return Err(ApiError::UnknownProvider),
-    };
-    let token = Token::parse(provider, &request.token)
-        .map_err(|error| ApiError::InvalidBody(format!("`token` does not fit: {error}")))?;
-    let set = state
-        .intake
-        .set_for(provider, request.app.as_deref())
-        .ok_or(ApiError::UnknownApp { provider: provider.as_str() })?;
+    let provider = Provider::parse(&request.provider).ok_or(ApiError::UnknownProvider)?;
+    let new = device(state, provider, user, &request)?;
     let count = |result: &'static str, count: u64| {
         counter!(SUBSCRIPTIONS_PUT, "provider" => provider.as_str(), "result" => result)
             .increment(count);
     };
-    match state.intake.put(NewSubscription { user, set, topic: None, token }).await? {
+    match state.intake.put(new).await? {
         Put::Created { subscription, evicted } => {
             count("created", 1);
             count("evicted", evicted as u64);
@@ -139,6 +149,50 @@ async fn put(
             Ok((StatusCode::OK, Json(subscription.into())))
         }
     }
+}
+
+/// The device a request describes.
+fn device(
+    state: &ApiState,
+    provider: Provider,
+    user: User,
+    request: &SubscriptionRequest<'_>,
+) -> Result<NewSubscription, ApiError> {
+    let invalid = |what: String| ApiError::InvalidBody(what);
+    if provider == Provider::WebPush {
+        let json = request.subscription.as_ref().ok_or_else(|| {
+            invalid(
+                "`subscription` is missing; it is what PushSubscription.toJSON() gives".to_owned(),
+            )
+        })?;
+        let target = Target::from_json(json, &state.intake.settings.guard)
+            .map_err(|error| invalid(format!("`subscription` does not fit: {error}")))?;
+        let token = target
+            .to_token()
+            .ok_or_else(|| invalid("`subscription` does not fit: it is too long".to_owned()))?;
+        return Ok(NewSubscription { user, set: target.service().set(), topic: None, token });
+    }
+    let text = request.token.as_deref();
+    let text = text.ok_or_else(|| invalid("`token` is missing; it is a text".to_owned()))?;
+    let token = Token::parse(provider, text)
+        .map_err(|error| invalid(format!("`token` does not fit: {error}")))?;
+    let app = request.app.as_deref();
+    if provider == Provider::Fcm {
+        let set = state.intake.set_for(provider, app).map_err(ApiError::which_app(provider))?;
+        return Ok(NewSubscription { user, set, topic: None, token });
+    }
+    let topic = request
+        .topic
+        .as_deref()
+        .map(Topic::parse)
+        .transpose()
+        .map_err(|_| invalid("`topic` must be 1 to 255 visible ASCII characters".to_owned()))?;
+    let (set, topic) =
+        state.intake.apns_set_for(app, topic).map_err(ApiError::which_app(provider))?;
+    if set.name() == NO_APP {
+        return Err(ApiError::UnknownTopic);
+    }
+    Ok(NewSubscription { user, set, topic: Some(topic), token })
 }
 
 /// Lists the devices of a user.

@@ -1,17 +1,22 @@
 //! `[fcm.NAME]`: one Firebase project.
 
-use reveille_mixer::{Backoff, GovernorSettings, RetrySettings};
-use reveille_model::{CredentialSet, Duration, Provider};
+use reveille_mixer::{GovernorSettings, PauseSettings, RetrySettings};
+use reveille_model::{CredentialSet, Provider};
 use reveille_providers::client_tls;
 use reveille_providers::fcm::{FcmConfig, Priority};
 use reveille_providers::http2::{Origin, PoolSettings};
 use reveille_providers::oauth::ServiceAccount;
 use reveille_service::config::{Document, Section};
 
-/// Requests under way at once, per project.
-const IN_FLIGHT_DEFAULT: u32 = 1_000;
-/// Requests a minute, per project: FCM's default quota (Firebase, *Throttling and Quotas*).
-const PER_MINUTE_DEFAULT: u32 = 600_000;
+use super::delivery::{self, Defaults, to_usize};
+
+/// 600,000 requests a minute is FCM's default quota for a project (Firebase, *Throttling and Quotas*).
+const DEFAULTS: Defaults = Defaults {
+    in_flight_max: 1_000,
+    per_minute_max: 600_000,
+    retry: RetrySettings::FCM,
+    pause: PauseSettings::DEFAULT,
+};
 
 /// One project, read.
 #[derive(Debug)]
@@ -20,8 +25,10 @@ pub struct FcmSection {
     pub set: CredentialSet,
     /// How to reach it.
     pub fcm: FcmConfig,
-    /// Its bounds and delays.
+    /// Its bounds and pauses.
     pub governor: GovernorSettings,
+    /// Its delays.
+    pub retry: RetrySettings,
 }
 
 impl FcmSection {
@@ -65,12 +72,8 @@ impl FcmSection {
             .ok();
         let priority =
             section.choice("priority", &[("normal", Priority::Normal), ("high", Priority::High)]);
-        let in_flight_max =
-            section.number("in_flight_max", 1..=100_000).unwrap_or(IN_FLIGHT_DEFAULT);
-        let per_minute_max =
-            section.number("per_minute_max", 1..=60_000_000).unwrap_or(PER_MINUTE_DEFAULT);
         let connections_max = section.number("connections_max", 1..=100);
-        let retry = read_retry(&mut section);
+        let (governor, retry) = delivery::read(&mut section, &DEFAULTS);
         section.finish();
         let connections_max = connections_max.map_or(FcmConfig::POOL.connections_max, to_usize);
         Some(Self {
@@ -82,33 +85,8 @@ impl FcmSection {
                 priority: priority.unwrap_or_default(),
                 pool: PoolSettings { connections_max, ..FcmConfig::POOL },
             },
-            governor: GovernorSettings {
-                in_flight_max: to_usize(in_flight_max),
-                per_minute_max,
-                retry,
-            },
+            governor,
+            retry,
         })
     }
-}
-
-fn read_retry(section: &mut Section) -> RetrySettings {
-    let defaults = RetrySettings::FCM;
-    let backoff = |first: Option<u32>, default: Backoff| match first {
-        Some(first) => Backoff {
-            first: Duration::from_s(first),
-            cap: default.cap.max(Duration::from_s(first)),
-        },
-        None => default,
-    };
-    RetrySettings {
-        server_error: backoff(section.number("retry_first_s", 1..=3_600), defaults.server_error),
-        throttled: backoff(section.number("throttle_first_s", 1..=3_600), defaults.throttled),
-        config_error: section
-            .number("config_error_retry_s", 1..=3_600)
-            .map_or(defaults.config_error, Duration::from_s),
-    }
-}
-
-fn to_usize(number: u32) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
 }

@@ -1,7 +1,14 @@
 //! What an operator sets for the push server: `[push]` and the providers' sections.
 
+mod apns;
+mod delivery;
 mod fcm;
+mod feedback;
 mod push;
+mod webpush;
 
+pub use apns::ApnsSection;
 pub use fcm::FcmSection;
-pub use push::{PushConfig, StoreUrl};
+pub(crate) use feedback::DropGuardConfig;
+pub use push::{Providers, PushConfig, StoreUrl};
+pub use webpush::WebPushSection;

@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use reveille_model::limits::{SUBSCRIPTIONS_PER_USER_MAX, TTL_S_DEFAULT, TTL_S_MAX};
-use reveille_model::{Duration, EventType, MessageType};
+use reveille_model::{CredentialSet, Duration, EventType, MessageType, Timestamp};
+use reveille_providers::webpush::Guard;
 use reveille_service::auth::Callers;
 use reveille_service::config::{Document, Section, ServerTls};
 
-use super::FcmSection;
+use super::feedback::read_feedback;
+use super::{ApnsSection, DropGuardConfig, FcmSection, WebPushSection};
+use crate::feedback::WebhookConfig;
 
 /// Where everything is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,12 +47,39 @@ pub struct PushConfig {
     pub(crate) ttl: Duration,
     pub(crate) trail_retention: Duration,
     pub(crate) waiting_max: u64,
+    pub(crate) drop_guard: DropGuardConfig,
+    pub(crate) webhook: Option<WebhookConfig>,
+    /// Where browsers' endpoints may lead.
+    pub(crate) guard: Arc<Guard>,
+    /// Who carries pushes.
+    pub providers: Providers,
+}
+
+/// The providers' sections.
+#[derive(Debug, Default)]
+pub struct Providers {
     /// The Firebase projects.
     pub fcm: Vec<FcmSection>,
+    /// The apps at Apple.
+    pub apns: Vec<ApnsSection>,
+    /// Browsers.
+    pub webpush: Option<WebPushSection>,
+}
+
+impl Providers {
+    fn read(document: &Document) -> Self {
+        Self {
+            fcm: FcmSection::read_all(document),
+            apns: ApnsSection::read_all(document),
+            webpush: WebPushSection::read(document),
+        }
+    }
 }
 
 /// Wake-ups that may wait before intake is refused.
 const WAITING_DEFAULT: u32 = 10_000_000;
+/// How long before a certificate ends it is spoken of.
+const EXPIRY_WARNING: Duration = Duration::from_s(30 * 86_400);
 /// Longest window, in seconds.
 const WINDOW_S_MAX: u32 = 86_400;
 
@@ -69,26 +100,19 @@ impl PushConfig {
         ] {
             push.not_built(key, what);
         }
-        for section in ["apns", "webpush"] {
-            if document.has(section) {
-                document.problems().add(
-                    section,
-                    "this provider is not built yet in this version; remove the section",
-                );
-            }
-        }
         let store = read_store(&mut push);
         let message_types = read_message_types(&mut push);
         let events = read_events(&mut push, &message_types);
         let intake = Intake::read(push.section("intake"));
         let window = read_mix(push.section("mix"));
         let per_user_max = read_per_user_max(push.section("subscriptions"));
-        read_feedback(push.section("feedback"));
+        let webhook = read_feedback(push.section("feedback"));
+        let drop_guard = DropGuardConfig::read(push.section("drop_guard"));
         let ttl_s = push.number("ttl_s", 1..=TTL_S_MAX).unwrap_or(TTL_S_DEFAULT);
         let trail_retention_s = push.number("trail_retention_s", 60..=604_800).unwrap_or(3_600);
         let waiting_max =
             push.number("outbox_wakeups_max", 1..=1_000_000_000).unwrap_or(WAITING_DEFAULT);
-        let fcm = FcmSection::read_all(document);
+        let providers = Providers::read(document);
         push.finish();
         Some(Self {
             store: store?,
@@ -102,17 +126,40 @@ impl PushConfig {
             ttl: Duration::from_s(ttl_s),
             trail_retention: Duration::from_s(trail_retention_s),
             waiting_max: waiting_max.into(),
-            fcm,
+            drop_guard,
+            webhook,
+            guard: providers
+                .webpush
+                .as_ref()
+                .map_or_else(Arc::default, |section| Arc::clone(&section.webpush.guard)),
+            providers,
         })
     }
 
+    /// When credentials end, where they do.
+    pub fn credential_expiries(&self) -> Vec<(CredentialSet, Timestamp)> {
+        let apns = self.providers.apns.iter();
+        apns.filter_map(|each| Some((each.set.clone(), each.expires_at?))).collect()
+    }
+
     /// Things that work but may not be meant.
-    pub fn warnings(&self) -> Vec<String> {
+    pub fn warnings(&self, now: Timestamp) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.fcm.is_empty() {
+        let Providers { fcm, apns, webpush } = &self.providers;
+        if fcm.is_empty() && apns.is_empty() && webpush.is_none() {
             warnings.push(
-                "there is no [fcm.*] section: what is accepted for FCM waits until its time to live ends".to_owned(),
+                "there is no [fcm.*], [apns.*] or [webpush] section: what is accepted waits until its time to live ends"
+                    .to_owned(),
             );
+        }
+        for section in apns {
+            if let Some(end) = section.expires_at
+                && end < now.plus(EXPIRY_WARNING)
+            {
+                let day = reveille_service::text_time::format(end);
+                warnings
+                    .push(format!("the certificate of {} ends at {day}; renew it", section.set));
+            }
         }
         if !self.listen.ip().is_loopback() && self.callers.is_anyone() {
             warnings.push(format!(
@@ -261,18 +308,6 @@ fn read_per_user_max(mut section: Section) -> usize {
     let per_user_max = section.number("per_user_max", 1..=highest).unwrap_or(10);
     section.finish();
     usize::try_from(per_user_max).unwrap_or(SUBSCRIPTIONS_PER_USER_MAX)
-}
-
-fn read_feedback(mut section: Section) {
-    match section.string("mode").as_deref() {
-        None | Some("own") => {}
-        Some("mediawiki" | "webhook") => {
-            section
-                .problem("mode", "this feedback is not built yet in this version; write \"own\"");
-        }
-        Some(_) => section.problem("mode", "this must be \"own\""),
-    }
-    section.finish();
 }
 
 impl WindowLength {

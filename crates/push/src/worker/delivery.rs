@@ -3,21 +3,28 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use aws_lc_rs::hmac;
 use metrics::{counter, gauge, histogram};
-use reveille_mixer::{After, Allowance, Attempt, Governor, GovernorSettings, after};
+use reveille_mixer::{
+    After, Allowance, Attempt, DropGuard, DropGuardSettings, Governor, GovernorSettings,
+    RetrySettings, after,
+};
 use reveille_model::limits::CLAIM_MAX;
 use reveille_model::{
-    CredentialSet, Duration, LeaseId, Outcome, Rng, Timestamp, Verdict, WakeupId,
+    CredentialSet, Duration, LeaseId, Outcome, Reach, Rng, Timestamp, Topic, Verdict, WakeupId,
 };
 use reveille_providers::{Push, Sender};
 use reveille_service::clock::{Clock, Stopwatch};
 use reveille_service::lifecycle::Lifecycle;
-use reveille_store::{Claim, Claimed, End, Settlement, Store};
+use reveille_store::{Claim, Claimed, Destination, End, Settlement, Store, Suspicion};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::lanes::Lanes;
 use super::settler::{Settler, ToSettle};
-use crate::metrics::{CONFIG_ERROR, DELIVERIES, DELIVERIES_IN_FLIGHT, DELIVERY_DURATION, PAUSED};
+use crate::metrics::{
+    CONFIG_ERROR, DELIVERIES, DELIVERIES_IN_FLIGHT, DELIVERY_DURATION, DROP_GUARD, PACE, PAUSED,
+};
 
 /// How long a claim holds. Longer than a sender can take, resends and a new credential included.
 const LEASE: Duration = Duration::from_s(120);
@@ -35,18 +42,49 @@ const SETTLE_QUEUE_MAX: usize = 4_096;
 pub struct DeliverySettings {
     /// The credential set.
     pub set: CredentialSet,
-    /// Its bounds and delays.
+    /// The topics its credentials cover (APNs only).
+    pub topics: Vec<Topic>,
+    /// Its bounds and pauses.
     pub governor: GovernorSettings,
+    /// The bounds and pauses of each of its scopes, where it has some.
+    pub per_scope: Option<GovernorSettings>,
+    /// Its delays.
+    pub retry: RetrySettings,
+}
+
+/// What a worker is made of besides its settings and sender.
+pub struct DeliveryParts {
+    /// Where wake-ups are.
+    pub store: Arc<dyn Store>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Draws jitter and leases.
+    pub rng: Rng,
+    /// Told the end of each released window.
+    pub released: watch::Receiver<Timestamp>,
+    /// Makes the ids that pushes carry.
+    pub push_ids: hmac::Key,
+    /// When deaths are believed.
+    pub drop_guard: DropGuardSettings,
+    /// How long a quarantined device is left alone.
+    pub hold: Duration,
+    /// Who is told of deaths.
+    pub tell: Vec<Destination>,
+    /// Told when there are deaths to tell.
+    pub deaths: watch::Sender<()>,
+}
+
+impl std::fmt::Debug for DeliveryParts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DeliveryParts").finish_non_exhaustive()
+    }
 }
 
 /// The delivery task of one credential set.
 pub struct Delivery {
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
+    parts: DeliveryParts,
     sender: Arc<dyn Sender>,
     settings: DeliverySettings,
-    rng: Rng,
-    released: watch::Receiver<Timestamp>,
 }
 
 impl std::fmt::Debug for Delivery {
@@ -58,6 +96,7 @@ impl std::fmt::Debug for Delivery {
 /// One push, answered.
 struct Answered {
     claimed: Claimed,
+    scope: String,
     verdict: Verdict,
     seconds: f64,
 }
@@ -78,6 +117,10 @@ enum Next {
 /// What only the running worker has.
 struct Running {
     governor: Governor,
+    lanes: Lanes,
+    guard: DropGuard,
+    /// Whether the guard was tripped when it was last asked.
+    is_tripped: bool,
     in_flight: JoinSet<Answered>,
     /// What in flight is to be given back at a stop.
     held: BTreeMap<WakeupId, Settlement>,
@@ -88,14 +131,8 @@ struct Running {
 
 impl Delivery {
     /// A worker.
-    pub fn new(
-        store: Arc<dyn Store>,
-        clock: Arc<dyn Clock>,
-        sender: Arc<dyn Sender>,
-        settings: DeliverySettings,
-        (rng, released): (Rng, watch::Receiver<Timestamp>),
-    ) -> Self {
-        Self { store, clock, sender, settings, rng, released }
+    pub fn new(parts: DeliveryParts, sender: Arc<dyn Sender>, settings: DeliverySettings) -> Self {
+        Self { parts, sender, settings }
     }
 
     /// Runs until the lifecycle stops and what was in flight is settled or given back.
@@ -103,19 +140,30 @@ impl Delivery {
         let (to_settler, queue) = mpsc::channel(SETTLE_QUEUE_MAX);
         let (tell_returned, returned) = watch::channel(());
         let settler = Settler {
-            store: Arc::clone(&self.store),
-            clock: Arc::clone(&self.clock),
+            store: Arc::clone(&self.parts.store),
+            clock: Arc::clone(&self.parts.clock),
             set: self.settings.set.clone(),
+            hold: self.parts.hold,
+            tell: self.parts.tell.clone(),
             queue,
             returned: tell_returned,
+            deaths: self.parts.deaths.clone(),
         };
         let settling = settler.run();
         let delivering = async {
             let paused_until =
-                self.store.paused_until(&self.settings.set).await.unwrap_or_default();
+                self.parts.store.paused_until(&self.settings.set).await.unwrap_or_default();
             let governor = Governor::new(self.settings.governor, paused_until);
-            let (in_flight, held) = (JoinSet::new(), BTreeMap::new());
-            let mut running = Running { governor, in_flight, held, to_settler, returned };
+            let mut running = Running {
+                governor,
+                lanes: Lanes::new(self.settings.per_scope),
+                guard: DropGuard::new(self.parts.drop_guard),
+                is_tripped: false,
+                in_flight: JoinSet::new(),
+                held: BTreeMap::new(),
+                to_settler,
+                returned,
+            };
             self.deliver(&mut running, &lifecycle).await;
             self.drain(running).await;
         };
@@ -148,16 +196,16 @@ impl Delivery {
                         next = Next::Look;
                     }
                 }
-                Ok(()) = self.released.changed(), if !is_paused => next = Next::Look,
+                Ok(()) = self.parts.released.changed(), if !is_paused => next = Next::Look,
                 Ok(()) = running.returned.changed(), if !is_paused => next = Next::Look,
-                () = sleep_until(&*self.clock, moment) => next = Next::Look,
+                () = sleep_until(&*self.parts.clock, moment) => next = Next::Look,
             }
         }
     }
 
     /// Claims what may be sent now and sends it.
     async fn claim_and_send(&mut self, running: &mut Running) -> Next {
-        let now = self.clock.now();
+        let now = self.parts.clock.now();
         let in_flight = running.in_flight.len();
         let room = match running.governor.allowance(now, in_flight) {
             Allowance::Paused(until) | Allowance::Paced(until) => return Next::Paused(until),
@@ -171,11 +219,12 @@ impl Delivery {
         let claim = Claim {
             set: self.settings.set.clone(),
             now,
-            lease: LeaseId::from_random(self.rng.next_u64()),
+            lease: LeaseId::from_random(self.parts.rng.next_u64()),
             lease_until: now.plus(LEASE),
             limit: room,
+            hold: self.parts.hold,
         };
-        let claimed = match self.store.claim(claim).await {
+        let claimed = match self.parts.store.claim(claim).await {
             Ok(claimed) => claimed,
             Err(error) => {
                 tracing::error!(%error, set = %self.settings.set, "nothing can be claimed; trying again");
@@ -185,7 +234,7 @@ impl Delivery {
         let there_may_be_more = !claimed.is_empty();
         running.governor.sent(claimed.len());
         for each in claimed {
-            self.send(running, each);
+            self.send(running, each, now).await;
         }
         // Some of what was due may have been settled by the claim itself: only an empty claim says that nothing is left.
         if there_may_be_more { Next::Answer } else { self.idle(now).await }
@@ -193,7 +242,7 @@ impl Delivery {
 
     /// Nothing more is due: until when?
     async fn idle(&self, now: Timestamp) -> Next {
-        match self.store.next_due(&self.settings.set).await {
+        match self.parts.store.next_due(&self.settings.set).await {
             Ok(next_due) => Next::Due(next_due.map(|due| due.max(now.plus(LOOK_AGAIN)))),
             Err(error) => {
                 tracing::error!(%error, set = %self.settings.set, "the outbox cannot be read; trying again");
@@ -202,22 +251,45 @@ impl Delivery {
         }
     }
 
-    fn send(&self, running: &mut Running, claimed: Claimed) {
+    /// Sends one push, or puts it off where its scope has no room.
+    async fn send(&self, running: &mut Running, claimed: Claimed, now: Timestamp) {
         let Claimed { id, lease, device, .. } = claimed;
-        running.held.insert(id, Settlement { id, lease, device, end: End::GiveBack });
+        let back =
+            |until| Settlement { id, lease, device, end: End::Postpone(until), strike: None };
+        let push = Push {
+            token: claimed.token.clone(),
+            topic: claimed.topic.clone(),
+            message_type: claimed.message_type.clone(),
+            dry_run: claimed.dry_run,
+            expires_at: claimed.expires_at,
+            id: self.push_id(&claimed),
+        };
+        let scope = self.sender.scope(&push);
+        if let Err(until) = running.lanes.enter(now, &scope) {
+            return self.hand_over(running, ToSettle::Wakeup(back(until))).await;
+        }
+        running.held.insert(id, back(now));
         let sender = Arc::clone(&self.sender);
         running.in_flight.spawn(async move {
-            let push = Push {
-                token: claimed.token.clone(),
-                topic: claimed.topic.clone(),
-                message_type: claimed.message_type.clone(),
-                dry_run: claimed.dry_run,
-                expires_at: claimed.expires_at,
-            };
             let watch = Stopwatch::start();
             let verdict = sender.send(&push).await;
-            Answered { claimed, verdict, seconds: watch.seconds() }
+            Answered { claimed, scope, verdict, seconds: watch.seconds() }
         });
+    }
+
+    /// Names a push outside: the same for every attempt, and saying nothing of when it was made.
+    fn push_id(&self, claimed: &Claimed) -> [u8; 16] {
+        let mut of = hmac::Context::with_key(&self.parts.push_ids);
+        of.update(&claimed.id.0.to_be_bytes());
+        of.update(&claimed.sort_key.to_be_bytes());
+        of.update(&claimed.window_end.as_ms().to_be_bytes());
+        of.sign().as_ref().first_chunk::<16>().copied().unwrap_or_default()
+    }
+
+    async fn hand_over(&self, running: &Running, what: ToSettle) {
+        if running.to_settler.send(what).await.is_err() {
+            tracing::error!(set = %self.settings.set, "the settler is gone");
+        }
     }
 
     async fn heard(
@@ -225,19 +297,55 @@ impl Delivery {
         running: &mut Running,
         answered: Result<Answered, tokio::task::JoinError>,
     ) {
-        let Ok(Answered { claimed, verdict, seconds }) = answered else {
+        let Ok(Answered { claimed, scope, verdict, seconds }) = answered else {
             // Its wake-up comes back when the lease ends.
             tracing::error!(set = %self.settings.set, "a sending task ended without an answer");
             return;
         };
         running.held.remove(&claimed.id);
+        running.lanes.leave(&scope);
+        let now = self.parts.clock.now();
+        running.guard.heard(now, &scope, verdict.outcome);
+        let paused_until = self.govern(running, &scope, verdict, now);
+        self.report(verdict, seconds, paused_until.map(|until| until.since(now)));
+        let is_trusted = running.guard.is_trusted(now, &scope);
+        let settlement = self.settlement(&claimed, verdict, (now, is_trusted));
+        self.hand_over(running, ToSettle::Wakeup(settlement)).await;
+        if let Some(until) = paused_until.filter(|_| verdict.reach == Reach::Set) {
+            self.hand_over(running, ToSettle::Pause(until)).await;
+        }
+    }
+
+    /// Tells the set's governor, or the scope's. Returns the end of the pause that begins.
+    fn govern(
+        &mut self,
+        running: &mut Running,
+        scope: &str,
+        verdict: Verdict,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let (outcome, rng) = (verdict.outcome, &mut self.parts.rng);
+        let is_good = matches!(
+            outcome,
+            Outcome::Accepted | Outcome::DropSubscription(_) | Outcome::PayloadError
+        );
+        match verdict.reach {
+            Reach::Set => {
+                if is_good {
+                    running.lanes.heard(now, (scope, outcome), rng);
+                }
+                running.governor.heard(now, outcome, rng)
+            }
+            Reach::Scope => running.lanes.heard(now, (scope, outcome), rng),
+        }
+    }
+
+    fn report(&self, verdict: Verdict, seconds: f64, pause: Option<Duration>) {
         let set = || self.settings.set.to_string();
-        let Verdict { outcome, reason } = verdict;
+        let Verdict { outcome, reason, .. } = verdict;
         counter!(DELIVERIES, "set" => set(), "outcome" => outcome.as_str(), "reason" => reason.0)
             .increment(1);
         histogram!(DELIVERY_DURATION, "set" => set()).record(seconds);
-        let now = self.clock.now();
-        let paused_until = running.governor.heard(now, outcome, &mut self.rng);
         match outcome {
             Outcome::ConfigError | Outcome::RefreshCredential => {
                 gauge!(CONFIG_ERROR, "set" => set()).set(1.0);
@@ -245,31 +353,32 @@ impl Delivery {
             Outcome::Accepted => gauge!(CONFIG_ERROR, "set" => set()).set(0.0),
             _ => {}
         }
-        if let Some(until) = paused_until {
-            let seconds = until.since(now).as_s();
-            tracing::warn!(set = %self.settings.set, outcome = outcome.as_str(), reason = reason.0, seconds, "paused");
+        if let Some(pause) = pause {
+            let whole_set = verdict.reach == Reach::Set;
+            tracing::warn!(set = %self.settings.set, outcome = outcome.as_str(), reason = reason.0, seconds = pause.as_s(), whole_set, "paused");
         }
         if outcome == Outcome::PayloadError {
             tracing::error!(set = %self.settings.set, reason = reason.0, "the provider refuses a message of ours");
         }
-        let settlement = self.settlement(&claimed, outcome, now);
-        let pause = paused_until.map(ToSettle::Pause);
-        for each in [Some(ToSettle::Wakeup(settlement)), pause].into_iter().flatten() {
-            if running.to_settler.send(each).await.is_err() {
-                tracing::error!(set = %self.settings.set, "the settler is gone");
-            }
-        }
     }
 
-    fn settlement(&mut self, claimed: &Claimed, outcome: Outcome, now: Timestamp) -> Settlement {
-        let attempt =
-            Attempt { number: claimed.attempts.saturating_add(1), now, dry_run: claimed.dry_run };
-        let end = match after(outcome, attempt, &self.settings.governor.retry, &mut self.rng) {
+    fn settlement(
+        &mut self,
+        claimed: &Claimed,
+        verdict: Verdict,
+        (now, is_trusted): (Timestamp, bool),
+    ) -> Settlement {
+        let Claimed { id, lease, device, dry_run, .. } = *claimed;
+        let attempt = Attempt { number: claimed.attempts.saturating_add(1), now, dry_run };
+        let reason = verdict.reason;
+        let end = match after(verdict.outcome, attempt, &self.settings.retry, &mut self.parts.rng) {
             After::Settle(how) => End::Settled(how),
-            After::Dead(proof) => End::Dead(proof),
+            After::Dead(proof) => End::Dead(proof, reason),
+            After::Suspect => End::Suspected(Suspicion { reason, is_trusted }),
             After::Retry { due_at } => End::Retry(due_at),
         };
-        Settlement { id: claimed.id, lease: claimed.lease, device: claimed.device, end }
+        let strike = verdict.strike.map(|strike| (strike, reason));
+        Settlement { id, lease, device, end, strike }
     }
 
     /// At a stop: waits a while for what is in flight, then gives the rest back.
@@ -289,12 +398,25 @@ impl Delivery {
         }
     }
 
-    fn gauges(&self, running: &Running) {
+    fn gauges(&self, running: &mut Running) {
         #[expect(clippy::cast_precision_loss, reason = "a gauge")]
         let in_flight = running.in_flight.len() as f64;
         gauge!(DELIVERIES_IN_FLIGHT, "set" => self.settings.set.to_string()).set(in_flight);
-        let paused = running.governor.paused_until(self.clock.now()).is_some();
-        gauge!(PAUSED, "set" => self.settings.set.to_string()).set(f64::from(u8::from(paused)));
+        let (set, now) = (|| self.settings.set.to_string(), self.parts.clock.now());
+        let paused = running.governor.paused_until(now).is_some();
+        gauge!(PAUSED, "set" => set()).set(f64::from(u8::from(paused)));
+        #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+        gauge!(PACE, "set" => set()).set(running.governor.pace() as f64);
+        let is_tripped = running.guard.is_any_tripped(now);
+        if is_tripped != running.is_tripped {
+            running.is_tripped = is_tripped;
+            if is_tripped {
+                tracing::error!(set = %self.settings.set, "too many devices look dead at once: is a topic, key, project or environment of ours wrong? Guarded verdicts are held in quarantine (`reveille quarantine list`)");
+            } else {
+                tracing::warn!(set = %self.settings.set, "devices no longer look dead by the dozen");
+            }
+        }
+        gauge!(DROP_GUARD, "set" => set()).set(f64::from(u8::from(is_tripped)));
     }
 }
 

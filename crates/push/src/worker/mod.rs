@@ -1,10 +1,11 @@
 //! What runs without being asked: windows are released, wake-ups delivered and settled, old things forgotten.
 
 mod delivery;
+mod lanes;
 mod settler;
 mod sweeper;
 mod windows;
 
-pub use delivery::{Delivery, DeliverySettings};
+pub use delivery::{Delivery, DeliveryParts, DeliverySettings};
 pub(crate) use sweeper::Sweeper;
 pub use windows::Windows;

@@ -6,7 +6,7 @@ use metrics::counter;
 use reveille_model::limits::SETTLE_MAX;
 use reveille_model::{CredentialSet, Duration, Timestamp};
 use reveille_service::clock::Clock;
-use reveille_store::{End, SettleReport, Settlement, Store, StoreError};
+use reveille_store::{Destination, End, SettleBatch, SettleReport, Settlement, Store, StoreError};
 use tokio::sync::{mpsc, watch};
 
 use crate::metrics::{LEASES_LOST, SUBSCRIPTIONS_DROPPED, SUBSCRIPTIONS_KEPT};
@@ -30,9 +30,13 @@ pub(super) struct Settler {
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) set: CredentialSet,
+    pub(super) hold: Duration,
+    pub(super) tell: Vec<Destination>,
     pub(super) queue: mpsc::Receiver<ToSettle>,
     /// Told when wake-ups went back to waiting: they may be due before anything the worker knows of.
     pub(super) returned: watch::Sender<()>,
+    /// Told when there are deaths to tell.
+    pub(super) deaths: watch::Sender<()>,
 }
 
 impl Settler {
@@ -58,7 +62,7 @@ impl Settler {
                 Ok(report) => {
                     if settlements
                         .iter()
-                        .any(|each| matches!(each.end, End::Retry(_) | End::GiveBack))
+                        .any(|each| matches!(each.end, End::Retry(_) | End::Postpone(_)))
                     {
                         self.returned.send_replace(());
                     }
@@ -83,7 +87,13 @@ impl Settler {
         if settlements.is_empty() {
             return Ok(SettleReport::default());
         }
-        self.store.settle(settlements.to_vec(), self.clock.now()).await
+        let batch = SettleBatch {
+            settlements: settlements.to_vec(),
+            now: self.clock.now(),
+            hold: self.hold,
+            tell: self.tell.clone(),
+        };
+        self.store.settle(batch).await
     }
 
     /// Feedback `own`: says how many subscriptions went, and never which.
@@ -104,7 +114,10 @@ impl Settler {
         if report.suspected > 0 {
             counter!(SUBSCRIPTIONS_KEPT, "set" => set(), "why" => "suspect")
                 .increment(report.suspected);
-            tracing::warn!(set = %self.set, count = report.suspected, "subscriptions became suspect and are kept");
+            tracing::warn!(set = %self.set, count = report.suspected, "devices look dead and are in quarantine");
+        }
+        if report.to_tell > 0 {
+            self.deaths.send_replace(());
         }
     }
 }

@@ -15,5 +15,6 @@ pub(crate) enum Bug {
     Miscounts,
     AcceptsRepeatsAnew,
     KeepsTheDead,
+    TrustsBlindly,
     ForgetsPausesAtACrash,
 }

@@ -58,10 +58,11 @@ fn every_checker_finds_its_planted_bug() {
         (Bug::Miscounts, "the accounting does not fit"),
         (Bug::AcceptsRepeatsAnew, "was accepted twice"),
         (Bug::ForgetsPausesAtACrash, "during a pause the provider named"),
+        (Bug::TrustsBlindly, "was dropped though it lives"),
         (Bug::KeepsTheDead, "was sent to after it was called dead"),
     ];
     for (bug, complaint) in bugs {
         let finds = |seed| run(seed, Some(bug)).err().filter(|what| what.contains(complaint));
-        assert!((0..300).any(|seed| finds(seed).is_some()), "{bug:?} is not found");
+        assert!((0..2_000).any(|seed| finds(seed).is_some()), "{bug:?} is not found");
     }
 }

@@ -21,7 +21,12 @@ pub(crate) fn message_type() -> MessageType {
     MessageType::parse("checkEchoV1").unwrap()
 }
 
-/// Devices of users, by number. Every fifth is dead at its provider.
+/// Devices of users, by number. One is dead at its provider, one gone in guarded words.
 pub(crate) fn device(number: u64) -> String {
-    format!("device-{number}-{}", if number.is_multiple_of(5) { "dead" } else { "alive" })
+    let fate = match number {
+        0 => "dead",
+        5 => "gone",
+        _ => "alive",
+    };
+    format!("device-{number}-{fate}")
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use reveille_model::{Provider, Topic};
 use reveille_push::{PushConfig, StoreUrl, senders};
 use reveille_sandbox::SandboxConfig;
 use reveille_service::clock::{Clock, SystemClock};
@@ -32,7 +33,7 @@ pub(crate) async fn run(arguments: ConfigArguments) -> Result<(), Failure> {
     }
     let mut problems = document.problems().take();
     if let Some(push) = push {
-        for warning in push.warnings() {
+        for warning in push.warnings(SystemClock.now()) {
             say::line(&format!("warning  {warning}"));
         }
         problems.extend(try_store(&push.store));
@@ -69,17 +70,40 @@ fn try_store(StoreUrl::Sqlite(path): &StoreUrl) -> Option<ConfigProblem> {
 
 async fn try_providers(push: PushConfig) -> Vec<ConfigProblem> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let senders = match senders(push.fcm, &clock) {
+    let senders = match senders(push.providers, &clock) {
         Ok(senders) => senders,
         Err(error) => {
-            return vec![ConfigProblem { path: "fcm".to_owned(), what: error.to_string() }];
+            return vec![ConfigProblem { path: "providers".to_owned(), what: error.to_string() }];
         }
     };
-    let mut problems = Vec::new();
+    let (mut problems, mut browsers) = (Vec::new(), None);
     for (settings, sender) in senders {
-        match sender.check().await {
-            Ok(()) => say::line(&format!("ok       {} takes our credentials", settings.set)),
-            Err(what) => problems.push(ConfigProblem { path: settings.set.to_string(), what }),
+        if settings.set.provider() == Provider::WebPush {
+            // Without a browser there is nobody to ask; all lanes share one sender.
+            browsers = Some(sender);
+            continue;
+        }
+        let topics: Vec<Option<&Topic>> = match settings.topics.as_slice() {
+            [] => vec![None],
+            topics => topics.iter().map(Some).collect(),
+        };
+        for topic in topics {
+            let name = topic.map_or_else(String::new, |topic| format!(" for {}", topic.as_str()));
+            match sender.check(topic).await {
+                Ok(()) => {
+                    say::line(&format!("ok       {} takes our credentials{name}", settings.set));
+                }
+                Err(what) => {
+                    let what = format!("{what}{name}");
+                    problems.push(ConfigProblem { path: settings.set.to_string(), what });
+                }
+            }
+        }
+    }
+    if let Some(sender) = browsers {
+        match sender.check(None).await {
+            Ok(()) => say::line("ok       webpush can sign for browsers"),
+            Err(what) => problems.push(ConfigProblem { path: "webpush".to_owned(), what }),
         }
     }
     problems

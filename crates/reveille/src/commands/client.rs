@@ -77,21 +77,30 @@ pub(crate) async fn subscriptions(arguments: SubscriptionsArguments) -> Result<(
                 return Ok(());
             }
             for each in answer.as_array().into_iter().flatten() {
+                let app = text(each, "app");
                 say::line(&format!(
-                    "{}  {}.{}  refreshed {}",
+                    "{}  {}{}{app}  refreshed {}",
                     text(each, "id"),
                     text(each, "provider"),
-                    text(each, "app"),
+                    if app.is_empty() { "" } else { "." },
                     text(each, "refreshed_at")
                 ));
             }
         }
-        SubscriptionsCommand::Add { user, provider, server } => {
+        SubscriptionsCommand::Add { user, provider, topic, server } => {
             let mut token = String::new();
             let read = std::io::stdin().take(TOKEN_BYTES_MAX).read_to_string(&mut token);
             read.context("cannot read a token from standard input")?;
             let path = format!("/v1/users/{}/subscriptions", in_path(&user));
-            let body = json!({"provider": provider, "token": token.trim_end_matches('\n')});
+            let token = token.trim_end_matches('\n');
+            let body = if provider == "webpush" {
+                let subscription: Value = serde_json::from_str(token).context(
+                    "a browser's token is the JSON that PushSubscription.toJSON() gives",
+                )?;
+                json!({"provider": provider, "subscription": subscription})
+            } else {
+                json!({"provider": provider, "token": token, "topic": topic})
+            };
             let answer = call(&server, Method::POST, &path, Some(body)).await?;
             let id = text(&answer, "id").to_owned();
             say::line(&if server.json { answer.to_string() } else { id });
@@ -101,7 +110,7 @@ pub(crate) async fn subscriptions(arguments: SubscriptionsArguments) -> Result<(
 }
 
 /// One request to the private API.
-async fn call(
+pub(super) async fn call(
     server: &ServerArguments,
     method: Method,
     path: &str,
@@ -150,7 +159,7 @@ async fn call(
 }
 
 /// A member that is a text; empty where it is not.
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+pub(super) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 

@@ -1,11 +1,14 @@
 //! `reveille dev`: sandbox, push server and sample users on loopback, and pushes shown as they arrive.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use reveille_model::{
-    CredentialSet, Duration, NewSubscription, Provider, SubscriptionId, Token, User,
+    CredentialSet, Duration, NewSubscription, Provider, SubscriptionId, Token, Topic, User,
 };
+use reveille_providers::webpush::Target;
+use reveille_push::PushConfig;
 use reveille_sandbox::{Ports, Received, Sandbox, Watch, init};
 use reveille_service::clock::{Clock as _, SystemClock};
 use reveille_service::entropy;
@@ -26,7 +29,7 @@ use crate::say;
 const GRACE: Duration = Duration::from_s(15);
 /// Short windows: somebody is watching.
 const WINDOW_S: u32 = 5;
-/// The sample users, each with a phone.
+/// The sample users, each with an Android phone, an iPhone and a browser.
 const USERS: [&str; 20] = [
     "alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy", "karl",
     "laura", "mallory", "nina", "oscar", "peggy", "quentin", "rupert", "sybil", "trent",
@@ -35,7 +38,13 @@ const USERS: [&str; 20] = [
 pub(crate) async fn run(arguments: DevArguments) -> Result<(), Failure> {
     start_logs(LogFormat::Text, LevelFilter::WARN);
     let port = arguments.port;
-    let ports = Ports { intake: port, control: port + 10, fcm: port + 12 };
+    let ports = Ports {
+        intake: port,
+        control: port + 10,
+        apns: port + 11,
+        fcm: port + 12,
+        webpush: port + 13,
+    };
     let (dir, is_temporary) = match arguments.dir {
         Some(dir) => (dir, false),
         None => (temporary(), true),
@@ -65,59 +74,96 @@ async fn serve(config: &Path, dir: &Path, ports: Ports) -> Result<(), Failure> {
     let sandbox = Sandbox::bind(sandbox_config(config)?).await.with_context(busy)?;
     let push = push_config(config)?;
     let store = open_store(&push.store)?;
-    register(&store).await?;
+    let watch = sandbox.start(&lifecycle);
+    let devices = register(&store, &push, &watch).await?;
     let metrics = start_metrics().context("cannot collect metrics")?;
     if let Err(failure) = start(push, &store, metrics, &lifecycle).await {
         let Failure::Run(error) = failure else { return Err(failure) };
         return Err(error.context(busy()).into());
     }
-    let watch = sandbox.start(&lifecycle);
     welcome(dir, ports);
-    lifecycle.spawn("watch", show(watch, lifecycle.clone()));
+    lifecycle.spawn("watch", show(watch, devices, lifecycle.clone()));
     let ended = lifecycle.finish(GRACE).await;
     close_store(store);
     Ok(ended?)
 }
 
-/// Gives each sample user a phone.
-async fn register(store: &SqliteStore) -> Result<(), Failure> {
+/// Whose device a token is, and what device: for showing pushes.
+type Devices = BTreeMap<String, (&'static str, &'static str)>;
+
+/// Gives each sample user an Android phone, an iPhone and a browser.
+async fn register(
+    store: &SqliteStore,
+    push: &PushConfig,
+    watch: &Watch,
+) -> Result<Devices, Failure> {
     let mut rng = entropy::rng();
-    for name in USERS {
-        let new = NewSubscription {
-            user: User::parse(name)?,
-            set: CredentialSet::new(Provider::Fcm, "default")?,
-            topic: None,
-            token: Token::parse(Provider::Fcm, &format!("phone-of-{name}"))?,
+    let mut devices = Devices::new();
+    let apns = push.providers.apns.first().context("the sandbox has an app at Apple")?;
+    let webpush = push.providers.webpush.as_ref().context("the sandbox has browsers")?;
+    for (number, name) in USERS.into_iter().enumerate() {
+        let user = User::parse(name)?;
+        let phone = format!("phone-of-{name}");
+        let iphone = format!("{:064x}", number + 1);
+        let browser = format!("browser-of-{name}");
+        let style = ["mozilla", "google", "apple"].into_iter().cycle().nth(number).unwrap_or("wp");
+        let target =
+            Target::from_json(&watch.subscription(style, &browser), &webpush.webpush.guard)?;
+        let new = |set: CredentialSet, topic: Option<Topic>, token: Token| NewSubscription {
+            user: user.clone(),
+            set,
+            topic,
+            token,
         };
-        let fresh = SubscriptionId::from_bytes(rng.bytes_16());
-        store.put(new, fresh, 10, SystemClock.now()).await?;
+        let all = [
+            new(
+                CredentialSet::new(Provider::Fcm, "default")?,
+                None,
+                Token::parse(Provider::Fcm, &phone)?,
+            ),
+            new(
+                apns.set.clone(),
+                apns.topics.first().cloned(),
+                Token::parse(Provider::Apns, &iphone)?,
+            ),
+            new(target.service().set(), None, target.to_token().context("a short endpoint")?),
+        ];
+        for each in all {
+            let fresh = SubscriptionId::from_bytes(rng.bytes_16());
+            store.put(each, fresh, 10, SystemClock.now()).await?;
+        }
+        devices.insert(phone, (name, "phone"));
+        devices.insert(iphone, (name, "iPhone"));
+        devices.insert(browser, (name, "browser"));
     }
-    Ok(())
+    Ok(devices)
 }
 
 fn welcome(dir: &Path, ports: Ports) {
-    let Ports { intake, control, fcm } = ports;
+    let Ports { intake, control, apns, fcm, webpush } = ports;
     say::line(&format!(
         r#"Reveille is running on this machine; nothing leaves it. Stop it with Ctrl-C.
 
   push server   http://127.0.0.1:{intake}         API at /docs, figures at /metrics
-  sandbox       https://127.0.0.1:{fcm}        a look-alike FCM
+  sandbox       https://127.0.0.1:{apns}        a look-alike APNs
+                https://127.0.0.1:{fcm}        a look-alike FCM
+                https://127.0.0.1:{webpush}        look-alike Web Push services
                 http://127.0.0.1:{control}         what arrived at /received, faults at /faults
   data          {}
-  users         alice, bob, carol … trent, each with one phone
+  users         alice, bob, carol … trent, each with a phone, an iPhone and a browser
 
 Wake alice. Paste this into another terminal:
 
   curl -H 'Content-Type: application/json' http://127.0.0.1:{intake}/v1/notifications \
     -d '{{"users":["alice"],"type":"mention"}}'
 
-Her push leaves when the window ends, every {WINDOW_S} seconds. Pushes are shown here as they arrive:
+Her pushes leave when the window ends, every {WINDOW_S} seconds. Pushes are shown here as they arrive:
 "#,
         dir.display()
     ));
 }
 
-async fn show(watch: Watch, lifecycle: Lifecycle) {
+async fn show(watch: Watch, devices: Devices, lifecycle: Lifecycle) {
     let mut pushes = watch.pushes();
     loop {
         let push = tokio::select! {
@@ -125,16 +171,22 @@ async fn show(watch: Watch, lifecycle: Lifecycle) {
             () = lifecycle.stopping() => return,
         };
         match push {
-            Ok(push) => say::line(&shown(&push)),
+            Ok(push) => say::line(&shown(&push, &devices)),
             Err(RecvError::Lagged(count)) => say::line(&format!("  … and {count} more")),
             Err(RecvError::Closed) => return lifecycle.stopping().await,
         }
     }
 }
 
-fn shown(push: &Received) -> String {
-    let owner = push.token.strip_prefix("phone-of-").unwrap_or("a device");
+fn shown(push: &Received, devices: &Devices) -> String {
+    let (owner, device) = devices.get(&push.token).copied().unwrap_or(("somebody", "device"));
     let time = push.received_at.get(11..19).unwrap_or_default();
-    let data = push.payload.pointer("/message/data").map(ToString::to_string).unwrap_or_default();
-    format!("  {time}  {}  {owner:<10} {data}  answered {}", push.provider, push.answer)
+    let told = ["/message/data", "/data", ""]
+        .into_iter()
+        .find_map(|path| push.payload.pointer(path).filter(|value| value.get("type").is_some()));
+    let told = told.map(ToString::to_string).unwrap_or_default();
+    format!(
+        "  {time}  {:<7}  {owner:<8} {device:<8} {told}  answered {}",
+        push.provider, push.answer
+    )
 }

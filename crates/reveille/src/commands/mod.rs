@@ -6,4 +6,5 @@ pub(crate) mod dev;
 pub(crate) mod load;
 pub(crate) mod migrate;
 pub(crate) mod push;
+pub(crate) mod quarantine;
 pub(crate) mod sandbox;

@@ -22,7 +22,7 @@ const GRACE: Duration = Duration::from_s(25);
 pub(crate) async fn run(arguments: ConfigArguments) -> Result<(), Failure> {
     let config = push_config(&arguments.config)?;
     start_logs(LogFormat::Json, LevelFilter::INFO);
-    for warning in config.warnings() {
+    for warning in config.warnings(SystemClock.now()) {
         tracing::warn!(warning, "configuration");
     }
     let metrics = start_metrics().context("cannot collect metrics")?;
@@ -51,8 +51,10 @@ pub(crate) async fn start(
         }
     });
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let senders = senders(std::mem::take(&mut config.fcm), &clock)?;
-    let parts = Parts { store: Arc::<SqliteStore>::clone(store), clock, senders, metrics };
+    let expiries = config.credential_expiries();
+    let senders = senders(std::mem::take(&mut config.providers), &clock)?;
+    let parts =
+        Parts { store: Arc::<SqliteStore>::clone(store), clock, senders, metrics, expiries };
     PushServer::bind(config, parts).await?.start(lifecycle).await?;
     Ok(())
 }
