@@ -6,6 +6,7 @@
 #![cfg(test)]
 
 mod bug;
+mod matrix;
 mod provider;
 mod scenery;
 mod world;
@@ -30,6 +31,35 @@ fn two_thousand_seeds_lose_nothing_and_drop_nobody() {
         }
     }
     println!("{seeds} seeds");
+}
+
+#[test]
+fn no_fault_of_one_provider_loses_drops_or_delays_anything_of_another() {
+    let seeds = if reveille_testkit::is_long() { 500 } else { 10 };
+    for provider in reveille_model::Provider::ALL {
+        for fault in matrix::FAULTS {
+            for seed in 0..seeds {
+                if let Err(what) = matrix::run((provider, fault), seed, None) {
+                    panic!("{provider} {fault:?} seed {seed}: {what}");
+                }
+            }
+        }
+    }
+    println!("{} cells, {seeds} seeds each", 3 * matrix::FAULTS.len());
+}
+
+#[test]
+fn the_checkers_of_the_matrix_find_their_planted_bugs() {
+    use matrix::{Fault, Plant};
+    use reveille_model::Provider::{Apns, Fcm};
+    for (cell, plant, complaint) in [
+        ((Apns, Fault::Unavailable), Plant::DropsOnTrouble, "was dropped though it lives"),
+        ((Fcm, Fault::TooMany), Plant::PausesEverybody, "was delayed by another's trouble"),
+        ((Apns, Fault::Unavailable), Plant::GivesUpOnTrouble, "a wake-up was given up"),
+    ] {
+        let found = matrix::run(cell, 1, Some(plant)).err();
+        assert!(found.as_ref().is_some_and(|what| what.contains(complaint)), "{plant:?} {found:?}");
+    }
 }
 
 #[test]
