@@ -84,6 +84,7 @@ impl ApnsSection {
             section.choice("kind", &[("alert", Kind::Alert), ("background", Kind::Background)]);
         section.not_built("filtering_entitlement", "mode \"cohort\"");
         let connections_max = section.number("connections_max", 1..=100);
+        let per_minute = section.number("connections_per_minute_max", 1..=60_000);
         let (governor, retry) = delivery::read(&mut section, &DEFAULTS);
         section.finish();
         let connections_max = connections_max.map_or(ApnsConfig::POOL.connections_max, to_usize);
@@ -96,7 +97,12 @@ impl ApnsSection {
                 endpoint: endpoint?,
                 tls,
                 kind: kind.unwrap_or_default(),
-                pool: PoolSettings { connections_max, ..ApnsConfig::POOL },
+                pool: PoolSettings {
+                    connections_max,
+                    dials_per_minute_max: per_minute
+                        .unwrap_or(ApnsConfig::POOL.dials_per_minute_max),
+                    ..ApnsConfig::POOL
+                },
             },
             expires_at,
             governor,

@@ -73,6 +73,7 @@ impl FcmSection {
         let priority =
             section.choice("priority", &[("normal", Priority::Normal), ("high", Priority::High)]);
         let connections_max = section.number("connections_max", 1..=100);
+        let per_minute = section.number("connections_per_minute_max", 1..=60_000);
         let (governor, retry) = delivery::read(&mut section, &DEFAULTS);
         section.finish();
         let connections_max = connections_max.map_or(FcmConfig::POOL.connections_max, to_usize);
@@ -83,7 +84,12 @@ impl FcmSection {
                 endpoint: endpoint?,
                 tls: tls?,
                 priority: priority.unwrap_or_default(),
-                pool: PoolSettings { connections_max, ..FcmConfig::POOL },
+                pool: PoolSettings {
+                    connections_max,
+                    dials_per_minute_max: per_minute
+                        .unwrap_or(FcmConfig::POOL.dials_per_minute_max),
+                    ..FcmConfig::POOL
+                },
             },
             governor,
             retry,
