@@ -7,7 +7,10 @@ use std::sync::Arc;
 use reveille_model::{
     CredentialSet, DryRun, Duration, LeaseId, MessageType, Provider, Timestamp, Token,
 };
-use reveille_store::{Acceptance, Claim, Item, Keys as _, Outbox, TokenMessage, contract};
+use reveille_store::{
+    Acceptance, Claim, Item, Keys as _, Outbox, Quarantine as _, Subscriptions, TokenMessage,
+    contract,
+};
 use reveille_store_sqlite::{OpenError, SqliteStore};
 
 /// An empty directory that goes with the test.
@@ -120,6 +123,39 @@ async fn one_process_at_a_time_and_no_newer_schema() {
     drop(raw);
     let newer = SqliteStore::open(&file, NOW);
     assert!(matches!(newer, Err(OpenError::Newer { found: 99, known: 2 })), "{newer:?}");
+}
+
+#[tokio::test]
+async fn a_database_of_the_first_version_keeps_what_it_holds() {
+    let dir = Dir::new("first");
+    let file = dir.database("reveille");
+    let raw = rusqlite::Connection::open(&file).unwrap();
+    raw.execute_batch(include_str!("../src/migrations/0001_start.sql")).unwrap();
+    // As version 1 wrote them: a device it held for dead, one it did not, a wake-up for the first.
+    raw.execute_batch(
+        "INSERT INTO credential_sets (id, name) VALUES (1, 'fcm.default');
+         INSERT INTO subscriptions VALUES
+           (x'00000000000000000000000000000001', 'u', 1, NULL, 'a', x'0a', 1, 5, 5, 7),
+           (x'00000000000000000000000000000002', 'u', 1, NULL, 'b', x'0b', 1, 5, 5, NULL);
+         INSERT INTO wakeups (key, set_id, due_at, sort_key, lease, attempts, window_end, expires_at,
+           dry_run, message_type, subscription)
+         VALUES (x'01', 1, 9, 4, 0, 0, 9, 99999999, 0, 'checkEchoV1', x'00000000000000000000000000000002');
+         UPDATE state SET accepted = 1, waiting = 1, closed_until = 9, expanded_until = 9;
+         UPDATE subscriptions SET token_key = x'0000000000000000000000000000000b' WHERE token = 'b';
+         UPDATE subscriptions SET token_key = x'0000000000000000000000000000000a' WHERE token = 'a';
+         PRAGMA user_version = 1",
+    )
+    .unwrap();
+    drop(raw);
+    let store = SqliteStore::open(&file, NOW).unwrap();
+    let held = store.quarantined(None, 10).await.unwrap();
+    assert_eq!((held.len(), held[0].since, held[0].verdicts), (1, Timestamp::from_ms(7), 1));
+    assert_eq!(Subscriptions::count(&store).await.unwrap(), (2, 1));
+    let claimed = store.claim(claim(NOW)).await.unwrap();
+    assert_eq!(claimed.len(), 1);
+    assert_eq!(claimed[0].token.expose(), "b");
+    assert!(Outbox::depth(&store).await.unwrap().ledger.fits());
+    store.close();
 }
 
 #[tokio::test]
