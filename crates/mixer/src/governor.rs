@@ -15,6 +15,17 @@ pub struct GovernorSettings {
     pub per_minute_max: u32,
     /// How long pauses are where the provider names no time.
     pub pause: PauseSettings,
+    /// Whose fault it is when one message comes too often.
+    pub throttling: Throttling,
+}
+
+/// Whose fault it is when a provider says of one message that it comes too often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Throttling {
+    /// The device's alone (APNs, FCM).
+    OfDevice,
+    /// If it is said often, ours: the provider has no other word for it (Web Push).
+    OfSender,
 }
 
 /// How long pauses are.
@@ -159,10 +170,13 @@ impl Governor {
 
     /// Takes note of an answer. Returns the end of the pause where this answer begins or lengthens one; it is to be kept over restarts.
     pub fn heard(&mut self, now: Timestamp, outcome: Outcome, rng: &mut Rng) -> Option<Timestamp> {
-        let trouble = matches!(
-            outcome,
-            Outcome::RetryMessage(Delay::ServerError(_) | Delay::Unanswered | Delay::Unreachable)
-        );
+        let trouble = match outcome {
+            Outcome::RetryMessage(Delay::Throttled(_)) => {
+                self.settings.throttling == Throttling::OfSender
+            }
+            Outcome::RetryMessage(_) => true,
+            _ => false,
+        };
         self.count(now, u32::from(trouble));
         match outcome {
             Outcome::PauseProvider(delay) => {
@@ -254,7 +268,7 @@ impl Governor {
 
 #[cfg(test)]
 mod tests {
-    use super::{Allowance, Governor, GovernorSettings, PauseSettings};
+    use super::{Allowance, Governor, GovernorSettings, PauseSettings, Throttling};
     use reveille_model::{Delay, Duration, Outcome, Rng, Timestamp};
 
     const NOW: Timestamp = Timestamp::from_ms(1_000_000);
@@ -262,6 +276,7 @@ mod tests {
         in_flight_max: 100,
         per_minute_max: 600_000,
         pause: PauseSettings::DEFAULT,
+        throttling: Throttling::OfDevice,
     };
 
     fn later(s: u32) -> Timestamp {
@@ -336,6 +351,17 @@ mod tests {
             let throttled = Outcome::RetryMessage(Delay::Throttled(None));
             assert_eq!(governor.heard(NOW, throttled, &mut rng), None);
         }
+    }
+
+    #[test]
+    fn where_a_provider_has_no_other_word_much_throttling_is_an_overload() {
+        let settings = GovernorSettings { throttling: Throttling::OfSender, ..SETTINGS };
+        let (mut governor, mut rng) = (Governor::new(settings, None), Rng::from_number(4));
+        let throttled = Outcome::RetryMessage(Delay::Throttled(Some(later(120))));
+        let paused: Vec<_> =
+            (0..20).filter_map(|_| governor.heard(NOW, throttled, &mut rng)).collect();
+        assert_eq!(paused.len(), 1);
+        assert!(paused[0] >= later(120), "until the time it named");
     }
 
     #[test]

@@ -20,7 +20,7 @@ mod retry;
 mod schedule;
 
 pub use drop_guard::{DropGuard, DropGuardSettings};
-pub use governor::{Allowance, Governor, GovernorSettings, PauseSettings};
+pub use governor::{Allowance, Governor, GovernorSettings, PauseSettings, Throttling};
 pub use order::{SortKey, order};
 pub use retry::{After, Attempt, Backoff, RetrySettings, after};
 pub use schedule::{Schedule, Window};

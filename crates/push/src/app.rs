@@ -9,7 +9,7 @@ use metrics::gauge;
 use metrics_exporter_prometheus::PrometheusHandle;
 use reveille_mixer::Schedule;
 use reveille_model::limits::BODY_BYTES_MAX;
-use reveille_model::{CredentialSet, Duration, Timestamp};
+use reveille_model::{CredentialSet, Duration, Provider, Timestamp};
 use reveille_providers::apns::{ApnsConnections, ApnsSender};
 use reveille_providers::fcm::FcmSender;
 use reveille_providers::webpush::{Service, WebPushSender};
@@ -25,7 +25,7 @@ use tokio::sync::watch;
 use crate::api::{ApiState, Readiness, router};
 use crate::config::{ApnsSection, FcmSection, Providers, PushConfig, WebPushSection};
 use crate::feedback::Webhook;
-use crate::intake::{App, Intake, IntakeSettings};
+use crate::intake::{App, Intake, IntakeSettings, NO_APP};
 use crate::metrics::CREDENTIAL_EXPIRY;
 use crate::worker::{Delivery, DeliveryParts, DeliverySettings, Sweeper, Windows};
 
@@ -167,6 +167,7 @@ impl PushServer {
             entropy::rng(),
         ));
         let feedback = Feedback::new(&config);
+        adopt_known_topics(&store, &senders).await?;
         let state = ApiState {
             intake,
             bodies: BodyLimits::new(BODY_BYTES_MAX, BODY_TIME_MAX, BODIES_TOGETHER_MAX),
@@ -236,6 +237,20 @@ impl Feedback {
         let tell = config.webhook.iter().map(|_| Destination::Webhook).collect();
         Self { tell, deaths: watch::Sender::new(()) }
     }
+}
+
+/// What was accepted for a topic that no app had, and one has now, is its.
+async fn adopt_known_topics(store: &Arc<dyn Store>, senders: &Senders) -> Result<(), StoreError> {
+    let Ok(nobody) = CredentialSet::new(Provider::Apns, NO_APP) else { return Ok(()) };
+    for (settings, _) in senders {
+        for topic in &settings.topics {
+            let count = store.adopt(&nobody, topic, &settings.set).await?;
+            if count > 0 {
+                tracing::info!(count, set = %settings.set, "wake-ups of a topic that is known now were adopted");
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A key for hashes, created once in the store.

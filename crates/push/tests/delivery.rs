@@ -1,7 +1,7 @@
 //! Delivery and feedback of a whole server, with a provider that answers as told and a clock that stands still.
 #![cfg(test)]
 
-use reveille_model::{Delay, DryRun, Duration, Outcome, Proof};
+use reveille_model::{Delay, DryRun, Duration, Outcome, Proof, Settled};
 use reveille_service::clock::Clock as _;
 use reveille_testkit::PushApp;
 use serde_json::{Value, json};
@@ -57,11 +57,8 @@ async fn trouble_is_tried_again_and_nothing_is_lost_or_doubled() {
     send_token(&app, "patient").await;
     app.end_window();
     until(&app, "the sixth attempt succeeds", async || app.sender.count() == 6).await;
-    until(&app, "it is settled", async || {
-        metric(&app, "reveille_ledger_wakeups{state=\"sent\"}").await == 1
-    })
-    .await;
-    assert_eq!(metric(&app, "reveille_ledger_wakeups{state=\"waiting\"}").await, 0);
+    until(&app, "it is settled", async || app.ledger().await.settled(Settled::Sent) == 1).await;
+    assert_eq!(app.ledger().await.waiting, 0);
     assert_eq!(app.sender.count(), 6, "and is not sent again");
 }
 
@@ -94,7 +91,7 @@ async fn a_dead_device_goes_on_proof_and_is_counted() {
     until(&app, "it is counted", async || metric(&app, dropped).await > before).await;
     notify(&app).await;
     app.end_window();
-    until(&app, "a window passes", async || metric(&app, "reveille_windows_total").await > 2).await;
+    until(&app, "nothing waits", async || app.ledger().await.waiting == 0).await;
     assert_eq!(app.sender.count(), 1, "nobody is left to wake");
 }
 
@@ -113,10 +110,7 @@ async fn no_other_answer_drops_a_device() {
         notify(&app).await;
         app.end_window();
         until(&app, "an attempt", async || app.sender.count() > index).await;
-        until(&app, "it is settled", async || {
-            metric(&app, "reveille_ledger_wakeups{state=\"waiting\"}").await == 0
-        })
-        .await;
+        until(&app, "it is settled", async || app.ledger().await.waiting == 0).await;
         assert_eq!(devices(&app).await.len(), 1, "after {answer:?}");
     }
 }
@@ -159,10 +153,7 @@ async fn a_guarded_verdict_holds_the_device_and_its_wakeup_until_somebody_says_s
     let released = app.client.post("/v1/quarantine/release", &ids).await;
     assert_eq!(released.json(), json!({"count": 1}));
     until(&app, "what waited leaves", async || app.sender.count() == 2).await;
-    until(&app, "and is settled", async || {
-        metric(&app, "reveille_ledger_wakeups{state=\"waiting\"}").await == 0
-    })
-    .await;
+    until(&app, "and is settled", async || app.ledger().await.waiting == 0).await;
     assert_eq!(devices(&app).await[0]["suspect"], false);
     assert!(quarantine(&app).await.is_empty());
 }
@@ -180,7 +171,7 @@ async fn an_operator_drops_what_is_in_quarantine() {
     let dropped = app.client.post("/v1/quarantine/drop", &json!({"set": "fcm.default"})).await;
     assert_eq!(dropped.json(), json!({"count": 1}));
     assert!(devices(&app).await.is_empty() && quarantine(&app).await.is_empty());
-    assert_eq!(metric(&app, "reveille_ledger_wakeups{state=\"dead\"}").await, 1);
+    assert_eq!(app.ledger().await.settled(Settled::Dead), 1);
 }
 
 #[tokio::test]
@@ -195,9 +186,7 @@ async fn a_dry_run_is_checked_and_never_counted_as_sent() {
     app.end_window();
     let sent = app.sender.sent(2).await;
     assert!(sent.iter().all(|push| push.dry_run == DryRun::Yes));
-    until(&app, "both are settled", async || {
-        metric(&app, "reveille_ledger_wakeups{state=\"dry_run\"}").await == 2
-    })
-    .await;
-    assert_eq!(metric(&app, "reveille_ledger_wakeups{state=\"sent\"}").await, 0);
+    until(&app, "both are settled", async || app.ledger().await.settled(Settled::DryRun) == 2)
+        .await;
+    assert_eq!(app.ledger().await.settled(Settled::Sent), 0);
 }

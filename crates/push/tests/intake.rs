@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 use http::Method;
+use reveille_model::Settled;
 use reveille_testkit::{Answer, PushApp};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -21,11 +22,7 @@ fn assert_problem(answer: &Answer, status: u16, kind: &str) {
 }
 
 async fn waiting(app: &PushApp) -> u64 {
-    let metrics = app.client.get("/metrics").await.text;
-    let line = metrics
-        .lines()
-        .find_map(|line| line.strip_prefix("reveille_ledger_wakeups{state=\"waiting\"} "));
-    line.expect("the ledger").parse().expect("a number")
+    app.ledger().await.waiting
 }
 
 #[tokio::test]
@@ -172,8 +169,7 @@ async fn unusable_tokens_are_counted_and_the_others_leave() {
     let body =
         json!({"deviceTokens": ["", "good", "x".repeat(4_097)], "messageType": "checkEchoV1"});
     assert_eq!(app.client.post("/v1/message/fcm", &body).await.status, 200);
-    let metrics = app.client.get("/metrics").await.text;
-    assert!(metrics.contains("reveille_ledger_wakeups{state=\"payload_error\"} 2"), "{metrics}");
+    assert_eq!(app.ledger().await.settled(Settled::PayloadError), 2);
     app.end_window();
     assert_eq!(app.sender.sent(1).await.first().unwrap().token.expose(), "good");
 }

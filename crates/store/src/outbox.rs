@@ -41,6 +41,15 @@ pub trait Outbox: Send + Sync {
     /// Remembers that a credential set is paused.
     async fn pause(&self, set: &CredentialSet, until: Timestamp) -> Result<(), StoreError>;
 
+    /// Lets another credential set have what waits in `from` for a topic; returns how many wake-ups there were. For a topic that was not
+    /// configured when they were accepted, and is now.
+    async fn adopt(
+        &self,
+        from: &CredentialSet,
+        topic: &Topic,
+        to: &CredentialSet,
+    ) -> Result<u64, StoreError>;
+
     /// Until when a credential set was last paused.
     async fn paused_until(&self, set: &CredentialSet) -> Result<Option<Timestamp>, StoreError>;
 

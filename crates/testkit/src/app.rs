@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use reveille_mixer::{GovernorSettings, PauseSettings, RetrySettings};
+use reveille_mixer::{GovernorSettings, PauseSettings, RetrySettings, Throttling};
 use reveille_model::{CredentialSet, Duration, Provider, Timestamp, Topic};
 use reveille_providers::webpush::Service;
 use reveille_push::{DeliverySettings, Parts, PushConfig, PushServer, describe_metrics};
@@ -30,7 +30,6 @@ pub fn metrics() -> PrometheusHandle {
 }
 
 /// A running push server.
-#[derive(Debug)]
 pub struct PushApp {
     /// Talks to it.
     pub client: Client,
@@ -44,8 +43,16 @@ pub struct PushApp {
     pub apns: Arc<StubSender>,
     /// Its Web Push services.
     pub webpush: Arc<StubSender>,
+    /// Its store. What it counts is its own, whereas metrics are those of the whole test process.
+    pub store: Arc<dyn Store>,
     /// Its life.
     pub lifecycle: Lifecycle,
+}
+
+impl std::fmt::Debug for PushApp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PushApp").field("address", &self.address).finish_non_exhaustive()
+    }
 }
 
 impl PushApp {
@@ -91,6 +98,7 @@ impl PushApp {
                 in_flight_max: 100,
                 per_minute_max: 600_000,
                 pause: PauseSettings::DEFAULT,
+                throttling: Throttling::OfDevice,
             };
             let topics = topics.iter().map(|text| Topic::parse(text).expect("a topic")).collect();
             let settings =
@@ -104,7 +112,7 @@ impl PushApp {
             add(service.set(), RetrySettings::WEB_PUSH, &webpush);
         }
         let parts = Parts {
-            store,
+            store: Arc::clone(&store),
             clock: Arc::<ManualClock>::clone(&clock),
             senders,
             metrics: metrics(),
@@ -121,8 +129,17 @@ impl PushApp {
             sender,
             apns,
             webpush,
+            store,
             lifecycle,
         }
+    }
+
+    /// How many wake-ups there are, by where they are.
+    ///
+    /// # Panics
+    /// If the store fails.
+    pub async fn ledger(&self) -> reveille_model::Ledger {
+        self.store.depth().await.expect("depth").ledger
     }
 
     /// Lets the current window end.

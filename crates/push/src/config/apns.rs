@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use reveille_mixer::{GovernorSettings, PauseSettings, RetrySettings};
+use reveille_mixer::{GovernorSettings, PauseSettings, RetrySettings, Throttling};
 use reveille_model::{CredentialSet, Provider, Timestamp, Topic};
 use reveille_providers::apns::{ApnsConfig, Certificate, Kind, ProviderKey};
 use reveille_providers::client_tls;
@@ -20,6 +20,7 @@ const DEFAULTS: Defaults = Defaults {
     per_minute_max: 3_000_000,
     retry: RetrySettings::APNS,
     pause: PauseSettings::DEFAULT,
+    throttling: Throttling::OfDevice,
 };
 /// Most topics of one section; a key restricted to topics covers up to 400.
 const TOPICS_MAX: usize = 400;

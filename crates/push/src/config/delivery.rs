@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use reveille_mixer::{Backoff, GovernorSettings, PauseSettings, RetrySettings};
+use reveille_mixer::{Backoff, GovernorSettings, PauseSettings, RetrySettings, Throttling};
 use reveille_model::Duration;
 use reveille_service::config::Section;
 
@@ -17,6 +17,7 @@ pub(super) struct Defaults {
     pub(super) per_minute_max: u32,
     pub(super) retry: RetrySettings,
     pub(super) pause: PauseSettings,
+    pub(super) throttling: Throttling,
 }
 
 /// Reads the settings that every provider has.
@@ -48,6 +49,7 @@ pub(super) fn read(
             throttled: backoff(throttle_first, pause.throttled),
             config_error: config_error.unwrap_or(pause.config_error),
         },
+        throttling: defaults.throttling,
     };
     let retry = RetrySettings {
         server_error: backoff(retry_first, retry.server_error),

@@ -1,6 +1,6 @@
 //! `[fcm.NAME]`: one Firebase project.
 
-use reveille_mixer::{GovernorSettings, PauseSettings, RetrySettings};
+use reveille_mixer::{GovernorSettings, PauseSettings, RetrySettings, Throttling};
 use reveille_model::{CredentialSet, Provider};
 use reveille_providers::client_tls;
 use reveille_providers::fcm::{FcmConfig, Priority};
@@ -16,6 +16,7 @@ const DEFAULTS: Defaults = Defaults {
     per_minute_max: 600_000,
     retry: RetrySettings::FCM,
     pause: PauseSettings::DEFAULT,
+    throttling: Throttling::OfDevice,
 };
 
 /// One project, read.

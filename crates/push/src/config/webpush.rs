@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use reveille_mixer::{GovernorSettings, PauseSettings, RetrySettings};
+use reveille_mixer::{GovernorSettings, PauseSettings, RetrySettings, Throttling};
 use reveille_providers::client_tls;
 use reveille_providers::jwt::SigningKey;
 use reveille_providers::webpush::{Guard, GuardMode, Urgency, VapidKey, VapidKeys, WebPushConfig};
@@ -16,6 +16,7 @@ const DEFAULTS: Defaults = Defaults {
     per_minute_max: 600_000,
     retry: RetrySettings::WEB_PUSH,
     pause: PauseSettings::DEFAULT,
+    throttling: Throttling::OfSender,
 };
 /// Requests under way at once to one host that a client chose, and a minute.
 const PER_HOST: (u32, u32) = (32, 12_000);

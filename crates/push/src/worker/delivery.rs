@@ -119,8 +119,9 @@ struct Running {
     governor: Governor,
     lanes: Lanes,
     guard: DropGuard,
-    /// Whether the guard was tripped when it was last asked.
+    /// Whether the guard was tripped when it was last asked, and in which second that was.
     is_tripped: bool,
+    looked_at_s: i64,
     in_flight: JoinSet<Answered>,
     /// What in flight is to be given back at a stop.
     held: BTreeMap<WakeupId, Settlement>,
@@ -159,6 +160,7 @@ impl Delivery {
                 lanes: Lanes::new(self.settings.per_scope),
                 guard: DropGuard::new(self.parts.drop_guard),
                 is_tripped: false,
+                looked_at_s: 0,
                 in_flight: JoinSet::new(),
                 held: BTreeMap::new(),
                 to_settler,
@@ -407,6 +409,10 @@ impl Delivery {
         gauge!(PAUSED, "set" => set()).set(f64::from(u8::from(paused)));
         #[expect(clippy::cast_precision_loss, reason = "a gauge")]
         gauge!(PACE, "set" => set()).set(running.governor.pace() as f64);
+        if running.looked_at_s == now.as_s() {
+            return;
+        }
+        running.looked_at_s = now.as_s();
         let is_tripped = running.guard.is_any_tripped(now);
         if is_tripped != running.is_tripped {
             running.is_tripped = is_tripped;

@@ -75,7 +75,7 @@ impl Lanes {
 #[cfg(test)]
 mod tests {
     use super::{LANES_MAX, Lanes};
-    use reveille_mixer::{GovernorSettings, PauseSettings};
+    use reveille_mixer::{GovernorSettings, PauseSettings, Throttling};
     use reveille_model::{Duration, Outcome, Rng, Timestamp};
 
     const NOW: Timestamp = Timestamp::from_ms(1_000_000);
@@ -83,6 +83,7 @@ mod tests {
         in_flight_max: 2,
         per_minute_max: 600_000,
         pause: PauseSettings::DEFAULT,
+        throttling: Throttling::OfDevice,
     };
 
     #[test]

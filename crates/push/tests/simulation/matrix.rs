@@ -3,7 +3,7 @@
 
 use reveille_mixer::{
     After, Allowance, Attempt, DropGuard, DropGuardSettings, Governor, GovernorSettings,
-    PauseSettings, RetrySettings, after, order,
+    PauseSettings, RetrySettings, Throttling, after, order,
 };
 use reveille_model::{
     Audience, CredentialSet, Delay, DryRun, Duration, EventType, LeaseId, NewSubscription,
@@ -140,6 +140,7 @@ impl Lane {
             in_flight_max: 50,
             per_minute_max: 600_000,
             pause: PauseSettings::DEFAULT,
+            throttling: Throttling::OfDevice,
         };
         Self {
             set: CredentialSet::new(provider, name).unwrap(),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use reveille_mixer::{
     After, Allowance, Attempt, DropGuard, DropGuardSettings, Governor, GovernorSettings,
-    PauseSettings, RetrySettings, Schedule, after, order,
+    PauseSettings, RetrySettings, Schedule, Throttling, after, order,
 };
 use reveille_model::{
     Audience, Delay, DryRun, Duration, EventType, LeaseId, NewSubscription, Notification,
@@ -27,8 +27,12 @@ const QUIET_STEPS_MAX: u32 = 5_000;
 /// Sort keys for one expanding transaction: more than any row here has targets.
 const KEYS: usize = 8;
 const LEASE: Duration = Duration::from_s(60);
-const SETTINGS: GovernorSettings =
-    GovernorSettings { in_flight_max: 20, per_minute_max: 600, pause: PauseSettings::DEFAULT };
+const SETTINGS: GovernorSettings = GovernorSettings {
+    in_flight_max: 20,
+    per_minute_max: 600,
+    pause: PauseSettings::DEFAULT,
+    throttling: Throttling::OfDevice,
+};
 const RETRY: RetrySettings = RetrySettings::FCM;
 /// How long quarantined devices are left alone.
 const HOLD: Duration = Duration::from_s(30);

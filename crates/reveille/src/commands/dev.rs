@@ -123,7 +123,7 @@ async fn register(
             ),
             new(
                 apns.set.clone(),
-                apns.topics.first().cloned(),
+                apns.topics.iter().cycle().nth(number).cloned(),
                 Token::parse(Provider::Apns, &iphone)?,
             ),
             new(target.service().set(), None, target.to_token().context("a short endpoint")?),

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use reveille_model::limits::{SUBSCRIPTIONS_PER_USER_MAX, TARGETS_PER_ROW_MAX};
 use reveille_model::{
-    Audience, DryRun, Notification, NotificationId, Settled, SubscriptionId, Timestamp, Token,
-    Topic, User,
+    Audience, CredentialSet, DryRun, Notification, NotificationId, Settled, SubscriptionId,
+    Timestamp, Token, Topic, User,
 };
 use reveille_store::{
     AcceptError, Acceptance, Accepted, Idempotency, Item, StoreError, TokenMessage,
@@ -205,4 +205,29 @@ fn resolve(tables: &Tables, audience: &Audience) -> rusqlite::Result<BTreeSet<Su
         }
     }
     Ok(found)
+}
+
+/// Lets another credential set have what waits for a topic.
+pub(super) fn adopt(
+    tables: &mut Tables,
+    from: &CredentialSet,
+    topic: &Topic,
+    to: &CredentialSet,
+) -> rusqlite::Result<u64> {
+    let (from, to) = (tables.set_id(from)?, tables.set_id(to)?);
+    let gathered: i64 = tables
+        .connection
+        .prepare_cached(
+            "SELECT COALESCE(SUM(count), 0) FROM gathered WHERE set_id = ?1 AND topic = ?2",
+        )?
+        .query_row(params![from, topic.as_str()], |row| row.get(0))?;
+    tables
+        .connection
+        .prepare_cached("UPDATE gathered SET set_id = ?3 WHERE set_id = ?1 AND topic = ?2")?
+        .execute(params![from, topic.as_str(), to])?;
+    let wakeups = tables
+        .connection
+        .prepare_cached("UPDATE wakeups SET set_id = ?3 WHERE set_id = ?1 AND topic = ?2")?
+        .execute(params![from, topic.as_str(), to])?;
+    Ok(gathered.cast_unsigned() + wakeups as u64)
 }

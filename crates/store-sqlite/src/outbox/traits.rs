@@ -1,7 +1,7 @@
 //! The trait, handed on to the steps.
 
 use async_trait::async_trait;
-use reveille_model::{CredentialSet, Timestamp};
+use reveille_model::{CredentialSet, Timestamp, Topic};
 use reveille_store::{
     AcceptError, Acceptance, Accepted, Claim, Claimed, Depth, Expanded, Outbox, SettleBatch,
     SettleReport, StoreError, Sweep, Swept,
@@ -63,6 +63,16 @@ impl Outbox for SqliteStore {
                 .map(drop)
         })
         .await
+    }
+
+    async fn adopt(
+        &self,
+        from: &CredentialSet,
+        topic: &Topic,
+        to: &CredentialSet,
+    ) -> Result<u64, StoreError> {
+        let (from, topic, to) = (from.clone(), topic.clone(), to.clone());
+        self.write(move |tables| accept::adopt(tables, &from, &topic, &to)).await
     }
 
     async fn paused_until(&self, set: &CredentialSet) -> Result<Option<Timestamp>, StoreError> {

@@ -1,14 +1,15 @@
 //! Cases of claiming: what leaves, when, in which order, and under whose lease.
 
 use reveille_model::limits::TARGETS_PER_ROW_MAX;
-use reveille_model::{CredentialSet, DryRun, Duration, Provider, Settled, Topic};
+use reveille_model::{CredentialSet, DryRun, Duration, LeaseId, Provider, Settled, Token, Topic};
 
 use super::Case;
 use super::scene::{Scene, at, message, notification, set};
-use crate::{End, Item, TokenMessage};
+use crate::{Claim, End, Item, TokenMessage};
 
 pub(super) fn cases() -> Vec<(&'static str, Case)> {
     vec![
+        ("what waits for a topic can be adopted", |store| Box::pin(adopted(Scene::new(store)))),
         ("nothing leaves before its window is expanded", |store| {
             Box::pin(released(Scene::new(store)))
         }),
@@ -207,4 +208,40 @@ async fn registered(scene: Scene) {
     let known = of("t").device.expect("a registered device");
     assert_eq!((known.subscription, known.generation), (device.id, 1));
     assert_eq!(of("x").device, None);
+}
+
+async fn adopted(scene: Scene) {
+    let nobody = CredentialSet::new(Provider::Apns, "no-app").expect("a name");
+    let somebody = CredentialSet::new(Provider::Apns, "app").expect("a name");
+    let topic = |text| Topic::parse(text).expect("a topic");
+    let give = |token: &'static str, of, window| {
+        let scene = scene.clone();
+        let message = TokenMessage {
+            set: nobody.clone(),
+            topic: Some(topic(of)),
+            tokens: vec![Token::parse(Provider::Apns, token).expect("a token")],
+            ..message(&[])
+        };
+        async move {
+            scene.try_accept(Item::Tokens(message), at(window), None).await.expect("accepted");
+        }
+    };
+    give("aa", "known", 10).await;
+    give("bb", "unknown", 10).await;
+    scene.end_window(at(10)).await;
+    give("cc", "known", 20).await;
+    assert_eq!(scene.store.adopt(&nobody, &topic("known"), &somebody).await, Ok(2));
+    scene.end_window(at(20)).await;
+    let claim = Claim {
+        set: somebody,
+        now: at(20),
+        lease: LeaseId::from_random(2),
+        lease_until: at(80),
+        limit: 10,
+        hold: super::scene::HOLD,
+    };
+    let claimed = scene.store.claim(claim).await.expect("claim");
+    let tokens: Vec<&str> = claimed.iter().map(|each| each.token.expose()).collect();
+    assert_eq!(tokens, ["aa", "cc"]);
+    assert_eq!(scene.ledger().await.waiting, 3);
 }

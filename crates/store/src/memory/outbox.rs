@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use reveille_model::limits::TARGETS_PER_ROW_MAX;
 use reveille_model::{
     Audience, CredentialSet, Notification, NotificationId, Settled, SubscriptionId, Timestamp,
+    Topic,
 };
 
 use super::MemoryStore;
@@ -203,7 +204,7 @@ impl State {
     pub(super) fn address(
         &self,
         row: &Row,
-    ) -> Option<(reveille_model::Token, Option<reveille_model::Topic>, Option<Device>)> {
+    ) -> Option<(reveille_model::Token, Option<Topic>, Option<Device>)> {
         match &row.target {
             Target::Token { token, topic } => Some((token.clone(), topic.clone(), None)),
             Target::Subscription(id) => self.subscriptions.get(id).map(|each| {
@@ -350,6 +351,35 @@ impl Outbox for MemoryStore {
     async fn pause(&self, set: &CredentialSet, until: Timestamp) -> Result<(), StoreError> {
         self.lock().pauses.insert(set.clone(), until);
         Ok(())
+    }
+
+    async fn adopt(
+        &self,
+        from: &CredentialSet,
+        topic: &Topic,
+        to: &CredentialSet,
+    ) -> Result<u64, StoreError> {
+        let mut state = self.lock();
+        let mut adopted = 0;
+        for gathered in &mut state.gathered {
+            if let Targets::Tokens { set, topic: Some(of), tokens } = &mut gathered.targets
+                && set == from
+                && of == topic
+            {
+                *set = to.clone();
+                adopted += tokens.len() as u64;
+            }
+        }
+        for row in state.wakeups.values_mut() {
+            if let Target::Token { topic: Some(of), .. } = &row.target
+                && row.set == *from
+                && of == topic
+            {
+                row.set = to.clone();
+                adopted += 1;
+            }
+        }
+        Ok(adopted)
     }
 
     async fn paused_until(&self, set: &CredentialSet) -> Result<Option<Timestamp>, StoreError> {
