@@ -12,7 +12,8 @@ const USAGE: &str = "usage:
   cargo xtask test [--all] [--long]    passes every test whose needs are met, installing what it may
                                        --all   a test that is left out fails
                                        --long  thousands of kills and seeds instead of dozens and hundreds
-  cargo xtask bench [intake|delivery]  measures, as ratios to a bare peer in the same run
+  cargo xtask bench [intake|delivery|isolation] [--long]
+                                       measures, as ratios to a bare peer in the same run
   cargo xtask tidy                     checks what no compiler checks: layers, file lengths, manifests, words";
 
 fn main() -> ExitCode {

@@ -31,6 +31,7 @@ pub(super) fn measure(rig: &Rig) -> Result<Row, String> {
         what: "delivery to FCM",
         ours: median(ours),
         peer: median(peer),
+        unit: "a second",
         peer_name: "h2load, same sandbox",
         note,
     })

@@ -44,5 +44,12 @@ fn row(rig: &Rig, what: &'static str, tokens: usize) -> Result<Row, String> {
     let note = format!(
         "median of {RUNS}, {CONNECTIONS} connections, {grouped:.0} requests a commit (synchronous=FULL)"
     );
-    Ok(Row { what, ours: median(ours), peer: median(peer), peer_name: "bare hyper handler", note })
+    Ok(Row {
+        what,
+        ours: median(ours),
+        peer: median(peer),
+        unit: "a second",
+        peer_name: "bare hyper handler",
+        note,
+    })
 }

@@ -1,10 +1,11 @@
-//! `cargo xtask bench`: intake and delivery as ratios to a bare peer in the same run.
+//! `cargo xtask bench`: intake and delivery as ratios to a bare peer in the same run, and whether one provider's trouble slows another.
 //!
 //! Machines are noisy and differ, so that only ratios are worth keeping. Each figure is the median of three runs, and what is measured
 //! commits with `synchronous=FULL`: the number of commits is taken from the server's own count.
 
 mod delivery;
 mod intake;
+mod isolation;
 mod rig;
 
 use crate::process::{root, say};
@@ -15,15 +16,23 @@ struct Row {
     what: &'static str,
     ours: f64,
     peer: f64,
+    unit: &'static str,
     peer_name: &'static str,
     note: String,
 }
 
 pub(crate) fn run(parts: &[&str]) -> Result<(), String> {
     crate::tools::h2load()?;
+    let is_long = parts.contains(&"--long");
+    let length = if is_long { isolation::LONG } else { isolation::SHORT };
+    let parts: Vec<&str> = parts.iter().copied().filter(|part| *part != "--long").collect();
     let wanted = |part: &str| parts.is_empty() || parts.contains(&part) || parts.contains(&"all");
-    if let Some(unknown) = parts.iter().find(|part| !["intake", "delivery", "all"].contains(part)) {
-        return Err(format!("there is no benchmark {unknown}; there are intake and delivery"));
+    if let Some(unknown) =
+        parts.iter().find(|part| !["intake", "delivery", "isolation", "all"].contains(part))
+    {
+        return Err(format!(
+            "there is no benchmark {unknown}; there are intake, delivery and isolation"
+        ));
     }
     let rig = rig::Rig::build()?;
     let mut rows = Vec::new();
@@ -33,6 +42,9 @@ pub(crate) fn run(parts: &[&str]) -> Result<(), String> {
     if wanted("delivery") {
         rows.push(delivery::measure(&rig)?);
     }
+    if wanted("isolation") {
+        rows.push(isolation::measure(&rig, length)?);
+    }
     say(&table(&rows));
     let path = root().join("bench/results.json");
     std::fs::create_dir_all(root().join("bench")).map_err(|error| error.to_string())?;
@@ -40,11 +52,10 @@ pub(crate) fn run(parts: &[&str]) -> Result<(), String> {
 }
 
 fn table(rows: &[Row]) -> String {
-    let head =
-        format!("\n{:<30} {:>10} {:>10} {:>7}  peer; note", "what", "ours/s", "peer/s", "ratio");
-    let lines = rows.iter().map(|Row { what, ours, peer, peer_name, note }| {
+    let head = format!("\n{:<32} {:>10} {:>10} {:>7}  peer; note", "what", "ours", "peer", "ratio");
+    let lines = rows.iter().map(|Row { what, ours, peer, unit, peer_name, note }| {
         let ratio = ours / peer * 100.0;
-        format!("{what:<30} {ours:>10.0} {peer:>10.0} {ratio:>6.1}%  {peer_name}; {note}")
+        format!("{what:<32} {ours:>10.0} {peer:>10.0} {ratio:>6.1}%  {unit}; {peer_name}; {note}")
     });
     std::iter::once(head).chain(lines).collect::<Vec<_>>().join("\n")
 }
@@ -52,10 +63,10 @@ fn table(rows: &[Row]) -> String {
 fn json(rows: &[Row]) -> String {
     let lines: Vec<String> = rows
         .iter()
-        .map(|Row { what, ours, peer, peer_name, note }| {
+        .map(|Row { what, ours, peer, unit, peer_name, note }| {
             let ratio = ours / peer;
             format!(
-                "  {{\"what\": \"{what}\", \"ratio\": {ratio:.3}, \"peer\": \"{peer_name}\", \"ours_per_s\": {ours:.0}, \"peer_per_s\": {peer:.0}, \"note\": \"{note}\"}}"
+                "  {{\"what\": \"{what}\", \"ratio\": {ratio:.3}, \"peer\": \"{peer_name}\", \"unit\": \"{unit}\", \"ours\": {ours:.0}, \"peer\": {peer:.0}, \"note\": \"{note}\"}}"
             )
         })
         .collect();

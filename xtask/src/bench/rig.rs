@@ -42,9 +42,12 @@ impl Rig {
         let file = self.folder.join("reveille.toml");
         let mut text = std::fs::read_to_string(&file).map_err(|error| error.to_string())?;
         let (intake, control, fcm) = (free_port()?, free_port()?, free_port()?);
+        let (apns, webpush) = (free_port()?, free_port()?);
         text = text.replace("8900", &intake.to_string()).replace("8910", &control.to_string());
         text = text
             .replace("8912", &fcm.to_string())
+            .replace("8911", &apns.to_string())
+            .replace("8913", &webpush.to_string())
             .replace("window_s = 10", &format!("window_s = {window_s}"));
         // Neither a full outbox nor the quota of Google's is measured here.
         text = text.replace("[push]\n", "[push]\noutbox_wakeups_max = 1000000000\n");
