@@ -95,6 +95,14 @@ impl DropGuard {
         accepted > 0 && !self.is_too_much(accepted, dead) && !self.is_tripped(now, scope)
     }
 
+    /// Whether anybody is reached at all, whatever the scope, and few look dead.
+    pub fn is_trusted_anywhere(&self, now: Timestamp) -> bool {
+        let counts = self.scopes.keys().map(|scope| self.count(now, scope, BUCKETS));
+        let (accepted, dead) =
+            counts.fold((0, 0), |sum, (accepted, dead)| (sum.0 + accepted, sum.1 + dead));
+        accepted > 0 && !self.is_too_much(accepted, dead) && !self.is_any_tripped(now)
+    }
+
     /// Whether any scope is tripped.
     pub fn is_any_tripped(&self, now: Timestamp) -> bool {
         self.scopes.keys().any(|scope| self.is_tripped(now, scope))
@@ -178,6 +186,7 @@ mod tests {
         assert!(!guard.is_trusted(NOW, "another"), "one topic says nothing about another");
         assert!(guard.is_trusted(later(59), "topic"));
         assert!(!guard.is_trusted(later(60), "topic"));
+        assert!(guard.is_trusted_anywhere(NOW) && !guard.is_trusted_anywhere(later(60)));
     }
 
     #[test]

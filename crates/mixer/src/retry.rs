@@ -18,6 +18,13 @@ impl Backoff {
         let middle = doubled.min(self.cap.as_ms());
         Duration::from_ms(rng.between(middle / 2, middle.saturating_add(middle / 2)))
     }
+
+    /// The same, never less than without jitter: where a provider says how long to wait at the least.
+    pub fn delay_at_least(&self, failures: u32, rng: &mut Rng) -> Duration {
+        let doubled = self.first.as_ms().saturating_mul(1 << failures.saturating_sub(1).min(32));
+        let middle = doubled.min(self.cap.as_ms());
+        Duration::from_ms(rng.between(middle, middle.saturating_add(middle / 2)))
+    }
 }
 
 /// The delays of one provider (contract: providers.md §1.5, §2.6, §3.5, §4).
@@ -137,7 +144,7 @@ fn until(
             now.plus(Duration::from_ms(rng.between(low.min(high), high)))
         }
         Delay::ServerError(None) | Delay::Unanswered => {
-            now.plus(settings.server_error.delay(failures, rng))
+            now.plus(settings.server_error.delay_at_least(failures, rng))
         }
     }
 }
@@ -214,10 +221,10 @@ mod tests {
     #[test]
     fn delays_double_with_jitter_up_to_the_cap() {
         let server_error = Outcome::RetryMessage(Delay::ServerError(None));
-        assert_eq!(wait_s(server_error, 1), (5, 14));
-        assert_eq!(wait_s(server_error, 2), (10, 29));
+        assert_eq!(wait_s(server_error, 1), (10, 14), "never sooner than the provider asks");
+        assert_eq!(wait_s(server_error, 2), (20, 29));
         let (low, high) = wait_s(server_error, 40);
-        assert!((300..320).contains(&low) && (880..=900).contains(&high), "{low} {high}");
+        assert!((600..620).contains(&low) && (880..=900).contains(&high), "{low} {high}");
         let (low, high) = wait_s(Outcome::RetryMessage(Delay::Throttled(None)), 1);
         assert!((30..32).contains(&low) && (88..=90).contains(&high), "{low} {high}");
     }
@@ -231,7 +238,8 @@ mod tests {
         let within = |waits: (u64, u64), first: u64| {
             assert!(waits.0 >= first / 2 && waits.1 <= first + first / 2, "{waits:?} {first}");
         };
-        within(wait_with(apns, server_error, 1), 900);
+        let (low, high) = wait_with(apns, server_error, 1);
+        assert!(low >= 900 && high <= 1_350, "Apple asks for fifteen minutes");
         within(wait_with(apns, server_error, 2), 1800);
         within(wait_with(apns, server_error, 9), 1800);
         within(wait_with(apns, throttled, 3), 240);
@@ -258,7 +266,7 @@ mod tests {
     fn an_unanswered_message_is_sent_once_more_soon_and_then_backs_off() {
         let (low, high) = wait_s(Outcome::RetryMessage(Delay::Unanswered), 1);
         assert!(low >= 1 && high <= 10, "{low} {high}");
-        assert_eq!(wait_s(Outcome::RetryMessage(Delay::Unanswered), 2), (10, 29));
+        assert_eq!(wait_s(Outcome::RetryMessage(Delay::Unanswered), 2), (20, 29));
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub const TARGETS_PER_ROW_MAX: usize = 5_000;
 pub const CLAIM_MAX: usize = 1_024;
 /// Most devices that are watched or quarantined at once. Beyond it a verdict against another one is not remembered, and so never acted on.
 pub const SUSPECTS_MAX: u64 = 1_000_000;
-/// Most events that wait to be told to others. Beyond it a death is not told; the token's next push tells it again.
+/// Most deaths that wait to be told to others. Beyond it one is not told, and counted as lost.
 pub const FEEDBACK_MAX: u64 = 1_000_000;
 /// Most quarantined devices one call lists, releases or drops.
 pub const QUARANTINE_PAGE_MAX: usize = 1_000;

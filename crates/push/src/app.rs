@@ -117,14 +117,16 @@ pub fn senders(providers: Providers, clock: &Arc<dyn Clock>) -> Result<Senders, 
             .map_err(|what| StartError::Sender(format!("webpush: {what}")))?;
         let sender = Arc::new(sender);
         for service in Service::ALL {
-            // Known services are one host; who runs the others we cannot know.
-            let is_one_host =
-                matches!(service, Service::Mozilla | Service::Google | Service::Apple);
+            // Known services are few hosts; who runs the others we cannot know.
+            let per_scope = match service {
+                Service::Mozilla | Service::Google | Service::Apple => governor,
+                Service::Microsoft | Service::Other => per_host,
+            };
             let settings = DeliverySettings {
                 set: service.set(),
                 topics: Vec::new(),
                 governor,
-                per_scope: (!is_one_host).then_some(per_host),
+                per_scope: Some(per_scope),
                 retry,
             };
             senders.push((settings, Arc::<WebPushSender>::clone(&sender)));
@@ -277,6 +279,7 @@ impl PushConfig {
                 })
                 .collect(),
             guard: Arc::clone(&self.guard),
+            vapid_key_id: self.vapid_key_id.clone(),
             ttl: self.ttl,
             waiting_max: self.waiting_max,
             per_user_max: self.per_user_max,

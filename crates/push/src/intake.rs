@@ -53,6 +53,8 @@ pub struct IntakeSettings {
     pub apps: Vec<App>,
     /// Where browsers' endpoints may lead.
     pub guard: Arc<Guard>,
+    /// The id of the VAPID key browsers are told of.
+    pub vapid_key_id: Option<String>,
     /// Time to live where the caller gives none.
     pub ttl: Duration,
     /// With more wake-ups than this waiting nothing is accepted.

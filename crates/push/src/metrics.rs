@@ -18,6 +18,7 @@ pub(crate) const DELIVERIES_IN_FLIGHT: &str = "reveille_deliveries_in_flight";
 pub(crate) const PAUSED: &str = "reveille_provider_paused";
 pub(crate) const CONFIG_ERROR: &str = "reveille_provider_config_error";
 pub(crate) const PACE: &str = "reveille_provider_pace_per_minute";
+pub(crate) const SCOPES_PAUSED: &str = "reveille_scopes_paused";
 pub(crate) const DROP_GUARD: &str = "reveille_drop_guard_tripped";
 pub(crate) const QUARANTINE: &str = "reveille_quarantined_devices";
 pub(crate) const FEEDBACK: &str = "reveille_feedback_total";
@@ -75,7 +76,11 @@ fn describe_delivery() {
     );
     describe_gauge!(DELIVERIES_IN_FLIGHT, "Pushes sent and not answered, by credential set.");
     describe_gauge!(PAUSED, "1 while a credential set is paused.");
-    describe_gauge!(CONFIG_ERROR, "1 while a credential set's configuration is refused.");
+    describe_gauge!(
+        CONFIG_ERROR,
+        "1 while a credential set's configuration is refused, for all of it or for one topic."
+    );
+    describe_gauge!(SCOPES_PAUSED, "Topics or hosts of a credential set that are paused.");
     describe_gauge!(PACE, "Pushes a minute a credential set may send; lowered by each overload.");
     describe_gauge!(
         CREDENTIAL_EXPIRY,
@@ -96,7 +101,7 @@ fn describe_subscriptions() {
     describe_gauge!(QUARANTINE, "Devices in quarantine.");
     describe_counter!(
         FEEDBACK,
-        "Deaths posted, by destination and result (told, refused, out_of_reach, given_up)."
+        "Deaths posted, by destination and result (told, refused, out_of_reach, given_up, lost)."
     );
     describe_gauge!(FEEDBACK_UNTOLD, "Deaths that wait to be told.");
     describe_gauge!(FEEDBACK_OLDEST, Unit::Seconds, "Age of the oldest of them.");

@@ -141,6 +141,9 @@ pub(crate) enum SubscriptionsCommand {
         /// The app's bundle id (APNs)
         #[arg(long)]
         topic: Option<String>,
+        /// Which credentials reach it, where there are several: NAME of [apns.NAME] or [fcm.NAME]
+        #[arg(long)]
+        app: Option<String>,
         #[command(flatten)]
         server: ServerArguments,
     },
@@ -154,7 +157,7 @@ pub(crate) struct QuarantineArguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum QuarantineCommand {
-    /// Lists devices in quarantine; never their tokens
+    /// Counts devices in quarantine and lists them; never their tokens
     List {
         #[command(flatten)]
         server: ServerArguments,
@@ -170,6 +173,9 @@ pub(crate) enum QuarantineCommand {
     Drop {
         #[command(flatten)]
         which: WhichArguments,
+        /// Really; for --set and --all
+        #[arg(long)]
+        yes: bool,
         #[command(flatten)]
         server: ServerArguments,
     },

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use reveille_sandbox::{Ports, init};
-use reveille_testkit::{Client, Dir, Server, free_port};
+use reveille_testkit::{Client, Dir, Server, free_port, free_ports};
 use serde_json::json;
 
 const REVEILLE: &str = env!("CARGO_BIN_EXE_reveille");
@@ -27,13 +27,7 @@ struct Rig {
 impl Rig {
     fn new() -> Self {
         let dir = Dir::new();
-        let ports = Ports {
-            intake: free_port(),
-            control: free_port(),
-            apns: free_port(),
-            fcm: free_port(),
-            webpush: free_port(),
-        };
+        let ports = free_ports();
         let config = init(&dir.join("rig"), ports, 1).unwrap();
         Self { config, ports, dir }
     }

@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use reveille_sandbox::{Ports, init};
-use reveille_testkit::{Client, Dir, Server, free_port};
+use reveille_sandbox::init;
+use reveille_testkit::{Client, Dir, Server, free_ports};
 use serde_json::{Value, json};
 
 const REVEILLE: &str = env!("CARGO_BIN_EXE_reveille");
@@ -49,13 +49,7 @@ struct Rig {
 impl Rig {
     async fn start() -> Self {
         let dir = Dir::new();
-        let ports = Ports {
-            intake: free_port(),
-            control: free_port(),
-            apns: free_port(),
-            fcm: free_port(),
-            webpush: free_port(),
-        };
+        let ports = free_ports();
         let config = init(&dir.join("rig"), ports, 1).unwrap();
         // Each cell breaks connections; Apple would not like so many in a minute, the sandbox does not mind.
         let text = std::fs::read_to_string(&config).unwrap();

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use reveille_model::Rng;
-use reveille_sandbox::{Ports, init};
-use reveille_testkit::{Client, Dir, Server, free_port, is_long};
+use reveille_sandbox::init;
+use reveille_testkit::{Client, Dir, Server, free_ports, is_long};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -51,13 +51,7 @@ enum Moment {
 impl Rig {
     async fn start() -> Self {
         let dir = Dir::new();
-        let ports = Ports {
-            intake: free_port(),
-            control: free_port(),
-            apns: free_port(),
-            fcm: free_port(),
-            webpush: free_port(),
-        };
+        let ports = free_ports();
         let config = init(&dir.join("rig"), ports, 1).unwrap();
         // Enough for the long variant: what arrived is looked through at the end. `[sandbox]` is the file's last section.
         let text = std::fs::read_to_string(&config).unwrap();

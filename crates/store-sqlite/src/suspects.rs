@@ -4,11 +4,14 @@ use reveille_model::limits::{FEEDBACK_MAX, SUSPECTS_MAX};
 use reveille_model::{
     CredentialSet, Proof, Reason, Strike, SubscriptionId, Timestamp, Token, User,
 };
-use reveille_store::{Claim, Destination, SettleReport, TokenKey};
+use reveille_store::{Claim, Destination, SettleReport, Sweep, TokenKey};
 use rusqlite::{OptionalExtension as _, Row, params};
 
 use crate::codec::{credential_set, subscription_id, time, token, user};
 use crate::engine::Tables;
+
+/// How often suspects are looked through, in milliseconds.
+const SUSPECTS_SWEPT_EVERY_MS: i64 = 60_000;
 
 /// The device a verdict is about.
 #[derive(Debug)]
@@ -84,7 +87,28 @@ impl Tables {
                 if is_gone { Ok(None) } else { read(row, generation) }
             })
             .optional()?;
-        Ok(found.flatten())
+        let Some(mut found) = found.flatten() else { return Ok(None) };
+        if found.owner.is_none() {
+            // It may have been registered since.
+            found.owner = self.registered(found.key)?;
+        }
+        Ok(Some(found))
+    }
+
+    fn registered(&self, key: TokenKey) -> rusqlite::Result<Option<Registered>> {
+        self.connection
+            .prepare_cached(
+                "SELECT id, user_name, refreshed_at FROM subscriptions WHERE token_key = ?1",
+            )?
+            .query_row([key.0], |row| {
+                Ok(Registered {
+                    id: subscription_id(row, 0)?,
+                    user: user(row, 1)?,
+                    refreshed_at: time(row, 2)?,
+                    is_newer: false,
+                })
+            })
+            .optional()
     }
 
     /// Since when a device is in quarantine, if it is.
@@ -226,7 +250,8 @@ impl Tables {
     ) -> rusqlite::Result<()> {
         for to in tell {
             if self.deaths >= FEEDBACK_MAX {
-                break;
+                report.not_told += 1;
+                continue;
             }
             self.connection
                 .prepare_cached(concat!(
@@ -255,15 +280,32 @@ impl Tables {
         Ok(())
     }
 
-    /// A push to this device was taken: it lives.
-    pub(crate) fn clear_suspicion(&mut self, alive: &Suspect) -> rusqlite::Result<()> {
+    /// A push to this device was taken: it lives, and what else waits for it is due.
+    pub(crate) fn clear_suspicion(
+        &mut self,
+        alive: &Suspect,
+        now: Timestamp,
+    ) -> rusqlite::Result<()> {
         self.take_back_deaths(alive.key)?;
-        if self.forget_suspect(alive.key)?
-            && let Some(id) = alive.subscription()
-        {
+        self.release_one(alive.key, now)
+    }
+
+    /// A try came to nothing, so that it was none: the device may be tried again when this wake-up is due.
+    pub(crate) fn was_no_try(
+        &self,
+        wakeup: i64,
+        lease: i64,
+        due_at: Timestamp,
+    ) -> rusqlite::Result<()> {
+        if self.suspects == 0 {
+            return Ok(());
+        }
+        if let Some(suspect) = self.suspect_of(wakeup, lease, None)? {
             self.connection
-                .prepare_cached("UPDATE subscriptions SET suspect_since = NULL WHERE id = ?1")?
-                .execute([id])?;
+                .prepare_cached(
+                    "UPDATE suspects SET next_try = ?2 WHERE key = ?1 AND next_try > ?2",
+                )?
+                .execute(params![suspect.key.0, due_at.as_ms()])?;
         }
         Ok(())
     }
@@ -291,6 +333,32 @@ impl Tables {
             .execute([key.0])?;
         self.suspects = self.suspects.saturating_sub(forgotten as u64);
         Ok(forgotten > 0)
+    }
+
+    /// Forgets suspects of whom nothing was heard for long. There are few, so that they are looked through, and seldom.
+    pub(crate) fn sweep_suspects(&mut self, sweep: Sweep) -> rusqlite::Result<u64> {
+        if self.suspects == 0
+            || sweep.now.as_ms() < self.suspects_swept_at + SUSPECTS_SWEPT_EVERY_MS
+        {
+            return Ok(0);
+        }
+        let old: Vec<TokenKey> = self
+            .connection
+            .prepare_cached(concat!(
+                "SELECT key FROM suspects WHERE (subscription IS NULL OR next_try IS NULL)",
+                " AND COALESCE(next_try, since) < ?1 LIMIT ?2"
+            ))?
+            .query_map(params![sweep.suspects_before.as_ms(), sweep.limit], |row| {
+                row.get(0).map(TokenKey)
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        if old.len() < sweep.limit {
+            self.suspects_swept_at = sweep.now.as_ms();
+        }
+        for key in &old {
+            self.release_one(*key, sweep.now)?;
+        }
+        Ok(old.len() as u64)
     }
 
     /// Ends a quarantine because the device lives. What waited with it is due now.

@@ -243,7 +243,7 @@ pub struct Settlement {
     /// What became of it.
     pub end: End,
     /// What the answer says against the device, and its reason. When it has come often and long enough the wake-up is suspected instead.
-    pub strike: Option<(Strike, Reason)>,
+    pub strike: Option<(Strike, Suspicion)>,
 }
 
 /// What became of a wake-up.
@@ -251,8 +251,8 @@ pub struct Settlement {
 pub enum End {
     /// It ended. `Sent` also clears every suspicion against its device, and takes back its deaths that are not told yet.
     Settled(Settled),
-    /// It ended because its token is dead: the subscription goes, if it is still of the generation the push was sent to and, on dated proof,
-    /// was not registered after that date. On guarded proof nothing more happens than that the wake-up ends; use [`End::Suspected`].
+    /// It ended because its token is dead: the subscription goes, unless on dated proof it was registered after that date. If it is of another
+    /// generation than the push was sent to, the verdict is about another registration, and the wake-up is due again at once. On guarded proof nothing more happens than that the wake-up ends; use [`End::Suspected`].
     Dead(Proof, Reason),
     /// Its token looks dead. See [`Suspicion`].
     Suspected(Suspicion),
@@ -285,6 +285,8 @@ pub struct SettleReport {
     pub suspected: u64,
     /// Deaths that will be told.
     pub to_tell: u64,
+    /// Deaths that will not: [`reveille_model::limits::FEEDBACK_MAX`] wait already.
+    pub not_told: u64,
     /// Retries that joined a newer waiting wake-up.
     pub collapsed: u64,
 }
@@ -298,6 +300,8 @@ pub struct Sweep {
     pub trails_before: Timestamp,
     /// Idempotency keys first used before this may go.
     pub idempotency_before: Timestamp,
+    /// Suspects nobody registered, and devices that are only watched, may go if the last verdict came before this.
+    pub suspects_before: Timestamp,
     /// At most so many of each.
     pub limit: usize,
 }
@@ -311,6 +315,8 @@ pub struct Swept {
     pub trails: u64,
     /// Idempotency keys forgotten.
     pub idempotency_keys: u64,
+    /// Suspects forgotten.
+    pub suspects: u64,
 }
 
 /// How much there is.
@@ -352,8 +358,6 @@ impl WakeupKey {
         let mut hash = Sha256::new();
         hash.update(b"token\0");
         hash.update(set.provider().as_str());
-        hash.update([0]);
-        hash.update(set.name());
         hash.update([0]);
         hash.update(topic.map_or("", Topic::as_str));
         hash.update([0]);

@@ -16,7 +16,7 @@ pub use environment::{is_long, needs_all, python};
 pub use http::{Answer, Client};
 pub use process::Server;
 pub use receiver::{Delivered, Receiver};
-pub use sandbox::{TestSandbox, free_port};
+pub use sandbox::{TestSandbox, free_port, free_ports};
 pub use sender::StubSender;
 pub use temporary::Dir;
 

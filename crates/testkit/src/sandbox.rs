@@ -18,6 +18,17 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("its address").port()
 }
 
+/// Ports nobody listens at now, for a whole rig.
+pub fn free_ports() -> Ports {
+    Ports {
+        intake: free_port(),
+        control: free_port(),
+        apns: free_port(),
+        fcm: free_port(),
+        webpush: free_port(),
+    }
+}
+
 /// A sandbox on ports of its own, with the files `init` writes.
 #[derive(Debug)]
 pub struct TestSandbox {
@@ -43,13 +54,7 @@ impl TestSandbox {
     pub async fn start(more: &str) -> Self {
         crate::install_crypto();
         let dir = Dir::new();
-        let ports = Ports {
-            intake: free_port(),
-            control: free_port(),
-            apns: free_port(),
-            fcm: free_port(),
-            webpush: free_port(),
-        };
+        let ports = free_ports();
         let file = init(&dir.join("sandbox"), ports, 1).expect("the sandbox's files");
         let text = std::fs::read_to_string(&file).expect("the configuration");
         let text = format!("{text}{more}\n");

@@ -48,7 +48,8 @@ pub(crate) fn run(parts: &[&str]) -> Result<(), String> {
     say(&table(&rows));
     let path = root().join("bench/results.json");
     std::fs::create_dir_all(root().join("bench")).map_err(|error| error.to_string())?;
-    std::fs::write(&path, json(&rows)).map_err(|error| error.to_string())
+    let before = std::fs::read_to_string(&path).unwrap_or_default();
+    std::fs::write(&path, json(&rows, &before)).map_err(|error| error.to_string())
 }
 
 fn table(rows: &[Row]) -> String {
@@ -60,16 +61,21 @@ fn table(rows: &[Row]) -> String {
     std::iter::once(head).chain(lines).collect::<Vec<_>>().join("\n")
 }
 
-fn json(rows: &[Row]) -> String {
-    let lines: Vec<String> = rows
-        .iter()
-        .map(|Row { what, ours, peer, unit, peer_name, note }| {
-            let ratio = ours / peer;
-            format!(
-                "  {{\"what\": \"{what}\", \"ratio\": {ratio:.3}, \"peer\": \"{peer_name}\", \"unit\": \"{unit}\", \"ours\": {ours:.0}, \"peer\": {peer:.0}, \"note\": \"{note}\"}}"
-            )
-        })
-        .collect();
+/// The rows measured now, and those of before that were not.
+fn json(rows: &[Row], before: &str) -> String {
+    let name = |what: &str| format!("{{\"what\": \"{what}\",");
+    let is_measured = |line: &str| rows.iter().any(|row| line.contains(&name(row.what)));
+    let kept = before.lines().filter(|line| line.contains("\"what\"") && !is_measured(line));
+    let kept = kept.map(|line| line.trim_end_matches(',').to_owned());
+    let measured = rows.iter().map(|row| {
+        let Row { what, ours, peer, unit, peer_name, note } = row;
+        let ratio = ours / peer;
+        format!(
+            "  {} \"ratio\": {ratio:.3}, \"unit\": \"{unit}\", \"ours\": {ours:.0}, \"peer\": {peer:.0}, \"peer_name\": \"{peer_name}\", \"note\": \"{note}\"}}",
+            name(what)
+        )
+    });
+    let lines: Vec<String> = kept.chain(measured).collect();
     format!("[\n{}\n]\n", lines.join(",\n"))
 }
 

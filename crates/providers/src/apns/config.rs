@@ -45,6 +45,9 @@ pub struct Certificate {
 /// Why files are no client certificate.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
+    /// A file cannot be read.
+    #[error("cannot read it: {0}")]
+    File(#[from] std::io::Error),
     /// The certificate.
     #[error("it is not a certificate in PEM form")]
     Certificate,
@@ -59,14 +62,16 @@ pub enum CertificateError {
 impl Certificate {
     /// Reads two PEM files.
     pub fn from_files(certificate: &Path, key: &Path) -> Result<Self, CertificateError> {
-        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate)
-            .and_then(Iterator::collect)
+        let certificate = std::fs::read(certificate)?;
+        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&certificate)
+            .collect::<Result<_, _>>()
             .map_err(|_| CertificateError::Certificate)?;
         let first = chain.first().ok_or(CertificateError::Certificate)?;
         let (_, parsed) =
             X509Certificate::from_der(first).map_err(|_| CertificateError::Certificate)?;
         let not_after = parsed.validity().not_after.timestamp();
-        let key = PrivateKeyDer::from_pem_file(key).map_err(|_| CertificateError::Key)?;
+        let key = PrivateKeyDer::from_pem_slice(&std::fs::read(key)?)
+            .map_err(|_| CertificateError::Key)?;
         Ok(Self { not_after: Timestamp::from_ms(not_after.saturating_mul(1000)), chain, key })
     }
 

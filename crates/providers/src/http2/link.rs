@@ -94,9 +94,10 @@ impl Link {
         self.answered.store(true, Ordering::Release);
     }
 
-    /// No answer came in time. A connection that stays silent is replaced: it may be a peer that forgot us.
+    /// No answer came in time. A connection that stays silent is replaced: it may be a peer that forgot us. One that never said anything is at
+    /// once: others wait to see what it takes.
     pub(super) fn unheard(&self) {
-        if self.silent.fetch_add(1, Ordering::AcqRel) + 1 >= SILENT_MAX {
+        if self.silent.fetch_add(1, Ordering::AcqRel) + 1 >= SILENT_MAX || self.is_warming() {
             self.drain();
         }
     }

@@ -41,7 +41,6 @@ impl Urgency {
 }
 
 /// How to reach browsers.
-#[derive(Debug)]
 pub struct WebPushConfig {
     /// Who we are; the first is the current one.
     pub keys: VapidKeys,
@@ -53,4 +52,11 @@ pub struct WebPushConfig {
     pub urgency: Urgency,
     /// An HTTP proxy to connect through. It resolves names, so that the guard's look at addresses falls away: only with an allowlist.
     pub proxy: Option<String>,
+}
+
+impl std::fmt::Debug for WebPushConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The proxy's address may hold a password.
+        f.debug_struct("WebPushConfig").field("guard", &self.guard).finish_non_exhaustive()
+    }
 }

@@ -68,6 +68,10 @@ impl Guard {
             return Err(Refusal::Url);
         }
         let url = Url::parse(text).map_err(|_| Refusal::Url)?;
+        // Escaping makes it longer.
+        if url.as_str().len() > ENDPOINT_BYTES_MAX {
+            return Err(Refusal::Url);
+        }
         self.check(&url)?;
         Ok(url)
     }
@@ -89,6 +93,10 @@ impl Guard {
         // `2130706433` and `0x7f.1` are addresses too; the parser has turned them into such.
         let Some(Host::Domain(host)) = url.host() else { return Err(Refusal::Literal) };
         let host = host.trim_end_matches('.');
+        // Its addresses are not looked at, so that only the origin itself is reached there.
+        if self.is_exempt_host(host) {
+            return Err(Refusal::Host);
+        }
         let is_listed = Service::at(host) != Service::Other
             || self.hosts.iter().any(|listed| is_or_is_under(host, listed));
         match self.mode {
@@ -242,6 +250,10 @@ mod tests {
             assert!(guard.endpoint(other).is_err(), "{other}");
         }
         assert_eq!(guard.endpoint("https://u@127.0.0.1:8913/"), Err(Refusal::Parts));
+        let origins = vec!["https://push.corp.example:8443".to_owned()];
+        let guard = Guard { mode: GuardMode::Public, origins, ..Guard::default() };
+        assert!(guard.endpoint("https://push.corp.example:8443/1").is_ok());
+        assert_eq!(guard.endpoint("https://push.corp.example/1"), Err(Refusal::Host));
     }
 
     #[test]

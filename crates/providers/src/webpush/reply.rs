@@ -3,7 +3,7 @@
 //! Services answer in their own ways, and a UnifiedPush server may be any of them behind another name. So an answer is read by what it
 //! holds first, by whose host it came from second.
 
-use reveille_model::{Delay, Duration, Outcome, Proof, Strike, Timestamp, Verdict};
+use reveille_model::{Delay, Duration, Outcome, Proof, Reason, Strike, Timestamp, Verdict};
 use serde::Deserialize;
 
 use super::Service;
@@ -31,6 +31,10 @@ struct Body {
     reason: String,
 }
 
+/// The browser subscribed with another key than the one we show.
+pub(super) const KEY_MISMATCH: Reason = Reason("key_mismatch");
+/// Our token is refused: too old, or of another key (Mozilla's word for both).
+pub(super) const UNAUTHORIZED: Reason = Reason("unauthorized");
 /// A subscription with keys nobody can encrypt for.
 const BAD_KEYS: Strike = Strike { count_min: 3, age_min: Duration::ZERO };
 /// Nobody has listened at a UnifiedPush endpoint for a day.
@@ -55,13 +59,13 @@ pub fn reply(answer: &Answer<'_>, now: Timestamp) -> Verdict {
             Verdict::new(Outcome::RetryMessage(Delay::Unreachable), "redirect")
         }
         400 => bad_request(&json, body),
-        401 => Verdict::new(Outcome::RefreshCredential, "unauthorized"),
+        401 => Verdict::of(Outcome::RefreshCredential, UNAUTHORIZED),
         403 => forbidden(&json, body),
         404 => Verdict::new(Outcome::DropSubscription(Proof::Guarded), "not_found"),
         406 if wns_status.is_some() || service == Service::Microsoft => {
             Verdict::new(throttled, "wns_throttled")
         }
-        408 | 425 => Verdict::new(Outcome::RetryMessage(Delay::ServerError(None)), "too_early"),
+        408 | 425 => Verdict::new(server_error, "too_early"),
         410 => Verdict::new(Outcome::DropSubscription(Proof::Unguarded), "gone"),
         413 => Verdict::new(Outcome::PayloadError, "payload_too_large"),
         429 => Verdict::new(throttled, "too_many_requests"),
@@ -112,7 +116,7 @@ fn forbidden(json: &Body, body: &[u8]) -> Verdict {
 
 /// The browser subscribed with another key than the one we show.
 fn mismatch() -> Verdict {
-    Verdict::new(Outcome::DropSubscription(Proof::Guarded), "key_mismatch")
+    Verdict::of(Outcome::DropSubscription(Proof::Guarded), KEY_MISMATCH)
 }
 
 fn speaks_of(body: &[u8], words: &[&str]) -> bool {
@@ -177,20 +181,8 @@ mod tests {
             (404, Apple, apple("BadPath"), guarded, "not_found"),
             (406, Microsoft, String::new(), throttled, "wns_throttled"),
             (406, Google, String::new(), payload, "other"),
-            (
-                408,
-                Other,
-                String::new(),
-                Outcome::RetryMessage(Delay::ServerError(None)),
-                "too_early",
-            ),
-            (
-                425,
-                Other,
-                String::new(),
-                Outcome::RetryMessage(Delay::ServerError(None)),
-                "too_early",
-            ),
+            (408, Other, String::new(), server, "too_early"),
+            (425, Other, String::new(), server, "too_early"),
             (410, Mozilla, mozilla(410, 106), Outcome::DropSubscription(Proof::Unguarded), "gone"),
             (
                 410,

@@ -8,6 +8,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
 use super::Guard;
 use super::guard::is_public;
 
@@ -46,13 +49,23 @@ pub(super) enum Unresolved {
 pub(super) struct GuardedResolver {
     pub(super) guard: Arc<Guard>,
     pub(super) lookup: Arc<dyn Lookup>,
+    /// Places for lookups under way.
+    pub(super) lookups: Arc<Semaphore>,
     /// The proxy's host, if there is one: it was configured, not chosen by a client.
     pub(super) proxy: Option<String>,
 }
 
 impl GuardedResolver {
     async fn addresses(&self, name: &str) -> Result<Vec<SocketAddr>, Unresolved> {
-        let addresses = self.lookup.addresses(name).await.map_err(|error| classify(&error))?;
+        let place = Arc::clone(&self.lookups).acquire_owned().await;
+        let (lookup, name_of_task) = (Arc::clone(&self.lookup), name.to_owned());
+        // A task of its own: the place is taken for as long as the lookup lasts, even if nobody waits for it any more.
+        let looking = TaskTracker::new().spawn(async move {
+            let _place = place;
+            lookup.addresses(&name_of_task).await
+        });
+        let found = looking.await.map_err(|_| Unresolved::Unavailable)?;
+        let addresses = found.map_err(|error| classify(&error))?;
         if addresses.is_empty() {
             return Err(Unresolved::Unknown);
         }
@@ -71,6 +84,7 @@ impl Resolve for GuardedResolver {
         let resolver = Self {
             guard: Arc::clone(&self.guard),
             lookup: Arc::clone(&self.lookup),
+            lookups: Arc::clone(&self.lookups),
             proxy: self.proxy.clone(),
         };
         Box::pin(async move {
@@ -83,7 +97,12 @@ impl Resolve for GuardedResolver {
 /// The resolver of the C library tells a name that does not exist from trouble only by its words.
 fn classify(error: &io::Error) -> Unresolved {
     let text = error.to_string();
-    let unknown = ["Name or service not known", "No address associated", "nodename nor servname"];
+    let unknown = [
+        "Name or service not known",
+        "No address associated",
+        "nodename nor servname",
+        "does not resolve",
+    ];
     if error.kind() == io::ErrorKind::NotFound || unknown.iter().any(|words| text.contains(words)) {
         Unresolved::Unknown
     } else {
@@ -120,7 +139,12 @@ mod tests {
         guard: Guard,
     ) -> Result<usize, Unresolved> {
         let lookup = Arc::new(Fixed(addresses));
-        let resolver = GuardedResolver { guard: Arc::new(guard), lookup, proxy: None };
+        let resolver = GuardedResolver {
+            guard: Arc::new(guard),
+            lookup,
+            lookups: Arc::new(tokio::sync::Semaphore::new(1)),
+            proxy: None,
+        };
         resolver.addresses("push.example.org").await.map(|found| found.len())
     }
 

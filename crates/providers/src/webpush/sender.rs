@@ -15,14 +15,17 @@ use reveille_model::{
 use super::config::{Urgency, WebPushConfig};
 use super::encrypt::{encrypt, record};
 use super::guard::Guard;
-use super::reply::{Answer, reply};
+use super::reply::{Answer, KEY_MISMATCH, UNAUTHORIZED, reply};
 use super::request::headers;
 use super::resolver::{GuardedResolver, Lookup, SystemLookup, Unresolved};
 use super::service::Service;
 use super::target::{Target, TargetError};
 use super::vapid::VapidKeys;
 use crate::{Now, Push, Sender, parse_retry_after};
+use tokio::sync::Semaphore;
 
+/// Names that are looked up at once. A lookup takes a thread, whether anybody still waits for it or not.
+const LOOKUPS_MAX: usize = 64;
 /// Longest time to connect, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_s(5);
 /// Longest time for a request.
@@ -30,10 +33,12 @@ const REQUEST_TIMEOUT: Duration = Duration::from_s(15);
 /// Largest part of an answer that is read, in bytes.
 const REPLY_BYTES_MAX: usize = 4_096;
 /// Idle connections that are kept to one host, and for how long.
-const IDLE_PER_HOST_MAX: usize = 4;
-const IDLE_TIME_MAX: Duration = Duration::from_s(90);
+const IDLE_PER_HOST_MAX: usize = 2;
+const IDLE_TIME_MAX: Duration = Duration::from_s(15);
 /// A host that does not exist, or that we may not send to, for so long: the subscription looks dead.
 const NOWHERE: Strike = Strike { count_min: 2, age_min: Duration::from_s(7 * 86_400) };
+/// A browser whose push service refuses us so often in a row is held back, so that others can show whether it refuses us all.
+const REFUSED: Strike = Strike { count_min: 3, age_min: Duration::ZERO };
 /// A refusal of ours is the subscription's fault if the same service has taken a push signed with the same key within so long.
 const KEY_WORKS_FOR: Duration = Duration::from_s(3_600);
 /// Most origins of which that is remembered; the oldest go first.
@@ -75,6 +80,7 @@ impl WebPushSender {
             .map(|url| reqwest::Url::parse(&url).map_err(|_| "the proxy is no URL".to_owned()))
             .transpose()?;
         let resolver = GuardedResolver {
+            lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)),
             guard: Arc::clone(&config.guard),
             lookup,
             proxy: proxy.as_ref().and_then(|url| url.host_str()).map(str::to_owned),
@@ -120,28 +126,55 @@ impl WebPushSender {
             Ok(target) => target,
             // The guard became stricter since it was registered, or the token was never one.
             Err(TargetError::Endpoint(_)) => return nowhere(Reason::REFUSED_HOST),
-            Err(_) => return Verdict::new(Outcome::PayloadError, "unfit"),
+            Err(_) => return Verdict::new(Outcome::PayloadError, "unfit").for_scope(),
         };
-        let Some(key) = self.keys.find(target.key_id.as_deref()) else {
-            // The key was taken out of the configuration; nobody but its owner can reach this browser.
-            return Verdict::new(Outcome::DropSubscription(Proof::Guarded), "key_gone");
+        let verdict = match encrypt(&target, &record(&push.message_type)) {
+            Ok(body) => self.send_with_keys(push, &target, &body).await,
+            Err(_) => Verdict::new(Outcome::PayloadError, "bad_crypto"),
         };
-        let Ok(body) = encrypt(&target, &record(&push.message_type)) else {
-            return Verdict::new(Outcome::PayloadError, "bad_crypto");
-        };
+        // That a service is in trouble concerns all of it. Everything else may be about this endpoint, which a client chose.
+        let is_trouble = matches!(
+            verdict.outcome,
+            Outcome::RetryMessage(_) | Outcome::PauseProvider(_) | Outcome::Accepted
+        );
+        let host = target.endpoint.host_str().unwrap_or_default();
+        if is_trouble && verdict.strike.is_none() && Service::is_only_host(host) {
+            verdict
+        } else {
+            verdict.for_scope()
+        }
+    }
+
+    /// Sends with the key the browser subscribed with; where that is not known, with each until one fits.
+    async fn send_with_keys(&self, push: &Push, target: &Target, body: &Bytes) -> Verdict {
+        // Without a key of its own: it was taken out of the configuration, and only its owner can reach this browser.
+        let mut verdict = Verdict::new(Outcome::DropSubscription(Proof::Guarded), "key_gone");
+        for key in self.keys.candidates(target.key_id.as_deref()) {
+            verdict = self.send_with(push, target, (body, key)).await;
+            let is_wrong_key = verdict.reason == KEY_MISMATCH || verdict.reason == UNAUTHORIZED;
+            if !is_wrong_key {
+                break;
+            }
+        }
+        verdict
+    }
+
+    async fn send_with(
+        &self,
+        push: &Push,
+        target: &Target,
+        (body, key): (&Bytes, usize),
+    ) -> Verdict {
         let (origin, now) = (target.endpoint.origin().ascii_serialization(), (self.now)());
         let Some(authorization) = self.keys.header(&origin, key, now) else {
             return Verdict::of(Outcome::ConfigError, Reason::CREDENTIAL_REFUSED);
         };
-        let verdict = self.attempt(push, &target, (&authorization, &body)).await;
-        let verdict = if verdict.outcome == Outcome::RefreshCredential {
-            match self.keys.instead_of(&authorization, (&origin, key), (self.now)()) {
-                Some(fresh) => self.attempt(push, &target, (&fresh, &body)).await,
-                None => verdict,
-            }
-        } else {
-            verdict
-        };
+        let mut verdict = self.attempt(push, target, (&authorization, body)).await;
+        if verdict.outcome == Outcome::RefreshCredential
+            && let Some(fresh) = self.keys.instead_of(&authorization, (&origin, key), (self.now)())
+        {
+            verdict = self.attempt(push, target, (&fresh, body)).await;
+        }
         self.judge(verdict, (origin, key))
     }
 
@@ -178,14 +211,11 @@ impl WebPushSender {
         reply(&answer, now)
     }
 
-    /// What an answer means in the light of others from the same origin.
+    /// What an answer means in the light of others from the same origin to the same key.
     fn judge(&self, verdict: Verdict, place: (String, usize)) -> Verdict {
         let now = (self.now)();
-        let service = reqwest::Url::parse(&place.0)
-            .ok()
-            .map_or(Service::Other, |url| Service::at(url.host_str().unwrap_or_default()));
         let mut worked = self.worked.lock().unwrap_or_else(PoisonError::into_inner);
-        let verdict = match verdict.outcome {
+        match verdict.outcome {
             Outcome::Accepted => {
                 if worked.len() >= ORIGINS_MAX
                     && !worked.contains_key(&place)
@@ -197,22 +227,18 @@ impl WebPushSender {
                 worked.insert(place, now);
                 verdict
             }
-            // The token is fresh: our key is wrong for this browser, or for everybody there.
-            Outcome::RefreshCredential => {
+            // The token is fresh: our key is wrong for this browser, or for everybody there. Nobody there says so again and again of one browser only.
+            Outcome::RefreshCredential | Outcome::ConfigError => {
                 let works = worked.get(&place).is_some_and(|at| now.since(*at) < KEY_WORKS_FOR);
                 let outcome = if works {
                     Outcome::DropSubscription(Proof::Guarded)
                 } else {
                     Outcome::ConfigError
                 };
-                Verdict::of(outcome, verdict.reason)
+                let verdict = Verdict::of(outcome, verdict.reason);
+                if works { verdict } else { verdict.with_strike(REFUSED) }
             }
             _ => verdict,
-        };
-        // Of these services each has one origin; elsewhere one origin's trouble is no other's.
-        match service {
-            Service::Mozilla | Service::Google | Service::Apple => verdict,
-            Service::Microsoft | Service::Other => verdict.for_scope(),
         }
     }
 }

@@ -40,6 +40,12 @@ impl Service {
             .map_or(Self::Other, |(_, service)| service)
     }
 
+    /// Whether a host is all there is of a known service's way in.
+    pub(super) fn is_only_host(host: &str) -> bool {
+        ["updates.push.services.mozilla.com", "fcm.googleapis.com", "web.push.apple.com"]
+            .contains(&host)
+    }
+
     /// Its word: the name of its credential set.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -78,12 +78,15 @@ impl VapidKeys {
         &self.keys
     }
 
-    /// The key a browser subscribed with: the one of this id, without an id the current one. Nothing where it is not ours any more.
-    pub(super) fn find(&self, id: Option<&str>) -> Option<usize> {
-        match id {
-            None => (!self.keys.is_empty()).then_some(0),
-            Some(id) => self.keys.iter().position(|key| key.id == id),
-        }
+    /// The keys a browser may have subscribed with: the one of this id, none where that is not ours any more, without an id any of them.
+    pub(super) fn candidates(&self, id: Option<&str>) -> Vec<usize> {
+        let fits = |key: &VapidKey| id.is_none_or(|id| key.id == id);
+        self.keys.iter().enumerate().filter(|(_, key)| fits(key)).map(|(index, _)| index).collect()
+    }
+
+    /// The id of the key browsers are told of.
+    pub fn current_id(&self) -> Option<&str> {
+        self.keys.first().map(VapidKey::id)
     }
 
     /// The `authorization` header for an origin.
@@ -201,8 +204,8 @@ mod tests {
         assert_eq!(keys.instead_of(&second, place, at(6)), None, "it is fresh");
         let third = keys.instead_of(&second, place, at(8)).unwrap();
         assert_ne!(third, second);
-        assert_eq!(keys.find(None), Some(0));
-        assert_eq!(keys.find(Some(keys.keys()[1].id())), Some(1));
-        assert_eq!(keys.find(Some("gone")), None);
+        assert_eq!(keys.candidates(None), [0, 1]);
+        assert_eq!(keys.candidates(Some(keys.keys()[1].id())), [1]);
+        assert_eq!(keys.candidates(Some("gone")), [0; 0]);
     }
 }

@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::extract::{Extension, Path, State};
 use bytes::Bytes;
 use http::HeaderMap;
-use metrics::{counter, gauge};
+use metrics::counter;
 use reveille_model::limits::TOKENS_PER_REQUEST_MAX;
 use reveille_model::{CredentialSet, DryRun, MessageType, Provider, Token, Topic};
 use reveille_providers::webpush::{Guard, Service, Target};
@@ -24,7 +24,7 @@ use super::body::{Field, Media, idempotency, is_flag, is_text, is_texts, media, 
 use super::error::ApiError;
 use super::router::ApiState;
 use crate::intake::NO_APP;
-use crate::metrics::{CONFIG_ERROR, INTAKE_WAKEUPS, UNKNOWN_TOPICS};
+use crate::metrics::{INTAKE_WAKEUPS, UNKNOWN_TOPICS};
 
 /// A message for devices named by their tokens.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -205,7 +205,6 @@ fn recipients(
         state.intake.apns_set_for(app, topic).map_err(ApiError::which_app(provider))?;
     if set.name() == NO_APP {
         counter!(UNKNOWN_TOPICS).increment(1);
-        gauge!(CONFIG_ERROR, "set" => set.to_string()).set(1.0);
         tracing::error!(
             topic = topic.as_str(),
             "no [apns.*] section has this topic; what was accepted for it waits until its time to live ends"

@@ -138,7 +138,10 @@ async fn put(
         counter!(SUBSCRIPTIONS_PUT, "provider" => provider.as_str(), "result" => result)
             .increment(count);
     };
-    match state.intake.put(new).await? {
+    let put = state.intake.put(new).await?;
+    // What waited with a device in quarantine is due now.
+    state.released.send_modify(|_| {});
+    match put {
         Put::Created { subscription, evicted } => {
             count("created", 1);
             count("evicted", evicted as u64);
@@ -165,8 +168,11 @@ fn device(
                 "`subscription` is missing; it is what PushSubscription.toJSON() gives".to_owned(),
             )
         })?;
-        let target = Target::from_json(json, &state.intake.settings.guard)
+        let settings = &state.intake.settings;
+        let mut target = Target::from_json(json, &settings.guard)
             .map_err(|error| invalid(format!("`subscription` does not fit: {error}")))?;
+        // A browser subscribes with the key it is told of; when keys change, it is still this one.
+        target.key_id = target.key_id.or_else(|| settings.vapid_key_id.clone());
         let token = target
             .to_token()
             .ok_or_else(|| invalid("`subscription` does not fit: it is too long".to_owned()))?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use reveille_mixer::{GovernorSettings, PauseSettings, RetrySettings, Throttling};
 use reveille_model::{CredentialSet, Provider, Timestamp, Topic};
-use reveille_providers::apns::{ApnsConfig, Certificate, Kind, ProviderKey};
+use reveille_providers::apns::{ApnsConfig, Certificate, CertificateError, Kind, ProviderKey};
 use reveille_providers::client_tls;
 use reveille_providers::http2::{Origin, PoolSettings};
 use reveille_providers::jwt::SigningKey;
@@ -142,35 +142,49 @@ fn read_credentials(section: &mut Section) -> Option<Credentials> {
     let tls = client_tls(ca_file.as_deref())
         .map_err(|error| section.problem("ca_file", error.to_string()))
         .ok();
-    let has_certificate = section.has("certificate_file") || section.has("private_key_file");
-    if section.has("key_file") == has_certificate {
+    let (has_key, has_certificate) = (
+        section.has("key_file"),
+        section.has("certificate_file") || section.has("private_key_file"),
+    );
+    if has_key == has_certificate {
         section.problem(
             "key_file",
             "set either key_file, key_id and team_id (a provider key, .p8), or certificate_file and private_key_file",
         );
     }
-    if has_certificate {
-        let (certificate, key) =
-            (section.path("certificate_file"), section.path("private_key_file"));
-        let (Some(certificate), Some(key)) = (certificate, key) else {
-            section.problem(
-                "certificate_file",
-                "certificate_file and private_key_file belong together",
-            );
-            return None;
-        };
-        let refuse = |error: &dyn std::fmt::Display| {
-            section.problem("certificate_file", format!("{}: {error}", certificate.display()));
-        };
-        let read =
-            Certificate::from_files(&certificate, &key).map_err(|error| refuse(&error)).ok()?;
-        let expires_at = Some(read.not_after);
-        let tls = read.client_tls(&*tls?).map_err(|error| refuse(&error)).ok()?;
-        return Some(Credentials { provider_key: None, tls, expires_at });
+    let files = (section.path("certificate_file"), section.path("private_key_file"));
+    let provider_key = read_provider_key(section);
+    if !has_certificate {
+        return Some(Credentials {
+            provider_key: Some(provider_key?),
+            tls: tls?,
+            expires_at: None,
+        });
     }
+    let (Some(certificate), Some(key)) = files else {
+        section
+            .problem("certificate_file", "certificate_file and private_key_file belong together");
+        return None;
+    };
+    let refuse = |error: &CertificateError| {
+        let (name, path) = match error {
+            CertificateError::Key => ("private_key_file", &key),
+            _ => ("certificate_file", &certificate),
+        };
+        section.problem(name, format!("{}: {error}", path.display()));
+    };
+    let read = Certificate::from_files(&certificate, &key).map_err(|error| refuse(&error)).ok()?;
+    let expires_at = Some(read.not_after);
+    let tls = read.client_tls(&*tls?).map_err(|error| refuse(&error)).ok()?;
+    Some(Credentials { provider_key: None, tls, expires_at })
+}
+
+fn read_provider_key(section: &mut Section) -> Option<ProviderKey> {
+    let is_needed = section.has("key_file");
     let path = section.path("key_file");
     let ten = |section: &mut Section, key: &str, example: &str| {
-        let text = section.required_string(key, example)?;
+        let text =
+            if is_needed { section.required_string(key, example)? } else { section.string(key)? };
         let fits = text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if !fits {
             section.problem(key, "this has ten letters and digits; Apple shows it beside the key");
@@ -183,6 +197,5 @@ fn read_credentials(section: &mut Section) -> Option<Credentials> {
     let key = SigningKey::from_file(&path)
         .map_err(|error| section.problem("key_file", format!("{}: {error}", path.display())))
         .ok();
-    let provider_key = ProviderKey { key: key?, key_id: key_id?, team_id: team_id? };
-    Some(Credentials { provider_key: Some(provider_key), tls: tls?, expires_at: None })
+    Some(ProviderKey { key: key?, key_id: key_id?, team_id: team_id? })
 }

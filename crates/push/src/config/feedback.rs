@@ -9,7 +9,7 @@ use reveille_service::config::Section;
 
 use crate::feedback::{Secret, WebhookConfig};
 
-/// How long a quarantined device is left alone; at most hourly is what DESIGN asks.
+/// How long a quarantined device is left alone, at the least: sooner, answers from before a mistake of ours could vouch for it.
 const HOLD_S_DEFAULT: u32 = 3_600;
 
 /// When verdicts of death are believed.
@@ -23,7 +23,7 @@ pub(crate) struct DropGuardConfig {
 impl DropGuardConfig {
     pub(super) fn read(mut section: Section) -> Self {
         let defaults = DropGuardSettings::DEFAULT;
-        let hold_s = section.number("retry_s", 1..=86_400).unwrap_or(HOLD_S_DEFAULT);
+        let hold_s = section.number("retry_s", HOLD_S_DEFAULT..=86_400).unwrap_or(HOLD_S_DEFAULT);
         let settings = DropGuardSettings {
             trust_over: Duration::from_s(hold_s),
             dead_percent_max: section
@@ -41,43 +41,47 @@ impl DropGuardConfig {
 /// Reads the feedback that comes in addition to our own subscriptions.
 pub(super) fn read_feedback(mut section: Section) -> Option<WebhookConfig> {
     let mode = section.string("mode");
-    let webhook = match mode.as_deref() {
-        None | Some("own") => None,
-        Some("webhook") => read_webhook(&mut section),
-        Some("mediawiki") => {
-            section.problem(
-                "mode",
-                "this feedback is not built yet in this version; write \"own\" or \"webhook\"",
-            );
-            None
-        }
-        Some(_) => {
-            section.problem("mode", "this must be \"own\" or \"webhook\"");
-            None
-        }
-    };
-    section.finish();
-    webhook
-}
-
-fn read_webhook(section: &mut Section) -> Option<WebhookConfig> {
-    let url = section.required_string("url", "https://www.example.org/reveille");
-    let url = url.filter(|url| {
-        let fits = url.starts_with("https://") || url.starts_with("http://");
-        if !fits {
-            section.problem(
-                "url",
-                "this must be an https: address (or http: inside a trusted network)",
-            );
-        }
-        fits
-    });
-    if !section.has("secret_file") {
+    let is_webhook = mode.as_deref() == Some("webhook");
+    match mode.as_deref() {
+        None | Some("own" | "webhook") => {}
+        Some("mediawiki") => section.problem(
+            "mode",
+            "this feedback is not built yet in this version; write \"own\" or \"webhook\"",
+        ),
+        Some(_) => section.problem("mode", "this must be \"own\" or \"webhook\""),
+    }
+    if is_webhook && !section.has("url") {
+        section.problem(
+            "url",
+            "this is missing; write for example url = \"https://www.example.org/reveille\"",
+        );
+    }
+    if is_webhook && !section.has("secret_file") {
         section.problem(
             "secret_file",
             "this is missing; make one with `echo whsec_$(openssl rand -base64 32) > webhook.secret`",
         );
     }
+    if !is_webhook && (section.has("url") || section.has("secret_file")) {
+        section.problem("mode", "url and secret_file are of mode = \"webhook\"");
+    }
+    let webhook = read_webhook(&mut section);
+    section.finish();
+    webhook.filter(|_| is_webhook)
+}
+
+fn read_webhook(section: &mut Section) -> Option<WebhookConfig> {
+    let url = section.string("url").and_then(|text| {
+        let url = reqwest::Url::parse(&text).ok();
+        let url = url.filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
+        if url.is_none() {
+            section.problem(
+                "url",
+                "this must be an https: address (or http: inside a trusted network)",
+            );
+        }
+        url
+    });
     let read = |path: &Path| {
         let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
         Secret::parse(text.trim()).ok_or_else(|| {
@@ -94,4 +98,17 @@ fn read_webhook(section: &mut Section) -> Option<WebhookConfig> {
         .map_err(|error| section.problem("ca_file", error.to_string()))
         .ok();
     Some(WebhookConfig { url: url?, secret: secret?, tls: tls? })
+}
+
+impl WebhookConfig {
+    /// Whether tokens would cross a network unencrypted.
+    pub(super) fn is_in_the_clear(&self) -> bool {
+        let host = self.url.host_str().unwrap_or_default();
+        let is_here = host == "localhost"
+            || host
+                .trim_matches(['[', ']'])
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|ip| ip.is_loopback());
+        self.url.scheme() == "http" && !is_here
+    }
 }

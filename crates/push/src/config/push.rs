@@ -51,6 +51,8 @@ pub struct PushConfig {
     pub(crate) webhook: Option<WebhookConfig>,
     /// Where browsers' endpoints may lead.
     pub(crate) guard: Arc<Guard>,
+    /// The id of the VAPID key browsers are told of.
+    pub(crate) vapid_key_id: Option<String>,
     /// Who carries pushes.
     pub providers: Providers,
 }
@@ -132,6 +134,10 @@ impl PushConfig {
                 .webpush
                 .as_ref()
                 .map_or_else(Arc::default, |section| Arc::clone(&section.webpush.guard)),
+            vapid_key_id: providers
+                .webpush
+                .as_ref()
+                .and_then(|section| section.webpush.keys.current_id().map(str::to_owned)),
             providers,
         })
     }
@@ -160,6 +166,11 @@ impl PushConfig {
                 warnings
                     .push(format!("the certificate of {} ends at {day}; renew it", section.set));
             }
+        }
+        if self.webhook.as_ref().is_some_and(WebhookConfig::is_in_the_clear) {
+            warnings.push(
+                "push.feedback.url is http: and leaves this machine: tokens cross the network unencrypted".to_owned(),
+            );
         }
         if !self.listen.ip().is_loopback() && self.callers.is_anyone() {
             warnings.push(format!(

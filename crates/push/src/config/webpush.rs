@@ -48,6 +48,12 @@ impl WebPushSection {
         let keys = read_keys(&mut section);
         let subject = read_subject(&mut section);
         let proxy = section.string("proxy");
+        let is_proxy = |text: &String| {
+            reqwest::Url::parse(text).is_ok_and(|url| url.scheme() == "http" && url.has_host())
+        };
+        if proxy.as_ref().is_some_and(|text| !is_proxy(text)) {
+            section.problem("proxy", "this must be http://HOST:PORT");
+        }
         let guard = read_guard(&mut section);
         if proxy.is_some() && guard.mode == GuardMode::Public {
             section.problem(

@@ -37,11 +37,18 @@ const KEPT_FOR: Duration = Duration::from_s(7 * 86_400);
 const LOOK_AGAIN: Duration = Duration::from_s(5);
 
 /// Where to post.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct WebhookConfig {
-    pub(crate) url: String,
+    pub(crate) url: reqwest::Url,
     pub(crate) secret: Secret,
     pub(crate) tls: Arc<ClientConfig>,
+}
+
+impl std::fmt::Debug for WebhookConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // An address may hold a password.
+        f.write_str("WebhookConfig(…)")
+    }
 }
 
 /// The task that posts.
@@ -72,7 +79,7 @@ impl Webhook {
         let Some(client) = self.client() else { return };
         let mut failures = 0;
         while !lifecycle.is_stopping() {
-            let wait = match self.tell(&client).await {
+            let wait = match self.tell(&client, &lifecycle).await {
                 Ok(Told::All) => {
                     failures = 0;
                     None
@@ -111,27 +118,43 @@ impl Webhook {
     }
 
     /// Tells a page of what is due.
-    async fn tell(&mut self, client: &reqwest::Client) -> Result<Told, StoreError> {
+    async fn tell(
+        &mut self,
+        client: &reqwest::Client,
+        lifecycle: &Lifecycle,
+    ) -> Result<Told, StoreError> {
         let due = self.store.untold(Destination::Webhook, self.clock.now(), PAGE).await?;
         if due.is_empty() {
             return Ok(Told::All);
         }
         let mut due = due.into_iter();
-        let mut posting = JoinSet::new();
-        let mut out_of_reach = None;
+        let (mut posting, mut unreached) = (JoinSet::new(), Vec::new());
+        let mut is_anything_taken = false;
         loop {
-            while out_of_reach.is_none() && posting.len() < IN_FLIGHT_MAX {
+            while unreached.is_empty() && posting.len() < IN_FLIGHT_MAX && !lifecycle.is_stopping()
+            {
                 let Some(death) = due.next() else { break };
                 posting.spawn(self.post(client, death));
             }
             let Some(posted) = posting.join_next().await else { break };
-            let Ok((death, received)) = posted else { continue };
-            if let Received::OutOfReach(until) = received {
-                out_of_reach = Some(until.max(out_of_reach.flatten()));
+            let Ok((death, received)) = posted else { return Ok(Told::OutOfReach(None)) };
+            is_anything_taken |= received == Received::Taken;
+            match received {
+                Received::OutOfReach(named) => unreached.push((death, named)),
+                _ => self.settle(&death, received).await?,
             }
-            self.settle(&death, received).await?;
         }
-        Ok(out_of_reach.map_or(Told::Some, Told::OutOfReach))
+        // If others were taken the receiver is there, and what it did not take is put off like what it refuses.
+        let mut until = None;
+        for (death, named) in &unreached {
+            let is_refused = is_anything_taken && named.is_none();
+            let received =
+                if is_refused { Received::Refused } else { Received::OutOfReach(*named) };
+            self.settle(death, received).await?;
+            until = until.max(*named);
+        }
+        let is_out_of_reach = !unreached.is_empty() && (until.is_some() || !is_anything_taken);
+        Ok(if is_out_of_reach { Told::OutOfReach(until) } else { Told::Some })
     }
 
     async fn settle(&mut self, death: &Death, received: Received) -> Result<(), StoreError> {
@@ -170,7 +193,7 @@ impl Webhook {
         let (id, body) = (self.id(death.id), body(&death));
         let signature = self.config.secret.sign(&id, now.as_s(), &body);
         let request = client
-            .post(&self.config.url)
+            .post(self.config.url.clone())
             .header(CONTENT_TYPE, "application/json")
             .header("webhook-id", id)
             .header("webhook-timestamp", now.as_s())

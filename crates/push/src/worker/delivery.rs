@@ -1,6 +1,6 @@
 //! Delivers the wake-ups of one credential set: claims what the governor allows, sends, hands what it came to to the settler.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
@@ -11,7 +11,8 @@ use reveille_mixer::{
 };
 use reveille_model::limits::CLAIM_MAX;
 use reveille_model::{
-    CredentialSet, Duration, LeaseId, Outcome, Reach, Rng, Timestamp, Topic, Verdict, WakeupId,
+    CredentialSet, Duration, LeaseId, Outcome, Provider, Reach, Reason, Rng, Timestamp, Topic,
+    Verdict, WakeupId, retry_after,
 };
 use reveille_providers::{Push, Sender};
 use reveille_service::clock::{Clock, Stopwatch};
@@ -20,10 +21,11 @@ use reveille_store::{Claim, Claimed, Destination, End, Settlement, Store, Suspic
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::lanes::Lanes;
+use super::scopes::Scopes;
 use super::settler::{Settler, ToSettle};
 use crate::metrics::{
     CONFIG_ERROR, DELIVERIES, DELIVERIES_IN_FLIGHT, DELIVERY_DURATION, DROP_GUARD, PACE, PAUSED,
+    SCOPES_PAUSED,
 };
 
 /// How long a claim holds. Longer than a sender can take, resends and a new credential included.
@@ -101,6 +103,15 @@ struct Answered {
     seconds: f64,
 }
 
+/// What the drop guard says about verdicts of death.
+#[derive(Debug, Clone, Copy)]
+struct Trust {
+    /// Of the scope the push concerned.
+    in_scope: bool,
+    /// Of the credential set as a whole: somebody is reached.
+    anywhere: bool,
+}
+
 /// What the worker waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
@@ -117,11 +128,15 @@ enum Next {
 /// What only the running worker has.
 struct Running {
     governor: Governor,
-    lanes: Lanes,
+    scopes: Scopes,
     guard: DropGuard,
     /// Whether the guard was tripped when it was last asked, and in which second that was.
     is_tripped: bool,
     looked_at_s: i64,
+    /// Where our configuration is refused: the whole set (the empty text), or a topic of it.
+    refused: BTreeSet<String>,
+    /// The second of the last complaint about a message of ours.
+    complained_at_s: i64,
     in_flight: JoinSet<Answered>,
     /// What in flight is to be given back at a stop.
     held: BTreeMap<WakeupId, Settlement>,
@@ -154,13 +169,18 @@ impl Delivery {
         let delivering = async {
             let paused_until =
                 self.parts.store.paused_until(&self.settings.set).await.unwrap_or_default();
+            // A pause that a clock which ran ahead has written would last for ever.
+            let latest = retry_after(self.parts.clock.now(), u64::MAX);
+            let paused_until = paused_until.map(|until| until.min(latest));
             let governor = Governor::new(self.settings.governor, paused_until);
             let mut running = Running {
                 governor,
-                lanes: Lanes::new(self.settings.per_scope),
+                scopes: Scopes::new(self.settings.per_scope),
                 guard: DropGuard::new(self.parts.drop_guard),
                 is_tripped: false,
                 looked_at_s: 0,
+                refused: BTreeSet::new(),
+                complained_at_s: 0,
                 in_flight: JoinSet::new(),
                 held: BTreeMap::new(),
                 to_settler,
@@ -214,7 +234,8 @@ impl Delivery {
             Allowance::Send(room) => room.min(CLAIM_MAX),
         };
         // A claim is a transaction: not for every place that becomes free, but for a good part of them.
-        let worthwhile = self.settings.governor.in_flight_max.min(CLAIM_MAX) / 4;
+        let a_second = usize::try_from(running.governor.pace() / 60).unwrap_or(usize::MAX);
+        let worthwhile = self.settings.governor.in_flight_max.min(CLAIM_MAX).min(a_second) / 4;
         if in_flight > 0 && room < worthwhile.max(1) {
             return Next::Answer;
         }
@@ -234,10 +255,10 @@ impl Delivery {
             }
         };
         let there_may_be_more = !claimed.is_empty();
-        running.governor.sent(claimed.len());
         for each in claimed {
             self.send(running, each, now).await;
         }
+        running.governor.sent(running.in_flight.len().saturating_sub(in_flight));
         // Some of what was due may have been settled by the claim itself: only an empty claim says that nothing is left.
         if there_may_be_more { Next::Answer } else { self.idle(now).await }
     }
@@ -267,7 +288,7 @@ impl Delivery {
             id: self.push_id(&claimed),
         };
         let scope = self.sender.scope(&push);
-        if let Err(until) = running.lanes.enter(now, &scope) {
+        if let Err(until) = running.scopes.enter(now, &scope) {
             return self.hand_over(running, ToSettle::Wakeup(back(until))).await;
         }
         running.held.insert(id, back(now));
@@ -305,13 +326,23 @@ impl Delivery {
             return;
         };
         running.held.remove(&claimed.id);
-        running.lanes.leave(&scope);
+        running.scopes.leave(&scope);
         let now = self.parts.clock.now();
-        running.guard.heard(now, &scope, verdict.outcome);
-        let paused_until = self.govern(running, &scope, verdict, now);
-        self.report(verdict, seconds, paused_until.map(|until| until.since(now)));
-        let is_trusted = running.guard.is_trusted(now, &scope);
-        let settlement = self.settlement(&claimed, verdict, (now, is_trusted));
+        // What never left says nothing about the provider.
+        let is_heard = verdict.reason != Reason::DRY_RUN;
+        let mut paused_until = None;
+        if is_heard {
+            running.guard.heard(now, &scope, verdict.outcome);
+            paused_until = self.govern(running, &scope, verdict, now);
+            self.note_refusals(running, &scope, verdict);
+        }
+        self.count(verdict, seconds);
+        self.complain(running, (&scope, verdict), (now, paused_until));
+        let trust = Trust {
+            in_scope: running.guard.is_trusted(now, &scope),
+            anywhere: running.guard.is_trusted_anywhere(now),
+        };
+        let settlement = self.settlement(&claimed, verdict, (now, trust));
         self.hand_over(running, ToSettle::Wakeup(settlement)).await;
         if let Some(until) = paused_until.filter(|_| verdict.reach == Reach::Set) {
             self.hand_over(running, ToSettle::Pause(until)).await;
@@ -331,36 +362,66 @@ impl Delivery {
             outcome,
             Outcome::Accepted | Outcome::DropSubscription(_) | Outcome::PayloadError
         );
+        if is_good {
+            running.scopes.heard(now, (scope, outcome), rng);
+            return running.governor.heard(now, outcome, rng);
+        }
         match verdict.reach {
-            Reach::Set => {
-                if is_good {
-                    running.lanes.heard(now, (scope, outcome), rng);
-                }
-                running.governor.heard(now, outcome, rng)
+            Reach::Scope if running.scopes.are_governed() => {
+                running.scopes.heard(now, (scope, outcome), rng)
             }
-            Reach::Scope => running.lanes.heard(now, (scope, outcome), rng),
+            Reach::Scope | Reach::Set => running.governor.heard(now, outcome, rng),
         }
     }
 
-    fn report(&self, verdict: Verdict, seconds: f64, pause: Option<Duration>) {
+    fn count(&self, verdict: Verdict, seconds: f64) {
         let set = || self.settings.set.to_string();
         let Verdict { outcome, reason, .. } = verdict;
         counter!(DELIVERIES, "set" => set(), "outcome" => outcome.as_str(), "reason" => reason.0)
             .increment(1);
         histogram!(DELIVERY_DURATION, "set" => set()).record(seconds);
-        match outcome {
-            Outcome::ConfigError | Outcome::RefreshCredential => {
-                gauge!(CONFIG_ERROR, "set" => set()).set(1.0);
+    }
+
+    /// Remembers where our configuration is refused until a push is taken there. What a host says that a client chose is not about us.
+    fn note_refusals(&self, running: &mut Running, scope: &str, verdict: Verdict) {
+        let is_topic = self.settings.set.provider() == Provider::Apns;
+        match (verdict.outcome, verdict.reach) {
+            (Outcome::ConfigError | Outcome::RefreshCredential, Reach::Set) => {
+                running.refused.insert(String::new());
             }
-            Outcome::Accepted => gauge!(CONFIG_ERROR, "set" => set()).set(0.0),
+            (Outcome::ConfigError | Outcome::RefreshCredential, Reach::Scope) if is_topic => {
+                running.refused.insert(scope.to_owned());
+            }
+            (Outcome::Accepted, _) if !running.refused.is_empty() => {
+                running.refused.remove("");
+                running.refused.remove(scope);
+            }
             _ => {}
         }
-        if let Some(pause) = pause {
-            let whole_set = verdict.reach == Reach::Set;
-            tracing::warn!(set = %self.settings.set, outcome = outcome.as_str(), reason = reason.0, seconds = pause.as_s(), whole_set, "paused");
+    }
+
+    /// Says what somebody should look at. A scope is named where it is a topic of ours, not where it is somebody's server.
+    fn complain(
+        &self,
+        running: &mut Running,
+        (scope, verdict): (&str, Verdict),
+        (now, paused_until): (Timestamp, Option<Timestamp>),
+    ) {
+        let Verdict { outcome, reason, reach, .. } = verdict;
+        let (set, outcome_word) = (&self.settings.set, outcome.as_str());
+        let topic = if set.provider() == Provider::Apns { scope } else { "" };
+        if let Some(until) = paused_until {
+            let (seconds, whole_set) = (until.since(now).as_s(), reach == Reach::Set);
+            if outcome == Outcome::ConfigError {
+                tracing::error!(%set, topic, reason = reason.0, seconds, whole_set, "our configuration is refused; paused");
+            } else {
+                tracing::warn!(%set, topic, outcome = outcome_word, reason = reason.0, seconds, whole_set, "paused");
+            }
         }
-        if outcome == Outcome::PayloadError {
-            tracing::error!(set = %self.settings.set, reason = reason.0, "the provider refuses a message of ours");
+        // Once a second is often enough.
+        if outcome == Outcome::PayloadError && running.complained_at_s != now.as_s() {
+            running.complained_at_s = now.as_s();
+            tracing::error!(%set, topic, reason = reason.0, "the provider refuses a message of ours");
         }
     }
 
@@ -368,7 +429,7 @@ impl Delivery {
         &mut self,
         claimed: &Claimed,
         verdict: Verdict,
-        (now, is_trusted): (Timestamp, bool),
+        (now, trust): (Timestamp, Trust),
     ) -> Settlement {
         let Claimed { id, lease, device, dry_run, .. } = *claimed;
         let attempt = Attempt { number: claimed.attempts.saturating_add(1), now, dry_run };
@@ -376,10 +437,12 @@ impl Delivery {
         let end = match after(verdict.outcome, attempt, &self.settings.retry, &mut self.parts.rng) {
             After::Settle(how) => End::Settled(how),
             After::Dead(proof) => End::Dead(proof, reason),
-            After::Suspect => End::Suspected(Suspicion { reason, is_trusted }),
+            After::Suspect => End::Suspected(Suspicion { reason, is_trusted: trust.in_scope }),
             After::Retry { due_at } => End::Retry(due_at),
         };
-        let strike = verdict.strike.map(|strike| (strike, reason));
+        // That nobody can be reached at one host says nothing about us; that nobody can be reached anywhere does.
+        let suspicion = Suspicion { reason, is_trusted: trust.anywhere };
+        let strike = verdict.strike.map(|strike| (strike, suspicion));
         Settlement { id, lease, device, end, strike }
     }
 
@@ -422,6 +485,10 @@ impl Delivery {
                 tracing::warn!(set = %self.settings.set, "devices no longer look dead by the dozen");
             }
         }
+        let is_refused = !running.refused.is_empty();
+        gauge!(CONFIG_ERROR, "set" => set()).set(f64::from(u8::from(is_refused)));
+        #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+        gauge!(SCOPES_PAUSED, "set" => set()).set(running.scopes.paused(now) as f64);
         gauge!(DROP_GUARD, "set" => set()).set(f64::from(u8::from(is_tripped)));
     }
 }

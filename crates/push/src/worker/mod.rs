@@ -1,7 +1,7 @@
 //! What runs without being asked: windows are released, wake-ups delivered and settled, old things forgotten.
 
 mod delivery;
-mod lanes;
+mod scopes;
 mod settler;
 mod sweeper;
 mod windows;

@@ -9,7 +9,7 @@ use reveille_service::clock::Clock;
 use reveille_store::{Destination, End, SettleBatch, SettleReport, Settlement, Store, StoreError};
 use tokio::sync::{mpsc, watch};
 
-use crate::metrics::{LEASES_LOST, SUBSCRIPTIONS_DROPPED, SUBSCRIPTIONS_KEPT};
+use crate::metrics::{FEEDBACK, LEASES_LOST, SUBSCRIPTIONS_DROPPED, SUBSCRIPTIONS_KEPT};
 
 /// How long to wait after the store failed.
 const STORE_RETRY: Duration = Duration::from_s(1);
@@ -62,7 +62,7 @@ impl Settler {
                 Ok(report) => {
                     if settlements
                         .iter()
-                        .any(|each| matches!(each.end, End::Retry(_) | End::Postpone(_)))
+                        .any(|each| each.strike.is_some() || !matches!(each.end, End::Settled(_)))
                     {
                         self.returned.send_replace(());
                     }
@@ -115,6 +115,11 @@ impl Settler {
             counter!(SUBSCRIPTIONS_KEPT, "set" => set(), "why" => "suspect")
                 .increment(report.suspected);
             tracing::warn!(set = %self.set, count = report.suspected, "devices look dead and are in quarantine");
+        }
+        if report.not_told > 0 {
+            counter!(FEEDBACK, "destination" => "all", "result" => "lost")
+                .increment(report.not_told);
+            tracing::error!(set = %self.set, count = report.not_told, "dead tokens will not be told: too many wait to be");
         }
         if report.to_tell > 0 {
             self.deaths.send_replace(());

@@ -10,6 +10,8 @@ use reveille_store::{Store, Sweep};
 
 /// How often it looks.
 const INTERVAL: Duration = Duration::from_s(1);
+/// How long a token nobody registered is remembered as suspect after it was last heard of.
+const SUSPECT_RETENTION: Duration = Duration::from_s(30 * 86_400);
 /// How many of each kind one transaction looks at.
 const LIMIT: usize = 2_000;
 
@@ -29,6 +31,7 @@ impl Sweeper {
                 now,
                 trails_before: now.minus(self.trail_retention),
                 idempotency_before: now.minus(Duration::from_s(IDEMPOTENCY_RETENTION_S)),
+                suspects_before: now.minus(SUSPECT_RETENTION),
                 limit: LIMIT,
             };
             match self.store.sweep(sweep).await {

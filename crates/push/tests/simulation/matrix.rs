@@ -332,7 +332,8 @@ impl Rig {
                 _ => End::Retry(due_at),
             },
         };
-        let strike = verdict.strike.map(|strike| (strike, reason));
+        let suspicion = Suspicion { reason, is_trusted: lane.guard.is_trusted_anywhere(self.now) };
+        let strike = verdict.strike.map(|strike| (strike, suspicion));
         let Claimed { id, lease, device, .. } = *claimed;
         let settlements = vec![Settlement { id, lease, device, end, strike }];
         let batch = SettleBatch { settlements, now: self.now, hold: HOLD, tell: Vec::new() };

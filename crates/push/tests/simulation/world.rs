@@ -487,6 +487,7 @@ impl World {
             now: self.now,
             trails_before: self.now.minus(Duration::from_s(3_600)),
             idempotency_before: self.now.minus(Duration::from_s(3_600)),
+            suspects_before: Timestamp::EPOCH,
             limit: 10,
         };
         done(self.store.sweep(sweep)).unwrap();

@@ -1,5 +1,7 @@
 //! `reveille quarantine`: what the person on call does about devices that look dead.
 
+use std::collections::BTreeMap;
+
 use http::Method;
 use serde_json::{Value, json};
 
@@ -15,13 +17,19 @@ pub(crate) async fn run(arguments: QuarantineArguments) -> Result<(), Failure> {
     match arguments.command {
         QuarantineCommand::List { server } => list(&server).await,
         QuarantineCommand::Release { which, server } => change(&server, "release", which).await,
-        QuarantineCommand::Drop { which, server } => change(&server, "drop", which).await,
+        QuarantineCommand::Drop { which, yes, server } => {
+            if which.ids.is_empty() && !yes {
+                let what = "this drops many devices, and there is no way back; look at `reveille quarantine list`, and say --yes";
+                return Err(Failure::Refused(what.to_owned()));
+            }
+            change(&server, "drop", which).await
+        }
     }
 }
 
 async fn list(server: &ServerArguments) -> Result<(), Failure> {
     let mut after = String::new();
-    let mut all = Vec::new();
+    let (mut all, mut counts) = (Vec::new(), BTreeMap::new());
     loop {
         let path = format!("/v1/quarantine?limit={PAGE}{after}");
         let answer = call(server, Method::GET, &path, None).await?;
@@ -33,7 +41,10 @@ async fn list(server: &ServerArguments) -> Result<(), Failure> {
         if server.json {
             all.extend(devices);
         } else {
-            devices.iter().for_each(show);
+            for device in &devices {
+                show(device);
+                *counts.entry(kind(device)).or_insert(0_usize) += 1;
+            }
         }
         if is_last {
             break;
@@ -44,19 +55,26 @@ async fn list(server: &ServerArguments) -> Result<(), Failure> {
     } else if after.is_empty() {
         say::note("no device is in quarantine");
     }
+    // Last, where a person is still looking after a long list.
+    for (kind, count) in counts {
+        say::note(&format!("{count:>9}  {kind}"));
+    }
     Ok(())
 }
 
-fn show(device: &Value) {
+/// What devices in quarantine have in common: most often all of it is one mistake.
+fn kind(device: &Value) -> String {
     let topic = text(device, "topic");
+    let space = if topic.is_empty() { "" } else { " " };
+    format!("{}{space}{topic}  {}", text(device, "set"), text(device, "reason"))
+}
+
+fn show(device: &Value) {
     let verdicts = device.get("verdicts").and_then(Value::as_u64).unwrap_or_default();
     say::line(&format!(
-        "{}  {}{}{}  {}  {verdicts} since {}  next try {}",
+        "{}  {}  {verdicts} since {}  next try {}",
         text(device, "id"),
-        text(device, "set"),
-        if topic.is_empty() { "" } else { " " },
-        topic,
-        text(device, "reason"),
+        kind(device),
         text(device, "since"),
         text(device, "next_try"),
     ));

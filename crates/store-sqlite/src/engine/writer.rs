@@ -63,6 +63,8 @@ pub(crate) struct Tables {
     pub(crate) sets: BTreeMap<CredentialSet, i64>,
     /// Where the last sweep stopped looking for expired wake-ups.
     pub(crate) swept_until: i64,
+    /// When suspects were last looked through.
+    pub(crate) suspects_swept_at: i64,
 }
 
 impl Tables {
@@ -78,6 +80,7 @@ impl Tables {
             expanded_until: 0,
             sets: BTreeMap::new(),
             swept_until: 0,
+            suspects_swept_at: 0,
         };
         tables.reload()?;
         Ok(tables)

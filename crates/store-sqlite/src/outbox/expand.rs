@@ -287,12 +287,13 @@ fn insert(
     if made == 0 {
         tables
             .connection
-            // Where the device was registered with other credentials since, what it waited for is not theirs.
+            // Where the device was registered with other credentials since, what it waited for is not theirs. A browser's keys may be newer.
             .prepare_cached(concat!(
                 "UPDATE wakeups SET expires_at = MAX(expires_at, ?2), set_id = ?3,",
-                " due_at = CASE set_id WHEN ?3 THEN due_at ELSE ?4 END WHERE key = ?1 AND lease = 0"
+                " due_at = CASE set_id WHEN ?3 THEN due_at ELSE ?4 END, token = COALESCE(?5, token)",
+                " WHERE key = ?1 AND lease = 0"
             ))?
-            .execute(params![key.0, expires_at, set_id, row.window_end.as_ms()])?;
+            .execute(params![key.0, expires_at, set_id, row.window_end.as_ms(), token])?;
     }
     Ok(made > 0)
 }

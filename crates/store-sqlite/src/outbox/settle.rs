@@ -12,20 +12,26 @@ pub(super) fn settle(tables: &mut Tables, batch: &SettleBatch) -> rusqlite::Resu
     let mut report = SettleReport::default();
     for settlement in &batch.settlements {
         let mut end = settlement.end;
-        if let Some((strike, reason)) = settlement.strike
+        if let Some((strike, suspicion)) = settlement.strike
             && let Some(suspect) = find(tables, settlement)?
-            && tables.strike(&suspect, (strike, reason), batch.now)?
+            && tables.strike(&suspect, (strike, suspicion.reason), batch.now)?
         {
-            end = End::Suspected(Suspicion { reason, is_trusted: false });
+            end = End::Suspected(suspicion);
         }
         match end {
-            End::Settled(how) => settle_one(tables, settlement, how, &mut report)?,
+            End::Settled(how) => settle_one(tables, settlement, (how, batch.now), &mut report)?,
             End::Dead(proof, reason) => {
                 let dead = match proof {
                     Proof::Guarded => None,
                     _ => find(tables, settlement)?,
                 };
                 if let Some(dead) = dead {
+                    if dead.is_renewed(Proof::Guarded) {
+                        // Its app came back while the push was under way: the verdict is about the registration before.
+                        report.renewed += 1;
+                        give(tables, back(settlement, batch.now, 1), &mut report)?;
+                        continue;
+                    }
                     if dead.is_renewed(proof) {
                         report.renewed += 1;
                     } else {
@@ -37,8 +43,14 @@ pub(super) fn settle(tables: &mut Tables, batch: &SettleBatch) -> rusqlite::Resu
             End::Suspected(suspicion) => {
                 suspect(tables, settlement, suspicion, batch, &mut report)?;
             }
-            End::Retry(due_at) => give(tables, back(settlement, due_at, 1), &mut report)?,
-            End::Postpone(due_at) => give(tables, back(settlement, due_at, 0), &mut report)?,
+            End::Retry(due_at) => {
+                tables.was_no_try(settlement.id.0, settlement.lease.as_i64(), due_at)?;
+                give(tables, back(settlement, due_at, 1), &mut report)?;
+            }
+            End::Postpone(due_at) => {
+                tables.was_no_try(settlement.id.0, settlement.lease.as_i64(), due_at)?;
+                give(tables, back(settlement, due_at, 0), &mut report)?;
+            }
         }
     }
     Ok(report)
@@ -57,7 +69,7 @@ fn find(tables: &Tables, settlement: &Settlement) -> rusqlite::Result<Option<Sus
 fn settle_one(
     tables: &mut Tables,
     settlement: &Settlement,
-    how: Settled,
+    (how, now): (Settled, Timestamp),
     report: &mut SettleReport,
 ) -> rusqlite::Result<()> {
     // Nearly always there is nobody under suspicion, and nothing to look up.
@@ -65,7 +77,7 @@ fn settle_one(
         && (tables.suspects > 0 || tables.deaths > 0)
         && let Some(alive) = find(tables, settlement)?
     {
-        tables.clear_suspicion(&alive)?;
+        tables.clear_suspicion(&alive, now)?;
     }
     end_leased(tables, settlement, how, report)
 }
@@ -199,6 +211,7 @@ pub(crate) fn give_back_all(tables: &mut Tables, now: Timestamp) -> Result<(), S
             select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
         }))?;
     for (id, lease) in leased {
+        sql(tables.was_no_try(id, lease, now))?;
         sql(return_to_waiting(tables, Return { id, lease, due_at: now, attempts: 0 }))?;
     }
     sql(tables.write_ledger())?;

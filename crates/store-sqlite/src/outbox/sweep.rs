@@ -25,7 +25,13 @@ pub(super) fn sweep(tables: &mut Tables, sweep: Sweep) -> rusqlite::Result<Swept
             " (SELECT key FROM idempotency WHERE at < ?1 ORDER BY at LIMIT ?2)"
         ))?
         .execute(params![sweep.idempotency_before.as_ms(), limit])?;
-    Ok(Swept { expired, trails: trails as u64, idempotency_keys: idempotency_keys as u64 })
+    let suspects = tables.sweep_suspects(sweep)?;
+    Ok(Swept {
+        expired,
+        trails: trails as u64,
+        idempotency_keys: idempotency_keys as u64,
+        suspects,
+    })
 }
 
 /// Looks through the next `limit` wake-ups, beginning again after the last: without an index on the expiry, which every wake-up would

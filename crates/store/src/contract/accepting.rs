@@ -92,8 +92,13 @@ async fn repeated(scene: Scene) {
     // Remembered beyond the window, and for as long as it must be.
     scene.end_window(at(10)).await;
     let forget = |before| {
-        let sweep =
-            Sweep { now: at(20), trails_before: at(0), idempotency_before: before, limit: 10 };
+        let sweep = Sweep {
+            now: at(20),
+            trails_before: at(0),
+            idempotency_before: before,
+            suspects_before: at(0),
+            limit: 10,
+        };
         scene.store.sweep(sweep)
     };
     assert_eq!(forget(at(0)).await.expect("sweep").idempotency_keys, 0);

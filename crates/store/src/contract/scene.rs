@@ -5,13 +5,13 @@ use std::sync::Arc;
 use reveille_model::limits::TARGETS_PER_ROW_MAX;
 use reveille_model::{
     Audience, CredentialSet, DryRun, Duration, EventType, LeaseId, Ledger, MessageType,
-    NewSubscription, Notification, NotificationId, Provider, Reason, Settled, Strike, Subscription,
+    NewSubscription, Notification, NotificationId, Provider, Settled, Strike, Subscription,
     SubscriptionId, Timestamp, Token, User,
 };
 
 use crate::{
     AcceptError, Acceptance, Accepted, Claim, Claimed, Destination, End, Idempotency, Item, Put,
-    SettleBatch, SettleReport, Settlement, Store, TokenMessage,
+    SettleBatch, SettleReport, Settlement, Store, Suspicion, TokenMessage,
 };
 
 /// Seconds after an arbitrary start.
@@ -154,7 +154,7 @@ impl Scene {
         &self,
         claimed: &Claimed,
         end: End,
-        strike: Option<(Strike, Reason)>,
+        strike: Option<(Strike, Suspicion)>,
         now: Timestamp,
     ) -> SettleReport {
         let Claimed { id, lease, device, .. } = *claimed;

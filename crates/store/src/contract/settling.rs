@@ -132,6 +132,7 @@ async fn renewed(scene: Scene) {
     let report = scene.settle(one, End::Dead(Proof::Unguarded, Reason::OTHER), at(12)).await;
     assert_eq!((report.dropped, report.renewed), (0, 1));
     assert_eq!(scene.devices("u").await, ["t"], "the app came back in the meantime");
+    assert_eq!(scene.claim(at(12), 2).await.len(), 1, "and is woken all the same");
 }
 
 async fn dated(scene: Scene) {
@@ -183,8 +184,13 @@ async fn trail(scene: Scene) {
     assert_eq!(ledger(second).await.collapsed, 3);
     // Kept for its time, then forgotten; what is under way goes on.
     let forget = |before| {
-        let sweep =
-            Sweep { now: at(12), trails_before: before, idempotency_before: at(0), limit: 10 };
+        let sweep = Sweep {
+            now: at(12),
+            trails_before: before,
+            idempotency_before: at(0),
+            suspects_before: at(0),
+            limit: 10,
+        };
         scene.store.sweep(sweep)
     };
     assert_eq!(forget(at(10)).await.expect("sweep").trails, 0);
@@ -210,7 +216,13 @@ async fn sweep(scene: Scene) {
     };
     assert_eq!(scene.store.claim(claim).await.expect("claim").len(), 1);
     let sweep = |now| {
-        let sweep = Sweep { now, trails_before: at(0), idempotency_before: at(0), limit: 2 };
+        let sweep = Sweep {
+            now,
+            trails_before: at(0),
+            idempotency_before: at(0),
+            suspects_before: at(0),
+            limit: 2,
+        };
         let scene = scene.clone();
         async move {
             let mut expired = 0;

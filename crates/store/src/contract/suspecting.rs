@@ -30,6 +30,12 @@ pub(super) fn cases() -> Vec<(&'static str, Case)> {
         ("deaths are told in order and until they are told", |store| {
             Box::pin(told(Scene::new(store)))
         }),
+        ("a registration that came in between speaks for its token", |store| {
+            Box::pin(late(Scene::new(store)))
+        }),
+        ("who was not heard of for long is forgotten", |store| {
+            Box::pin(forgotten(Scene::new(store)))
+        }),
         ("a token that lives is not told dead", |store| Box::pin(untold(Scene::new(store)))),
     ]
 }
@@ -156,8 +162,14 @@ async fn tried(scene: Scene) {
     let claimed = scene.claim(at(110), 110).await;
     assert_eq!(claimed.len(), 1);
     assert!(scene.claim(at(111), 111).await.is_empty());
-    scene.finish(&claimed, at(112)).await;
-    assert_eq!(scene.claim(at(300), 300).await.len(), 1, "the other one leaves in its turn");
+    // A try that came to nothing was none.
+    let one = claimed.first().expect("one");
+    scene.settle(one, End::Retry(at(130)), at(112)).await;
+    assert!(scene.claim(at(129), 129).await.is_empty());
+    let claimed = scene.claim(at(130), 130).await;
+    assert_eq!(claimed.len(), 1, "sooner than in a while");
+    scene.finish(&claimed, at(131)).await;
+    assert_eq!(scene.claim(at(131), 131).await.len(), 1, "it lives: the other one leaves at once");
 }
 
 async fn operator(scene: Scene) {
@@ -198,26 +210,33 @@ async fn strikes(scene: Scene) {
             let one = claimed.first().expect("due");
             let strike = Strike { count_min, age_min: Duration::from_s(age_s) };
             let end = End::Settled(Settled::PayloadError);
-            scene
-                .settle_struck(one, end, Some((strike, Reason(reason))), at(second))
-                .await
-                .suspected
+            let suspicion = Suspicion { reason: Reason(reason), is_trusted: true };
+            let report = scene.settle_struck(one, end, Some((strike, suspicion)), at(second)).await;
+            (report.suspected, report.dropped)
         }
     };
-    assert_eq!(strike(10, 3, 0, "BAD_KEY").await, 0);
-    assert_eq!(strike(20, 3, 0, "BAD_KEY").await, 0);
+    assert_eq!(strike(10, 3, 0, "BAD_KEY").await, (0, 0));
+    assert_eq!(strike(20, 3, 0, "BAD_KEY").await, (0, 0));
     assert_eq!((scene.quarantine().await, scene.suspects().await), (vec![], (1, 0)));
     // Another reason, and a success, begin anew.
-    assert_eq!(strike(30, 3, 0, "NOBODY").await, 0);
-    assert_eq!(strike(40, 3, 0, "BAD_KEY").await, 0);
-    assert_eq!(strike(50, 3, 0, "BAD_KEY").await, 0);
+    assert_eq!(strike(30, 3, 0, "NOBODY").await, (0, 0));
+    assert_eq!(strike(40, 3, 0, "BAD_KEY").await, (0, 0));
+    assert_eq!(strike(50, 3, 0, "BAD_KEY").await, (0, 0));
     scene.push("t", 60, End::Settled(Settled::Sent)).await;
-    assert_eq!(strike(70, 3, 0, "BAD_KEY").await, 0);
-    assert_eq!(strike(80, 1, 30, "NOBODY").await, 0);
-    assert_eq!(strike(100, 1, 30, "NOBODY").await, 0, "not for long enough");
-    assert_eq!(strike(111, 1, 30, "NOBODY").await, 1);
+    assert_eq!(strike(70, 3, 0, "BAD_KEY").await, (0, 0));
+    assert_eq!(strike(80, 1, 30, "NOBODY").await, (0, 0));
+    assert_eq!(strike(100, 1, 30, "NOBODY").await, (0, 0), "not for long enough");
+    assert_eq!(strike(111, 1, 30, "NOBODY").await, (1, 0));
     assert_eq!(scene.quarantine().await.first().expect("it").since, at(111));
     assert_eq!(scene.ledger().await.waiting, 1, "this wake-up waits with the device");
+    // And once more after a while, while others are reached: it is believed.
+    let claimed = scene.claim(at(211), 211).await;
+    let one = claimed.first().expect("due");
+    let strike = Strike { count_min: 1, age_min: Duration::from_s(30) };
+    let suspicion = Suspicion { reason: Reason("NOBODY"), is_trusted: true };
+    let end = End::Retry(at(300));
+    let report = scene.settle_struck(one, end, Some((strike, suspicion)), at(211)).await;
+    assert_eq!((report.dropped, scene.suspects().await), (1, (0, 0)));
 }
 
 async fn told(scene: Scene) {
@@ -244,6 +263,41 @@ async fn told(scene: Scene) {
     scene.store.told(due.iter().map(|death| death.id).collect()).await.expect("told");
     assert_eq!(scene.store.untold_count().await, Ok((0, None)));
     assert_eq!(scene.store.next_untold(Destination::Webhook).await, Ok(None));
+}
+
+async fn late(scene: Scene) {
+    scene.tokens(&["t"], at(10)).await;
+    scene.end_window(at(10)).await;
+    let claimed = scene.claim(at(10), 1).await;
+    scene.register("u", "t", at(11)).await;
+    let one = claimed.first().expect("one");
+    let end = End::Dead(Proof::Dated(at(5)), Reason::OTHER);
+    let report = scene.settle(one, end, at(12)).await;
+    assert_eq!((report.renewed, report.to_tell), (1, 0));
+    assert_eq!(scene.devices("u").await, ["t"]);
+}
+
+async fn forgotten(scene: Scene) {
+    scene.register("u", "t", at(0)).await;
+    scene.push("t", 10, TRUSTED).await;
+    scene.push("stranger", 11, TRUSTED).await;
+    let sweep = |before| {
+        let scene = scene.clone();
+        async move {
+            let sweep = crate::Sweep {
+                now: at(4_000).plus(Duration::from_s(before)),
+                trails_before: at(0),
+                idempotency_before: at(0),
+                suspects_before: at(before),
+                limit: 10,
+            };
+            scene.store.sweep(sweep).await.expect("sweep").suspects
+        }
+    };
+    assert_eq!(sweep(100).await, 0);
+    assert_eq!(sweep(200).await, 1, "a token nobody registered");
+    let listed = scene.quarantine().await;
+    assert!(listed.iter().all(|each| each.subscription.is_some()) && listed.len() == 1);
 }
 
 async fn untold(scene: Scene) {

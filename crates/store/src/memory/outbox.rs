@@ -173,6 +173,10 @@ impl State {
         let expires_at = row.window_end.plus(row.shape.ttl);
         if let Some(waiting) = self.waiting_with(key).and_then(|id| self.wakeups.get_mut(&id)) {
             waiting.expires_at = waiting.expires_at.max(expires_at);
+            if matches!(target, Target::Token { .. }) {
+                // A browser's keys may be newer.
+                waiting.target = target;
+            }
             if waiting.set != set {
                 // The device was registered with other credentials since: what it waited for is not theirs.
                 waiting.set = set;
@@ -423,6 +427,18 @@ impl Outbox for MemoryStore {
         swept.idempotency_keys = old.len() as u64;
         for key in old {
             state.idempotency.remove(&key);
+        }
+        let old: Vec<TokenKey> = state
+            .suspects
+            .iter()
+            .filter(|(_, each)| each.subscription.is_none() || each.next_try.is_none())
+            .filter(|(_, each)| each.next_try.unwrap_or(each.since) < sweep.suspects_before)
+            .map(|(key, _)| *key)
+            .take(sweep.limit)
+            .collect();
+        swept.suspects = old.len() as u64;
+        for key in old {
+            state.release_one(key, sweep.now);
         }
         Ok(swept)
     }

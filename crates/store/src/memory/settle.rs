@@ -33,15 +33,15 @@ impl State {
             }
         }
         let mut end = settlement.end;
-        if let Some((strike, reason)) = settlement.strike
-            && self.strike(settlement, (strike, reason), now)
+        if let Some((strike, suspicion)) = settlement.strike
+            && self.strike(settlement, (strike, suspicion.reason), now)
         {
-            end = End::Suspected(Suspicion { reason, is_trusted: false });
+            end = End::Suspected(suspicion);
         }
         match end {
             End::Settled(how) => {
                 if how == Settled::Sent {
-                    self.clear_suspicion(id);
+                    self.clear_suspicion(id, now);
                 }
                 self.end(id, how);
             }
@@ -50,6 +50,7 @@ impl State {
             }
             End::Suspected(suspicion) => self.suspect(settlement, suspicion, batch, report),
             End::Retry(due_at) | End::Postpone(due_at) => {
+                self.was_no_try(id, due_at);
                 report.collapsed += u64::from(self.return_to_waiting(id, due_at));
             }
         }
@@ -63,14 +64,21 @@ impl State {
         report: &mut SettleReport,
     ) {
         let id = settlement.id.0;
-        let known = settlement.device.and_then(|device| {
-            self.subscriptions.get(&device.subscription).map(|known| (device, known))
-        });
-        let is_renewed = known.is_some_and(|(device, known)| {
-            let too_old = matches!(proof, Proof::Dated(date) if date < known.refreshed_at);
-            known.generation != device.generation || too_old
+        let known = self
+            .suspect_of(id, batch.now)
+            .and_then(|suspect| self.subscriptions.get(&suspect.subscription?));
+        let is_renewed = known.zip(settlement.device).is_some_and(|(known, device)| {
+            known.id == device.subscription && known.generation != device.generation
         });
         if is_renewed {
+            // Its app came back while the push was under way: the verdict is about the registration before.
+            report.renewed += 1;
+            report.collapsed += u64::from(self.return_to_waiting(id, batch.now));
+            return;
+        }
+        let is_too_old = known
+            .is_some_and(|known| matches!(proof, Proof::Dated(date) if date < known.refreshed_at));
+        if is_too_old {
             report.renewed += 1;
         } else if proof != Proof::Guarded {
             self.drop_device(id, reason.0, batch, report);
@@ -90,7 +98,9 @@ impl State {
         reason.clone_into(&mut suspect.reason);
         let before = self.deaths.len();
         report.dropped += u64::from(self.bury(&suspect, &batch.tell, batch.now));
-        report.to_tell += (self.deaths.len() - before) as u64;
+        let to_tell = self.deaths.len() - before;
+        report.to_tell += to_tell as u64;
+        report.not_told += (batch.tell.len() - to_tell) as u64;
     }
 
     fn suspect(
@@ -179,7 +189,10 @@ impl State {
         let (token, topic, _) = self.address(row)?;
         let subscription = match row.target {
             Target::Subscription(subscription) => Some(subscription),
-            Target::Token { .. } => None,
+            // It may have been registered since.
+            Target::Token { .. } => {
+                self.by_token.get(&TokenKey::new(row.set.provider(), &token)).copied()
+            }
         };
         Some(Suspect {
             set: row.set.clone(),
@@ -193,21 +206,26 @@ impl State {
         })
     }
 
-    /// A push was taken: its device lives.
-    fn clear_suspicion(&mut self, id: i64) {
-        let Some((token, _, device)) = self.wakeups.get(&id).and_then(|row| self.address(row))
-        else {
-            return;
-        };
-        let provider = self.wakeups.get(&id).map(|row| row.set.provider());
-        if let Some(known) = device.and_then(|each| self.subscriptions.get_mut(&each.subscription))
-        {
-            known.suspect_since = None;
-        }
-        if let Some(provider) = provider {
-            let key = TokenKey::new(provider, &token);
-            self.suspects.remove(&key);
+    /// A push was taken: its device lives, and what else waits for it is due.
+    fn clear_suspicion(&mut self, id: i64, now: Timestamp) {
+        if let Some(key) = self.token_key_of(id) {
+            self.release_one(key, now);
             self.take_back_deaths(key);
         }
+    }
+
+    /// A try came to nothing, so that it was none: the device may be tried again when this wake-up is due.
+    pub(super) fn was_no_try(&mut self, id: i64, due_at: Timestamp) {
+        if let Some(suspect) = self.token_key_of(id).and_then(|key| self.suspects.get_mut(&key))
+            && let Some(next_try) = suspect.next_try.as_mut()
+        {
+            *next_try = due_at.min(*next_try);
+        }
+    }
+
+    fn token_key_of(&self, id: i64) -> Option<TokenKey> {
+        let row = self.wakeups.get(&id)?;
+        let (token, ..) = self.address(row)?;
+        Some(TokenKey::new(row.set.provider(), &token))
     }
 }

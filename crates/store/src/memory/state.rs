@@ -28,6 +28,7 @@ impl MemoryStore {
             .map(|(id, _)| *id)
             .collect();
         for id in leased {
+            state.was_no_try(id, now);
             state.return_to_waiting(id, now);
         }
     }
