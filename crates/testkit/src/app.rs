@@ -73,10 +73,22 @@ impl PushApp {
     /// # Panics
     /// If it cannot be started.
     pub async fn start_on(store: Arc<dyn Store>, more: &str) -> Self {
+        Self::start_on_parts(store, more, &Self::TOPICS).await
+    }
+
+    /// Starts one whose app at Apple has these topics.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub async fn start_with_topics(store: Arc<dyn Store>, topics: &[&str]) -> Self {
+        Self::start_on_parts(store, "", topics).await
+    }
+
+    async fn start_on_parts(store: Arc<dyn Store>, more: &str, topics: &[&str]) -> Self {
         let text = format!(
             "[push]\nstore = \"sqlite:unused\"\n{more}\n[push.mix]\nmode = \"batch\"\nwindow_s = 10\n[push.intake]\nlisten = \"127.0.0.1:0\"\n[push.events.mention]\nmessage_type = \"checkEchoV1\"\n"
         );
-        Self::start_on_text(store, &text).await
+        Self::start_whole(store, &text, topics).await
     }
 
     /// Starts one with a whole configuration.
@@ -84,6 +96,10 @@ impl PushApp {
     /// # Panics
     /// If it cannot be started.
     pub async fn start_on_text(store: Arc<dyn Store>, text: &str) -> Self {
+        Self::start_whole(store, text, &Self::TOPICS).await
+    }
+
+    async fn start_whole(store: Arc<dyn Store>, text: &str, topics: &[&str]) -> Self {
         crate::install_crypto();
         let document = Document::parse(text, std::env::temp_dir()).expect("TOML");
         let config = PushConfig::read(&document);
@@ -92,8 +108,7 @@ impl PushApp {
         let [sender, apns, webpush] = [(); 3].map(|()| Arc::new(StubSender::default()));
         let mut senders: reveille_push::Senders = Vec::new();
         let mut add = |set: CredentialSet, retry, stub: &Arc<StubSender>| {
-            let topics: &[&str] =
-                if set.provider() == Provider::Apns { &Self::TOPICS } else { &[] };
+            let topics: &[&str] = if set.provider() == Provider::Apns { topics } else { &[] };
             let governor = GovernorSettings {
                 in_flight_max: 100,
                 per_minute_max: 600_000,

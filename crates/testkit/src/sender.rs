@@ -1,10 +1,10 @@
 //! A provider that answers as told.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use reveille_model::{Outcome, Topic, Verdict};
+use reveille_model::{DryRun, Outcome, Reason, Topic, Verdict};
 use reveille_providers::{Push, Sender};
 use tokio::sync::watch;
 
@@ -13,11 +13,17 @@ use tokio::sync::watch;
 pub struct StubSender {
     sent: watch::Sender<Vec<Push>>,
     verdicts: Mutex<VecDeque<Outcome>>,
+    /// What pushes for a topic are answered, always.
+    by_topic: Mutex<BTreeMap<String, Verdict>>,
 }
 
 impl Default for StubSender {
     fn default() -> Self {
-        Self { sent: watch::Sender::new(Vec::new()), verdicts: Mutex::default() }
+        Self {
+            sent: watch::Sender::new(Vec::new()),
+            verdicts: Mutex::default(),
+            by_topic: Mutex::default(),
+        }
     }
 }
 
@@ -25,6 +31,12 @@ impl StubSender {
     /// Queues answers for the next pushes.
     pub fn answer(&self, outcomes: impl IntoIterator<Item = Outcome>) {
         self.verdicts().extend(outcomes);
+    }
+
+    /// Answers every push for a topic so.
+    pub fn answer_for(&self, topic: &str, verdict: Verdict) {
+        let mut by_topic = self.by_topic.lock().unwrap_or_else(PoisonError::into_inner);
+        by_topic.insert(topic.to_owned(), verdict);
     }
 
     /// Returns all pushes once there are at least `count`.
@@ -51,9 +63,19 @@ impl StubSender {
 #[async_trait]
 impl Sender for StubSender {
     async fn send(&self, push: &Push) -> Verdict {
-        let outcome = self.verdicts().pop_front().unwrap_or(Outcome::Accepted);
+        // As the senders of providers that have none.
+        if push.dry_run == DryRun::Yes && push.topic.is_some() {
+            return Verdict::of(Outcome::Accepted, Reason::DRY_RUN);
+        }
+        let topic = push.topic.as_ref().map_or("", Topic::as_str);
+        let of_topic =
+            self.by_topic.lock().unwrap_or_else(PoisonError::into_inner).get(topic).copied();
+        let verdict = of_topic.unwrap_or_else(|| {
+            let outcome = self.verdicts().pop_front().unwrap_or(Outcome::Accepted);
+            Verdict::new(outcome, "stub")
+        });
         self.sent.send_modify(|sent| sent.push(push.clone()));
-        Verdict::new(outcome, "stub")
+        verdict
     }
 
     fn scope(&self, push: &Push) -> String {
