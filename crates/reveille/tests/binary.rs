@@ -198,11 +198,13 @@ async fn a_stop_gives_back_what_gets_no_answer_and_the_next_start_delivers_it() 
     control.get("/stats?received_min=1&wait_s=30").await;
     assert_eq!(push.terminate(), Some(0), "{:?}", push.log());
     assert_eq!(control.delete("/faults").await.status, 204);
+    // A second one may have got the place the first gave up as the process ended.
+    let stalled = control.get("/stats").await.json()["received"].as_u64().unwrap();
     let mut push = rig.start("push", "the push server is listening").await;
-    let stats = control.get("/stats?received_min=4&wait_s=30").await.json();
+    let stats = control.get(&format!("/stats?received_min={}&wait_s=30", stalled + 3)).await.json();
     assert_eq!(
         (&stats["answers"]["200"], &stats["answers"]["stall"]),
-        (&json!(3), &json!(1)),
+        (&json!(3), &json!(stalled)),
         "{stats}"
     );
     assert_eq!(push.terminate(), Some(0));
@@ -243,4 +245,79 @@ async fn dev_runs_everything_and_its_command_can_be_pasted() {
     let asked = Command::new("kill").args(["-INT", &dev.id().to_string()]).status().unwrap();
     assert!(asked.success());
     assert_eq!(dev.wait().unwrap().code(), Some(0));
+}
+
+/// Every iPhone looks dead, as with the wrong environment: nobody is dropped, the alarm is raised, the others go on, and once it is mended a
+/// word brings everything out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mistake_that_makes_every_device_look_dead_is_undone_with_a_word() {
+    let rig = Rig::new();
+    let _sandbox = rig.start("sandbox", "the sandbox is listening").await;
+    let _push = rig.start("push", "the push server is listening").await;
+    let url = format!("http://127.0.0.1:{}", rig.ports.intake);
+    let (client, control) =
+        (Client::new(&url), Client::new(&format!("http://127.0.0.1:{}", rig.ports.control)));
+    let fault = json!([
+        {"provider": "apns", "token": "*dead", "reply": "unregistered"},
+        {"provider": "apns", "reply": "invalid_token"},
+    ]);
+    assert_eq!(control.post("/faults", &fault).await.status, 201);
+    let topic = "org.wikimedia.wikipedia";
+    for user in 0..60 {
+        let path = format!("/v1/users/user-{user}/subscriptions");
+        let iphone = json!({"provider": "apns", "token": format!("{user:08x}"), "topic": topic});
+        assert_eq!(client.post(&path, &iphone).await.status, 201);
+        let phone = json!({"provider": "fcm", "token": format!("phone-{user}")});
+        assert_eq!(client.post(&path, &phone).await.status, 201);
+    }
+    let dead = json!({"provider": "apns", "token": "0000dead", "topic": topic});
+    assert_eq!(client.post("/v1/users/gone/subscriptions", &dead).await.status, 201);
+    let mut users: Vec<String> = (0..60).map(|user| format!("user-{user}")).collect();
+    users.push("gone".to_owned());
+    let body = json!({"users": users, "type": "mention"});
+    assert_eq!(client.post("/v1/notifications", &body).await.status, 202);
+    // Both providers have answered everything: 61 and 60.
+    control.get("/stats?received_min=121&wait_s=60").await;
+    let mut held = 0;
+    for _ in 0..2_000 {
+        held = client.get("/v1/quarantine").await.json()["count"].as_u64().unwrap();
+        if held == 60 {
+            break;
+        }
+    }
+    assert_eq!(held, 60);
+    let metrics = client.get("/metrics").await.text;
+    assert!(metrics.contains("reveille_drop_guard_tripped{set=\"apns.wikipedia\"} 1"), "{metrics}");
+    assert!(metrics.contains("reveille_drop_guard_tripped{set=\"fcm.default\"} 0"), "{metrics}");
+    assert!(metrics.contains("reveille_quarantined_devices 60"));
+    for (user, devices) in [("user-7", 2), ("gone", 0)] {
+        let listed = client.get(&format!("/v1/users/{user}/subscriptions")).await.json();
+        assert_eq!(
+            listed.as_array().unwrap().len(),
+            devices,
+            "only proof drops, but that does: {user}"
+        );
+    }
+
+    let list = reveille(&["quarantine", "list", "--url", &url]);
+    assert_eq!(text(&list.stdout).lines().count(), 60, "{}", text(&list.stderr));
+    let summary = format!("60  apns.wikipedia {topic}  BadDeviceToken");
+    assert!(text(&list.stderr).contains(&summary), "{}", text(&list.stderr));
+    let one = text(&list.stdout).split_whitespace().next().unwrap().to_owned();
+    let dropped = reveille(&["quarantine", "drop", &one, "--url", &url]);
+    assert_eq!(text(&dropped.stdout), "1 dropped\n", "{}", text(&dropped.stderr));
+    let unsure = reveille(&["quarantine", "drop", "--all", "--url", &url]);
+    assert_eq!(unsure.status.code(), Some(4));
+    assert!(text(&unsure.stderr).contains("--yes"), "{}", text(&unsure.stderr));
+    // It is mended.
+    control.delete("/faults").await;
+    control.delete("/received").await;
+    let released = reveille(&["quarantine", "release", "--set", "apns.wikipedia", "--url", &url]);
+    assert_eq!(text(&released.stdout), "59 released\n", "{}", text(&released.stderr));
+    let received = control.get("/received?provider=apns&received_min=59&wait_s=60").await.text;
+    assert_eq!(received.lines().count(), 59, "what waited for them leaves at once");
+    let list = reveille(&["quarantine", "list", "--json", "--url", &url]);
+    assert_eq!(text(&list.stdout), "[]\n");
+    let nobody = reveille(&["quarantine", "release", &one, "--url", &url]);
+    assert!(text(&nobody.stderr).contains("none of them is in quarantine"));
 }

@@ -133,6 +133,8 @@ struct Running {
     /// Whether the guard was tripped when it was last asked, and in which second that was.
     is_tripped: bool,
     looked_at_s: i64,
+    /// Whether somebody died or was suspected since.
+    is_guard_told: bool,
     /// Where our configuration is refused: the whole set (the empty text), or a topic of it.
     refused: BTreeSet<String>,
     /// The second of the last complaint about a message of ours.
@@ -179,6 +181,7 @@ impl Delivery {
                 guard: DropGuard::new(self.parts.drop_guard),
                 is_tripped: false,
                 looked_at_s: 0,
+                is_guard_told: false,
                 refused: BTreeSet::new(),
                 complained_at_s: 0,
                 in_flight: JoinSet::new(),
@@ -333,6 +336,7 @@ impl Delivery {
         let mut paused_until = None;
         if is_heard {
             running.guard.heard(now, &scope, verdict.outcome);
+            running.is_guard_told |= matches!(verdict.outcome, Outcome::DropSubscription(_));
             paused_until = self.govern(running, &scope, verdict, now);
             self.note_refusals(running, &scope, verdict);
         }
@@ -472,10 +476,10 @@ impl Delivery {
         gauge!(PAUSED, "set" => set()).set(f64::from(u8::from(paused)));
         #[expect(clippy::cast_precision_loss, reason = "a gauge")]
         gauge!(PACE, "set" => set()).set(running.governor.pace() as f64);
-        if running.looked_at_s == now.as_s() {
+        if running.looked_at_s == now.as_s() && !running.is_guard_told {
             return;
         }
-        running.looked_at_s = now.as_s();
+        (running.looked_at_s, running.is_guard_told) = (now.as_s(), false);
         let is_tripped = running.guard.is_any_tripped(now);
         if is_tripped != running.is_tripped {
             running.is_tripped = is_tripped;
