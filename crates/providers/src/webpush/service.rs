@@ -57,7 +57,7 @@ impl Service {
         }
     }
 
-    /// Its lane: one service's trouble never slows another.
+    /// Its credential set: one service's trouble never slows another.
     pub fn set(self) -> CredentialSet {
         CredentialSet::new(Provider::WebPush, self.as_str()).expect("the words are names")
     }

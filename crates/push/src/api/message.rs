@@ -213,25 +213,25 @@ fn recipients(
     Ok((set, Some(topic)))
 }
 
-/// Browsers of several push services come in one request; each service has a lane of its own.
+/// Browsers of several push services come in one request; each service is a credential set of its own.
 fn to_browsers(
     state: &ApiState,
     request: &WebPushRequest<'_>,
 ) -> Result<Vec<TokenMessage>, ApiError> {
     at_most(request.device_tokens.len())?;
     let message_type = known_type(state, &request.message_type)?;
-    let mut lanes: BTreeMap<Service, Vec<Token>> = BTreeMap::new();
+    let mut by_service: BTreeMap<Service, Vec<Token>> = BTreeMap::new();
     let mut unusable = request.device_tokens.len();
     for value in &request.device_tokens {
         if let Some((service, token)) = browser(value, &state.intake.settings.guard) {
-            lanes.entry(service).or_default().push(token);
+            by_service.entry(service).or_default().push(token);
             unusable -= 1;
         }
     }
-    if lanes.is_empty() {
+    if by_service.is_empty() {
         return Err(ApiError::NoUsableToken);
     }
-    let messages = lanes.into_iter().map(|(service, tokens)| {
+    let messages = by_service.into_iter().map(|(service, tokens)| {
         let shape = (message_type.clone(), request.dry_run);
         // Those that cannot be sent to are counted once.
         let unusable = std::mem::take(&mut unusable);

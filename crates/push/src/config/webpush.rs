@@ -10,7 +10,7 @@ use reveille_service::config::{Document, Section};
 
 use super::delivery::{self, Defaults, to_usize};
 
-/// Each push service is a lane of its own with these bounds.
+/// Each push service is a credential set of its own with these bounds.
 const DEFAULTS: Defaults = Defaults {
     in_flight_max: 500,
     per_minute_max: 600_000,

@@ -79,7 +79,7 @@ async fn try_providers(push: PushConfig) -> Vec<ConfigProblem> {
     let (mut problems, mut browsers) = (Vec::new(), None);
     for (settings, sender) in senders {
         if settings.set.provider() == Provider::WebPush {
-            // Without a browser there is nobody to ask; all lanes share one sender.
+            // Without a browser there is nobody to ask; all of them share one sender.
             browsers = Some(sender);
             continue;
         }
