@@ -37,8 +37,8 @@ const IDLE_PER_HOST_MAX: usize = 2;
 const IDLE_TIME_MAX: Duration = Duration::from_s(15);
 /// A host that does not exist, or that we may not send to, for so long: the subscription looks dead.
 const NOWHERE: Strike = Strike { count_min: 2, age_min: Duration::from_s(7 * 86_400) };
-/// A browser whose push service refuses us so often in a row is held back, so that others can show whether it refuses us all.
-const REFUSED: Strike = Strike { count_min: 3, age_min: Duration::ZERO };
+/// A browser whose push service refuses us so often in a row, and for so long, is held back.
+const REFUSED: Strike = Strike { count_min: 3, age_min: Duration::from_s(3_600) };
 /// A refusal of ours is the subscription's fault if the same service has taken a push signed with the same key within so long.
 const KEY_WORKS_FOR: Duration = Duration::from_s(3_600);
 /// Most origins of which that is remembered; the oldest go first.
@@ -227,16 +227,21 @@ impl WebPushSender {
                 worked.insert(place, now);
                 verdict
             }
-            // The token is fresh: our key is wrong for this browser, or for everybody there. Nobody there says so again and again of one browser only.
             Outcome::RefreshCredential | Outcome::ConfigError => {
                 let works = worked.get(&place).is_some_and(|at| now.since(*at) < KEY_WORKS_FOR);
-                let outcome = if works {
-                    Outcome::DropSubscription(Proof::Guarded)
-                } else {
-                    Outcome::ConfigError
+                let outcome = match verdict.outcome {
+                    // The token is fresh: our key is wrong for everybody there ...
+                    _ if !works => Outcome::ConfigError,
+                    // ... or for this browser.
+                    Outcome::RefreshCredential => Outcome::DropSubscription(Proof::Guarded),
+                    // Whatever it refuses, it is not our key; one endpoint that a client chose must not pause all others.
+                    _ => Outcome::RetryMessage(Delay::ServerError(None)),
                 };
                 let verdict = Verdict::of(outcome, verdict.reason);
-                if works { verdict } else { verdict.with_strike(REFUSED) }
+                match outcome {
+                    Outcome::DropSubscription(_) => verdict,
+                    _ => verdict.with_strike(REFUSED),
+                }
             }
             _ => verdict,
         }
