@@ -1,18 +1,17 @@
 //! Delivers the wake-ups of one credential set: claims what the governor allows, sends, hands what it came to to the settler.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
-use metrics::{counter, gauge, histogram};
 use reveille_mixer::{
     After, Allowance, Attempt, DropGuard, DropGuardSettings, Governor, GovernorSettings,
     RetrySettings, after,
 };
 use reveille_model::limits::CLAIM_MAX;
 use reveille_model::{
-    CredentialSet, Duration, LeaseId, Outcome, Provider, Reach, Reason, Rng, Timestamp, Topic,
-    Verdict, WakeupId, retry_after,
+    CredentialSet, Duration, LeaseId, Outcome, Reach, Reason, Rng, Timestamp, Topic, Verdict,
+    WakeupId, retry_after,
 };
 use reveille_providers::{Push, Sender};
 use reveille_service::clock::{Clock, Stopwatch};
@@ -21,12 +20,9 @@ use reveille_store::{Claim, Claimed, Destination, End, Settlement, Store, Suspic
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::report::Report;
 use super::scopes::Scopes;
 use super::settler::{Settler, ToSettle};
-use crate::metrics::{
-    CONFIG_ERROR, DELIVERIES, DELIVERIES_IN_FLIGHT, DELIVERY_DURATION, DROP_GUARD, PACE, PAUSED,
-    SCOPES_PAUSED,
-};
 
 /// How long a claim holds. Longer than a sender can take, resends and a new credential included.
 const LEASE: Duration = Duration::from_s(120);
@@ -130,15 +126,7 @@ struct Running {
     governor: Governor,
     scopes: Scopes,
     guard: DropGuard,
-    /// Whether the guard was tripped when it was last asked, and in which second that was.
-    is_tripped: bool,
-    looked_at_s: i64,
-    /// Whether somebody died or was suspected since.
-    is_guard_told: bool,
-    /// Where our configuration is refused: the whole set (the empty text), or a topic of it.
-    refused: BTreeSet<String>,
-    /// The second of the last complaint about a message of ours.
-    complained_at_s: i64,
+    report: Report,
     in_flight: JoinSet<Answered>,
     /// What in flight is to be given back at a stop.
     held: BTreeMap<WakeupId, Settlement>,
@@ -179,11 +167,7 @@ impl Delivery {
                 governor,
                 scopes: Scopes::new(self.settings.per_scope),
                 guard: DropGuard::new(self.parts.drop_guard),
-                is_tripped: false,
-                looked_at_s: 0,
-                is_guard_told: false,
-                refused: BTreeSet::new(),
-                complained_at_s: 0,
+                report: Report::new(self.settings.set.clone()),
                 in_flight: JoinSet::new(),
                 held: BTreeMap::new(),
                 to_settler,
@@ -201,7 +185,7 @@ impl Delivery {
             if next == Next::Look {
                 next = self.claim_and_send(running).await;
             }
-            self.gauges(running);
+            self.show(running);
             let moment = match next {
                 Next::Due(moment) => moment,
                 Next::Paused(until) => Some(until),
@@ -336,12 +320,11 @@ impl Delivery {
         let mut paused_until = None;
         if is_heard {
             running.guard.heard(now, &scope, verdict.outcome);
-            running.is_guard_told |= matches!(verdict.outcome, Outcome::DropSubscription(_));
             paused_until = self.govern(running, &scope, verdict, now);
-            self.note_refusals(running, &scope, verdict);
+            running.report.heard(&scope, verdict);
         }
-        self.count(verdict, seconds);
-        self.complain(running, (&scope, verdict), (now, paused_until));
+        running.report.answered(verdict, seconds);
+        running.report.complain((&scope, verdict), (now, paused_until));
         let trust = Trust {
             in_scope: running.guard.is_trusted(now, &scope),
             anywhere: running.guard.is_trusted_anywhere(now),
@@ -378,57 +361,6 @@ impl Delivery {
         }
     }
 
-    fn count(&self, verdict: Verdict, seconds: f64) {
-        let set = || self.settings.set.to_string();
-        let Verdict { outcome, reason, .. } = verdict;
-        counter!(DELIVERIES, "set" => set(), "outcome" => outcome.as_str(), "reason" => reason.0)
-            .increment(1);
-        histogram!(DELIVERY_DURATION, "set" => set()).record(seconds);
-    }
-
-    /// Remembers where our configuration is refused until a push is taken there. What a host says that a client chose is not about us.
-    fn note_refusals(&self, running: &mut Running, scope: &str, verdict: Verdict) {
-        let is_topic = self.settings.set.provider() == Provider::Apns;
-        match (verdict.outcome, verdict.reach) {
-            (Outcome::ConfigError | Outcome::RefreshCredential, Reach::Set) => {
-                running.refused.insert(String::new());
-            }
-            (Outcome::ConfigError | Outcome::RefreshCredential, Reach::Scope) if is_topic => {
-                running.refused.insert(scope.to_owned());
-            }
-            (Outcome::Accepted, _) if !running.refused.is_empty() => {
-                running.refused.remove("");
-                running.refused.remove(scope);
-            }
-            _ => {}
-        }
-    }
-
-    /// Says what somebody should look at. A scope is named where it is a topic of ours, not where it is somebody's server.
-    fn complain(
-        &self,
-        running: &mut Running,
-        (scope, verdict): (&str, Verdict),
-        (now, paused_until): (Timestamp, Option<Timestamp>),
-    ) {
-        let Verdict { outcome, reason, reach, .. } = verdict;
-        let (set, outcome_word) = (&self.settings.set, outcome.as_str());
-        let topic = if set.provider() == Provider::Apns { scope } else { "" };
-        if let Some(until) = paused_until {
-            let (seconds, whole_set) = (until.since(now).as_s(), reach == Reach::Set);
-            if outcome == Outcome::ConfigError {
-                tracing::error!(%set, topic, reason = reason.0, seconds, whole_set, "our configuration is refused; paused");
-            } else {
-                tracing::warn!(%set, topic, outcome = outcome_word, reason = reason.0, seconds, whole_set, "paused");
-            }
-        }
-        // Once a second is often enough.
-        if outcome == Outcome::PayloadError && running.complained_at_s != now.as_s() {
-            running.complained_at_s = now.as_s();
-            tracing::error!(%set, topic, reason = reason.0, "the provider refuses a message of ours");
-        }
-    }
-
     fn settlement(
         &mut self,
         claimed: &Claimed,
@@ -450,6 +382,13 @@ impl Delivery {
         Settlement { id, lease, device, end, strike }
     }
 
+    fn show(&self, running: &mut Running) {
+        let now = self.parts.clock.now();
+        let Running { report, governor, scopes, guard, in_flight, .. } = running;
+        report.gauges(now, in_flight.len(), governor);
+        report.troubles(now, scopes, guard);
+    }
+
     /// At a stop: waits a while for what is in flight, then gives the rest back.
     async fn drain(&mut self, mut running: Running) {
         let draining = async {
@@ -465,35 +404,6 @@ impl Delivery {
                 return;
             }
         }
-    }
-
-    fn gauges(&self, running: &mut Running) {
-        #[expect(clippy::cast_precision_loss, reason = "a gauge")]
-        let in_flight = running.in_flight.len() as f64;
-        gauge!(DELIVERIES_IN_FLIGHT, "set" => self.settings.set.to_string()).set(in_flight);
-        let (set, now) = (|| self.settings.set.to_string(), self.parts.clock.now());
-        let paused = running.governor.paused_until(now).is_some();
-        gauge!(PAUSED, "set" => set()).set(f64::from(u8::from(paused)));
-        #[expect(clippy::cast_precision_loss, reason = "a gauge")]
-        gauge!(PACE, "set" => set()).set(running.governor.pace() as f64);
-        if running.looked_at_s == now.as_s() && !running.is_guard_told {
-            return;
-        }
-        (running.looked_at_s, running.is_guard_told) = (now.as_s(), false);
-        let is_tripped = running.guard.is_any_tripped(now);
-        if is_tripped != running.is_tripped {
-            running.is_tripped = is_tripped;
-            if is_tripped {
-                tracing::error!(set = %self.settings.set, "too many devices look dead at once: is a topic, key, project or environment of ours wrong? Guarded verdicts are held in quarantine (`reveille quarantine list`)");
-            } else {
-                tracing::warn!(set = %self.settings.set, "devices no longer look dead by the dozen");
-            }
-        }
-        let is_refused = !running.refused.is_empty();
-        gauge!(CONFIG_ERROR, "set" => set()).set(f64::from(u8::from(is_refused)));
-        #[expect(clippy::cast_precision_loss, reason = "a gauge")]
-        gauge!(SCOPES_PAUSED, "set" => set()).set(running.scopes.paused(now) as f64);
-        gauge!(DROP_GUARD, "set" => set()).set(f64::from(u8::from(is_tripped)));
     }
 }
 

@@ -1,6 +1,7 @@
 //! What runs without being asked: windows are released, wake-ups delivered and settled, old things forgotten.
 
 mod delivery;
+mod report;
 mod scopes;
 mod settler;
 mod sweeper;

@@ -3,7 +3,8 @@
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use reveille_model::{CredentialSet, MessageType, Provider as Kind};
+use reveille_model::{CredentialSet, Duration, MessageType, Provider as Kind, Timestamp};
+use reveille_store::Sweep;
 
 /// The memory store never waits.
 pub(crate) fn done<T>(future: impl Future<Output = T>) -> T {
@@ -19,6 +20,18 @@ pub(crate) fn set() -> CredentialSet {
 
 pub(crate) fn message_type() -> MessageType {
     MessageType::parse("checkEchoV1").unwrap()
+}
+
+/// What is forgotten at this moment.
+pub(crate) fn sweep(now: Timestamp) -> Sweep {
+    let hour_ago = now.minus(Duration::from_s(3_600));
+    Sweep {
+        now,
+        trails_before: hour_ago,
+        idempotency_before: hour_ago,
+        suspects_before: Timestamp::EPOCH,
+        limit: 10,
+    }
 }
 
 /// Devices of users, by number. One is dead at its provider, one gone in guarded words.

@@ -14,13 +14,12 @@ use reveille_model::{
 use reveille_store::memory::MemoryStore;
 use reveille_store::{
     AcceptError, Acceptance, Accepted, Claim, Claimed, End, Idempotency, Item, Outbox as _,
-    Quarantine as _, SettleBatch, Settlement, Subscriptions as _, Suspicion, Sweep, TokenMessage,
-    Which,
+    Quarantine as _, SettleBatch, Settlement, Subscriptions as _, Suspicion, TokenMessage, Which,
 };
 
 use crate::bug::Bug;
 use crate::provider::{Habits, Provider};
-use crate::scenery::{device, done, message_type, set};
+use crate::scenery::{device, done, message_type, set, sweep};
 
 const STEPS: u32 = 250;
 const QUIET_STEPS_MAX: u32 = 5_000;
@@ -132,7 +131,7 @@ impl World {
                 9..=11 => self.claim()?,
                 12..=13 => self.hear_some(),
                 14 => self.trouble(),
-                _ => self.sweep(),
+                _ => drop(done(self.store.sweep(sweep(self.now)))),
             }
             self.check_ledger()?;
         }
@@ -480,17 +479,6 @@ impl World {
                     self.now.plus(Duration::from_s(u32::try_from(self.rng.below(90)).unwrap()));
             }
         }
-    }
-
-    fn sweep(&mut self) {
-        let sweep = Sweep {
-            now: self.now,
-            trails_before: self.now.minus(Duration::from_s(3_600)),
-            idempotency_before: self.now.minus(Duration::from_s(3_600)),
-            suspects_before: Timestamp::EPOCH,
-            limit: 10,
-        };
-        done(self.store.sweep(sweep)).unwrap();
     }
 
     fn check_ledger(&self) -> Result<(), String> {
