@@ -112,9 +112,9 @@ impl ApnsSender {
             }
             let now = (self.now)();
             if verdict.reason.0 == "TooManyProviderTokenUpdates"
-                && let Some(tokens) = tokens
+                && let (Some(tokens), Some(refused)) = (tokens, &bearer)
             {
-                tokens.keep(now);
+                tokens.keep(refused, now);
             }
             if verdict.outcome != Outcome::RefreshCredential {
                 return verdict;

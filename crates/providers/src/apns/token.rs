@@ -30,6 +30,8 @@ pub struct ProviderTokens {
 #[derive(Debug, Default)]
 struct State {
     current: Option<Signed>,
+    /// What it took the place of in turn; not one that was refused.
+    previous: Option<Signed>,
     /// When a refused token was last replaced out of turn.
     refreshed_at: Option<Timestamp>,
     /// Apple said that we change too often: the old one stays until then.
@@ -41,6 +43,13 @@ struct Signed {
     iat_s: i64,
     since: Timestamp,
     bearer: HeaderValue,
+}
+
+impl Signed {
+    /// Whether it is neither too old nor, after a step of the clock, of the future.
+    fn is_good(&self, now: Timestamp) -> bool {
+        (-SKEW_S..AGE_S_MAX).contains(&(now.as_s() - self.iat_s))
+    }
 }
 
 impl ProviderTokens {
@@ -59,15 +68,14 @@ impl ProviderTokens {
         let mut state = self.state();
         let step = (now.as_s() - SKEW_S).div_euclid(STEP_S) * STEP_S;
         if let Some(current) = &state.current {
-            let age = now.as_s() - current.iat_s;
-            let must = !(-SKEW_S..AGE_S_MAX).contains(&age);
             let may = now.since(current.since) >= CHANGE_MIN
                 && state.keep_until.is_none_or(|until| until <= now);
-            let is_due = must || (may && step > current.iat_s);
+            let is_due = !current.is_good(now) || (may && step > current.iat_s);
             if !is_due {
                 return current.bearer.clone();
             }
         }
+        state.previous = state.current.take();
         self.sign(&mut state, step, now)
     }
 
@@ -83,12 +91,19 @@ impl ProviderTokens {
             return None;
         }
         state.refreshed_at = Some(now);
+        state.previous = None;
         Some(self.sign(&mut state, now.as_s(), now))
     }
 
-    /// Apple said that tokens change too often.
-    pub fn keep(&self, now: Timestamp) {
-        self.state().keep_until = Some(now.plus(CHANGE_MIN));
+    /// Apple said, to a push with the token `refused`, that tokens change too often: it goes back to the one before, if that is still good,
+    /// and signs none for twenty minutes.
+    pub fn keep(&self, refused: &HeaderValue, now: Timestamp) {
+        let mut state = self.state();
+        state.keep_until = Some(now.plus(CHANGE_MIN));
+        let is_current = state.current.as_ref().is_some_and(|current| current.bearer == *refused);
+        if is_current && let Some(previous) = state.previous.take_if(|each| each.is_good(now)) {
+            state.current = Some(previous);
+        }
     }
 
     fn sign(&self, state: &mut State, iat_s: i64, now: Timestamp) -> HeaderValue {
@@ -204,9 +219,27 @@ pub(super) mod tests {
     fn told_that_it_changes_too_often_it_keeps_what_it_has() {
         let tokens = ProviderTokens::new(key());
         let first = tokens.bearer(at(10));
-        tokens.keep(at(31));
+        tokens.keep(&first, at(31));
         assert_eq!(tokens.bearer(at(45)), first);
         assert_ne!(tokens.bearer(at(51)), first);
+    }
+
+    #[test]
+    fn told_so_of_a_new_token_it_goes_back_to_the_old_one_while_that_is_good() {
+        let tokens = ProviderTokens::new(key());
+        let first = tokens.bearer(at(10));
+        let second = tokens.bearer(at(35));
+        assert_ne!(second, first);
+        tokens.keep(&second, at(36));
+        tokens.keep(&second, at(36));
+        assert_eq!(tokens.bearer(at(54)), first, "said twice, gone back once");
+        assert_ne!(tokens.bearer(at(55)), first, "Apple would call it expired");
+        // One that was refused is none to go back to.
+        let tokens = ProviderTokens::new(key());
+        let first = tokens.bearer(at(10));
+        let second = tokens.instead_of(&first, at(12)).unwrap();
+        tokens.keep(&second, at(13));
+        assert_eq!(tokens.bearer(at(14)), second);
     }
 
     #[test]

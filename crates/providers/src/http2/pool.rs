@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
@@ -83,6 +84,8 @@ pub struct Pool {
     state: Mutex<State>,
     /// A place became free, a connection was made, or making one failed.
     changed: Notify,
+    /// Requests that wait for a place.
+    waiting: AtomicUsize,
     tasks: TaskTracker,
 }
 
@@ -123,6 +126,22 @@ impl Drop for Held<'_> {
     }
 }
 
+/// One of those that wait.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 /// How one attempt went.
 enum Sent {
     Answered(Reply),
@@ -142,6 +161,7 @@ impl Pool {
             settings,
             state: Mutex::default(),
             changed: Notify::new(),
+            waiting: AtomicUsize::new(0),
             tasks: TaskTracker::new(),
         })
     }
@@ -208,7 +228,10 @@ impl Pool {
             match self.look_for_place() {
                 Place::On(link) => return Ok(Held { link, pool: self }),
                 Place::Unreachable => return Err(NoReply::Unreachable),
-                Place::Wait => changed.await,
+                Place::Wait => {
+                    let _waiting = Waiting::new(&self.waiting);
+                    changed.await;
+                }
             }
         }
     }
@@ -218,9 +241,11 @@ impl Pool {
         state.links.retain(|link| !link.is_draining());
         let free: usize = state.links.iter().map(|link| link.free()).sum();
         let limit: usize = state.links.iter().map(|link| link.limit()).sum();
-        // Another connection when less than a tenth is free; not while one is about to show how much it takes.
+        // Another connection when less than a tenth is free, or less than is waited for, which shows where the peer allows so little that the
+        // one who looks has always just been given a place; not while one is about to show how much it takes.
         let warming = state.links.iter().any(|link| link.is_warming());
-        let crowded = !warming && (free * 10 < limit || limit == 0);
+        let waiting = self.waiting.load(Ordering::Acquire);
+        let crowded = !warming && (free * 10 < limit || free < waiting || limit == 0);
         if crowded
             && state.links.len() < self.settings.connections_max
             && state.dialing == Dialing::Idle
