@@ -5,21 +5,33 @@ use std::process::Command;
 
 use crate::process::{root, run, succeeds};
 
-/// What the independent HTTP/2 peer is made of.
-const PYTHON_PACKAGES: [&str; 3] = ["h2==4.3.0", "PyJWT==2.10.1", "cryptography==46.0.3"];
+/// What the independent peers are made of.
+const PYTHON_PACKAGES: [&str; 6] = [
+    "h2==4.3.0",
+    "PyJWT==2.10.1",
+    "cryptography==46.0.3",
+    "http-ece==1.2.1",
+    "py-vapid==1.9.6",
+    "standardwebhooks==1.1.0",
+];
+/// What they import, all of it or not at all.
+const PYTHON_IMPORTS: &str = "import h2, jwt, cryptography, http_ece, py_vapid, standardwebhooks";
 
 /// A Python with the packages of the independent peers.
 pub(crate) fn python() -> Result<PathBuf, String> {
     let folder = root().join("target/tools/python");
     let python = folder.join("bin/python");
-    let is_there = || succeeds(Command::new(&python).args(["-c", "import h2, jwt, cryptography"]));
+    let is_there = || succeeds(Command::new(&python).args(["-c", PYTHON_IMPORTS]));
     if is_there() {
         return Ok(python);
     }
-    if !succeeds(Command::new("python3").args(["-c", "import ensurepip, venv"])) {
-        debian("python3-venv")?;
+    // One that was set up when fewer packages were needed gets the rest.
+    if !succeeds(Command::new(&python).args(["-m", "pip", "--version"])) {
+        if !succeeds(Command::new("python3").args(["-c", "import ensurepip, venv"])) {
+            debian("python3-venv")?;
+        }
+        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
     }
-    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
     run(Command::new(&python)
         .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
         .args(PYTHON_PACKAGES))?;
