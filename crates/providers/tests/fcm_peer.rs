@@ -2,7 +2,8 @@
 //! sandbox cannot agree on the same mistake.
 #![cfg(test)]
 
-use std::process::Stdio;
+mod common;
+
 use std::sync::Arc;
 
 use reveille_model::{DryRun, Duration, MessageType, Outcome, Provider, Token};
@@ -11,32 +12,18 @@ use reveille_providers::http2::{Origin, PoolSettings};
 use reveille_providers::oauth::ServiceAccount;
 use reveille_providers::{Push, Sender as _, client_tls};
 use reveille_service::clock::{Clock as _, SystemClock};
-use reveille_testkit::{TestSandbox, needs_all, python};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
-use tokio::process::Command;
+use reveille_testkit::TestSandbox;
 
 const PUSHES: usize = 400;
 
 #[tokio::test]
 async fn an_independent_peer_finds_nothing_wrong() {
-    let Some(python) = python() else {
-        println!("{}", needs_all("the independent HTTP/2 peer in Python"));
-        return;
-    };
     // For its keys and certificates only.
     let files = TestSandbox::start("").await;
-    let mut peer = Command::new(python)
-        .arg(format!("{}/tests/fcm_peer.py", env!("CARGO_MANIFEST_DIR")))
-        .args(["server.pem", "server.key", "service-account.json"].map(|name| files.file(name)))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut out = BufReader::new(peer.stdout.take().unwrap());
-    let mut line = String::new();
-    out.read_line(&mut line).await.unwrap();
-    let port: u16 = line.trim().parse().expect("the peer's port");
+    let arguments =
+        ["server.pem", "server.key", "service-account.json"].map(|name| files.file(name));
+    let Some(peer) = common::start("fcm_peer.py", arguments).await else { return };
+    let port: u16 = peer.hello.parse().expect("the peer's port");
 
     // The account as its file would be if the token endpoint were the peer's.
     let account = std::fs::read_to_string(files.file("service-account.json")).unwrap();
@@ -65,12 +52,7 @@ async fn an_independent_peer_finds_nothing_wrong() {
     let mut verdicts = sending.join_all().await;
     verdicts.retain(|verdict| verdict.outcome != Outcome::Accepted);
 
-    // The end of its input asks for its report.
-    drop(peer.stdin.take());
-    let mut report = String::new();
-    out.read_to_string(&mut report).await.unwrap();
-    let report: serde_json::Value = serde_json::from_str(&report).expect("a report");
-    assert_eq!(report["complaints"], serde_json::json!([]), "{report}");
+    let report = common::report(peer).await;
     assert_eq!(
         verdicts,
         [],

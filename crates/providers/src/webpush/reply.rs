@@ -141,7 +141,6 @@ mod tests {
 
     /// Every row of providers.md §3.5, in its order, with the peculiarities of §3.4.
     #[test]
-    #[expect(clippy::too_many_lines, reason = "one table")]
     fn every_documented_answer_has_its_verdict() {
         use Service::{Apple, Google, Microsoft, Mozilla, Other};
         let server = Outcome::RetryMessage(Delay::ServerError(NAMED));
