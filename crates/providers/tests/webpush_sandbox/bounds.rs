@@ -38,11 +38,11 @@ async fn nobody_is_waited_for_for_ever() {
         server.answer(head, Then::Wait),
     );
     assert_eq!(said(unconnected.0), (LATER, "unreachable"));
-    assert!((4.5..10.0).contains(&unconnected.1), "{}", unconnected.1);
+    assert!((4.5..14.5).contains(&unconnected.1), "{}", unconnected.1);
     assert_eq!(said(stalled), (UNANSWERED, "timeout"));
     assert_eq!(said(interim), (UNANSWERED, "timeout"));
     assert_eq!(halved.reason.0, "not_found", "the rest would not change what the status says");
-    assert!((14.5..20.0).contains(&stopwatch.seconds()), "{}", stopwatch.seconds());
+    assert!((14.5..30.0).contains(&stopwatch.seconds()), "{}", stopwatch.seconds());
 }
 
 #[tokio::test]

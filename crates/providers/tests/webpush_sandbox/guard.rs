@@ -14,7 +14,7 @@ use tokio::io::AsyncWriteExt as _;
 use url::Url;
 
 use super::rig::{GOOGLE, Names, OWN, Rig, push};
-use super::server::read;
+use super::server::{read, within_time};
 
 /// A sender for whom names lead where the test says.
 fn sender(rig: &Rig, guard: Guard, names: &Arc<Names>) -> WebPushSender {
@@ -215,7 +215,7 @@ async fn through_a_proxy_the_proxy_looks_names_up() {
         stream.write_all(b"HTTP/1.1 502 Bad Gateway\r\n\r\n").await.unwrap();
         head
     };
-    let (verdict, head) = tokio::join!(sender.send(&push), refuse);
+    let (verdict, head) = tokio::join!(sender.send(&push), within_time(refuse));
     let expected = (Outcome::RetryMessage(Delay::Unreachable), "unreachable");
     assert_eq!((verdict.outcome, verdict.reason.0), expected);
     assert!(head.starts_with("CONNECT fcm.googleapis.com:443 HTTP/1.1\r\n"), "{head}");

@@ -46,6 +46,10 @@ impl Server {
 
     /// Takes one connection, reads one request, writes `reply` as it is. Returns the request's head and its body.
     pub(crate) async fn answer(&self, reply: &[u8], then: Then) -> (String, Vec<u8>) {
+        within_time(self.answer_next(reply, then)).await
+    }
+
+    async fn answer_next(&self, reply: &[u8], then: Then) -> (String, Vec<u8>) {
         let (stream, _) = self.listener.accept().await.unwrap();
         let mut stream = self.acceptor.accept(stream).await.unwrap();
         let request = read(&mut stream).await;
@@ -58,6 +62,12 @@ impl Server {
         }
         request
     }
+}
+
+/// A client that does not come, or does not go, fails the test instead of holding it up.
+pub(crate) async fn within_time<T>(serving: impl Future<Output = T>) -> T {
+    let time = reveille_model::Duration::from_s(30).to_std();
+    tokio::time::timeout(time, serving).await.expect("a client that comes and goes")
 }
 
 /// Reads one request with a `content-length`, or without a body.
