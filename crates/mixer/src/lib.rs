@@ -5,7 +5,7 @@
 //! the very code that production runs.
 //!
 //! - [`Schedule::window`]: the window a moment falls in.
-//! - [`order`]: the shuffle of a batch, as sort keys to be stored.
+//! - [`order`]: the shuffle of a batch.
 //! - [`after`]: what a verdict means for a wake-up.
 //! - [`Governor`]: what verdicts mean for a credential set, or for one scope of it.
 //! - [`DropGuard`]: whether verdicts of death can be believed.
@@ -21,6 +21,6 @@ mod schedule;
 
 pub use drop_guard::{DropGuard, DropGuardSettings};
 pub use governor::{Allowance, Governor, GovernorSettings, PauseSettings, Throttling};
-pub use order::{SortKey, order};
+pub use order::order;
 pub use retry::{After, Attempt, Backoff, RetrySettings, after};
 pub use schedule::{Schedule, Window};

@@ -1,14 +1,15 @@
 //! The shuffle of a batch.
 
-use reveille_model::Rng;
+use reveille_model::{Rng, Shuffle};
 
-/// Where a wake-up stands in its batch. Kept with it, so that a restart does not change or reveal anything.
-pub type SortKey = i64;
-
-/// Draws `count` sort keys. Sorting a batch by independent, uniform 64-bit keys is a uniform shuffle: each order is equally likely up
-/// to ties, which two keys in 2⁶⁴ make. The keys say nothing of arrival, and a batch may be drawn piece by piece.
-pub fn order(count: usize, rng: &mut Rng) -> Vec<SortKey> {
-    (0..count).map(|_| rng.next_u64().cast_signed()).collect()
+/// Draws the order of a batch. Kept with the batch until it is released, so that a restart does not change or reveal anything; it says
+/// nothing of arrival.
+pub fn order(rng: &mut Rng) -> Shuffle {
+    let mut seed = [0; 32];
+    let (first, second) = seed.split_at_mut(16);
+    first.copy_from_slice(&rng.bytes_16());
+    second.copy_from_slice(&rng.bytes_16());
+    Shuffle::from_seed(seed)
 }
 
 #[cfg(test)]
@@ -36,8 +37,9 @@ mod tests {
     #[test]
     fn departure_does_not_follow_arrival() {
         let mut rng = Rng::from_number(1);
+        let keys: Vec<i64> = order(&mut rng).keys().take(40_000).collect();
         // The standard error of rho is 1/sqrt(n-1): 0.005 here.
-        assert!(rho(&order(40_000, &mut rng)).abs() < 0.02);
+        assert!(rho(&keys).abs() < 0.02);
         // The checker sees an order that was not shuffled.
         assert!(rho(&(0..40_000).collect::<Vec<_>>()) > 0.99);
     }
@@ -47,7 +49,7 @@ mod tests {
         let mut rng = Rng::from_number(2);
         let mut counts = std::collections::BTreeMap::<Vec<usize>, u32>::new();
         for _ in 0..6_000 {
-            let keys = order(3, &mut rng);
+            let keys: Vec<i64> = order(&mut rng).keys().take(3).collect();
             let mut ranks = vec![0, 1, 2];
             ranks.sort_by_key(|&index: &usize| keys[index]);
             *counts.entry(ranks).or_default() += 1;

@@ -35,8 +35,10 @@ pub const DELIVER_AFTER_S_MAX: u32 = 30 * 86_400;
 
 /// Most subscriptions of one user that one notification wakes.
 pub const SUBSCRIPTIONS_PER_USER_MAX: usize = 100;
-/// Most targets one gathered row holds, and most wake-ups one expanding transaction makes.
+/// Most targets one gathered row holds.
 pub const TARGETS_PER_ROW_MAX: usize = 5_000;
+/// Most targets one expanding transaction looks at, so that intake waits a few milliseconds for it at most.
+pub const EXPAND_MAX: usize = 1_000;
 /// Most wake-ups one claim takes.
 pub const CLAIM_MAX: usize = 1_024;
 /// Most devices that are watched or quarantined at once. Beyond it a verdict against another one is not remembered, and so never acted on.

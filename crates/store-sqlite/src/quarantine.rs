@@ -129,13 +129,13 @@ fn drop_one(
             tables.forget_suspect(key)?;
         }
     }
-    let held: Vec<(i64, Option<i64>)> = tables
+    let held: Vec<i64> = tables
         .connection
-        .prepare_cached("SELECT id, trail FROM wakeups WHERE held = ?1 AND lease = 0")?
-        .query_map([key.0], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .prepare_cached("SELECT id FROM wakeups WHERE held = ?1")?
+        .query_map([key.0], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
-    for (id, trail) in held {
-        end(tables, id, trail, Settled::Dead)?;
+    for id in held {
+        end(tables, id, Settled::Dead)?;
     }
     Ok(())
 }

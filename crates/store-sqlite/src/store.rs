@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use crate::codec::store_error;
 use crate::engine::{Activity, Readers, Tables, Writer};
 use crate::migrations::{SCHEMA_VERSION, migrate};
-use crate::outbox::give_back_all;
+use crate::outbox::{Waiting, find_waiting};
 
 /// Why a database could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -67,9 +67,9 @@ impl SqliteStore {
         let lock = lock(path)?;
         let mut connection = connect(path)?;
         migrate(&mut connection)?;
-        let mut tables = Tables::load(connection)?;
-        tables.reopen_future_windows(now)?;
-        give_back_all(&mut tables, now)?;
+        let Waiting { by_head, twins } = find_waiting(&connection)?;
+        let mut tables = Tables::load(connection, by_head)?;
+        tables.recover(&twins, now)?;
         let (writer, thread, ended) = Writer::start(tables);
         let readers = Readers::start(path)?;
         Ok(Self {

@@ -13,6 +13,17 @@ use crate::engine::Tables;
 /// How often suspects are looked through, in milliseconds.
 const SUSPECTS_SWEPT_EVERY_MS: i64 = 60_000;
 
+/// Whether a device is held back.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Held {
+    /// It is in no quarantine.
+    Not,
+    /// It is, and its time has come.
+    Try(TokenKey),
+    /// It is, and what is for it waits.
+    Until(TokenKey, Timestamp),
+}
+
 /// The device a verdict is about.
 #[derive(Debug)]
 pub(crate) struct Suspect {
@@ -73,6 +84,9 @@ impl Tables {
         lease: i64,
         generation: Option<u32>,
     ) -> rusqlite::Result<Option<Suspect>> {
+        if !self.is_leased(wakeup, lease) {
+            return Ok(None);
+        }
         let found = self
             .connection
             .prepare_cached(concat!(
@@ -80,9 +94,9 @@ impl Tables {
                 " COALESCE(s.token, w.token), s.generation, s.user_name, s.refreshed_at",
                 " FROM wakeups w JOIN credential_sets c ON c.id = w.set_id",
                 " LEFT JOIN subscriptions s ON s.id = w.subscription",
-                " WHERE w.id = ?1 AND w.lease = ?2"
+                " WHERE w.id = ?1"
             ))?
-            .query_row([wakeup, lease], |row| {
+            .query_row([wakeup], |row| {
                 let is_gone = row.get_ref(4)?.as_str_or_null()?.is_none();
                 if is_gone { Ok(None) } else { read(row, generation) }
             })
@@ -212,15 +226,15 @@ impl Tables {
         Ok(true)
     }
 
-    /// Whether a device is held back, and until when. If its time has come, the try that is made now is the one for a while.
+    /// Whether a device is held back. If its time has come, the try that is made now is the one for a while.
     pub(crate) fn try_held(
-        &mut self,
+        &self,
         set: &CredentialSet,
         token: &Token,
         claim: &Claim,
-    ) -> rusqlite::Result<Option<(TokenKey, Timestamp)>> {
+    ) -> rusqlite::Result<Held> {
         if self.suspects == 0 {
-            return Ok(None);
+            return Ok(Held::Not);
         }
         let key = TokenKey::new(set.provider(), token);
         let next_try = self
@@ -230,14 +244,14 @@ impl Tables {
             )?
             .query_row([key.0], |row| time(row, 0))
             .optional()?;
-        let Some(next_try) = next_try else { return Ok(None) };
+        let Some(next_try) = next_try else { return Ok(Held::Not) };
         if next_try > claim.now {
-            return Ok(Some((key, next_try)));
+            return Ok(Held::Until(key, next_try));
         }
-        self.connection
-            .prepare_cached("UPDATE suspects SET next_try = ?2 WHERE key = ?1")?
-            .execute(params![key.0, claim.now.plus(claim.hold).as_ms()])?;
-        Ok(None)
+        if self.leases.iter().any(|(_, lease)| lease.tries == Some(key)) {
+            return Ok(Held::Until(key, claim.now.plus(claim.hold)));
+        }
+        Ok(Held::Try(key))
     }
 
     /// Deletes what belongs to a dead device and tells it.
@@ -288,26 +302,6 @@ impl Tables {
     ) -> rusqlite::Result<()> {
         self.take_back_deaths(alive.key)?;
         self.release_one(alive.key, now)
-    }
-
-    /// A try came to nothing, so that it was none: the device may be tried again when this wake-up is due.
-    pub(crate) fn was_no_try(
-        &self,
-        wakeup: i64,
-        lease: i64,
-        due_at: Timestamp,
-    ) -> rusqlite::Result<()> {
-        if self.suspects == 0 {
-            return Ok(());
-        }
-        if let Some(suspect) = self.suspect_of(wakeup, lease, None)? {
-            self.connection
-                .prepare_cached(
-                    "UPDATE suspects SET next_try = ?2 WHERE key = ?1 AND next_try > ?2",
-                )?
-                .execute(params![suspect.key.0, due_at.as_ms()])?;
-        }
-        Ok(())
     }
 
     /// Nobody is told of deaths of a token that lives.
@@ -370,11 +364,10 @@ impl Tables {
             .prepare_cached("UPDATE subscriptions SET suspect_since = NULL WHERE token_key = ?1")?
             .execute([key.0])?;
         self.connection
-            .prepare_cached(
-                "UPDATE wakeups SET held = NULL, due_at = ?2 WHERE held = ?1 AND lease = 0",
-            )?
-            .execute(params![key.0, now.as_ms()])
-            .map(drop)
+            .prepare_cached("UPDATE wakeups SET held = NULL, due_at = ?2 WHERE held = ?1")?
+            .execute(params![key.0, now.as_ms()])?;
+        self.cursors.clear();
+        Ok(())
     }
 
     /// A quarantined device as it stands in its row.

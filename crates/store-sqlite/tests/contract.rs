@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use reveille_model::{
-    CredentialSet, DryRun, Duration, LeaseId, MessageType, Provider, Timestamp, Token,
+    CredentialSet, DryRun, Duration, LeaseId, MessageType, Provider, Shuffle, Timestamp, Token,
 };
 use reveille_store::{
     Acceptance, Claim, Item, Keys as _, Outbox, Quarantine as _, Subscriptions, TokenMessage,
@@ -34,6 +34,7 @@ impl Drop for Dir {
     }
 }
 
+const SEED: [u8; 32] = [7; 32];
 const NOW: Timestamp = Timestamp::from_ms(1_000_000);
 
 fn set() -> CredentialSet {
@@ -113,8 +114,8 @@ async fn everything_is_still_there_after_a_restart_and_claims_come_back() {
 async fn one_process_at_a_time_and_no_newer_schema() {
     let dir = Dir::new("open");
     let file = dir.database("reveille");
-    assert_eq!(SqliteStore::migrate(&file).unwrap(), (0, 2));
-    assert_eq!(SqliteStore::migrate(&file).unwrap(), (2, 2));
+    assert_eq!(SqliteStore::migrate(&file).unwrap(), (0, 3));
+    assert_eq!(SqliteStore::migrate(&file).unwrap(), (3, 3));
     let store = SqliteStore::open(&file, NOW).unwrap();
     assert!(matches!(SqliteStore::open(&file, NOW), Err(OpenError::InUse)));
     store.close();
@@ -122,7 +123,7 @@ async fn one_process_at_a_time_and_no_newer_schema() {
     raw.execute_batch("PRAGMA user_version = 99").unwrap();
     drop(raw);
     let newer = SqliteStore::open(&file, NOW);
-    assert!(matches!(newer, Err(OpenError::Newer { found: 99, known: 2 })), "{newer:?}");
+    assert!(matches!(newer, Err(OpenError::Newer { found: 99, known: 3 })), "{newer:?}");
 }
 
 #[tokio::test]
@@ -139,7 +140,7 @@ async fn a_database_of_the_first_version_keeps_what_it_holds() {
            (x'00000000000000000000000000000002', 'u', 1, NULL, 'b', x'0b', 1, 5, 5, NULL);
          INSERT INTO wakeups (key, set_id, due_at, sort_key, lease, attempts, window_end, expires_at,
            dry_run, message_type, subscription)
-         VALUES (x'01', 1, 9, 4, 0, 0, 9, 99999999, 0, 'checkEchoV1', x'00000000000000000000000000000002');
+         VALUES (x'00000000000000000000000000000001', 1, 9, 4, 0, 0, 9, 99999999, 0, 'checkEchoV1', x'00000000000000000000000000000002');
          UPDATE state SET accepted = 1, waiting = 1, closed_until = 9, expanded_until = 9;
          UPDATE subscriptions SET token_key = x'0000000000000000000000000000000b' WHERE token = 'b';
          UPDATE subscriptions SET token_key = x'0000000000000000000000000000000a' WHERE token = 'a';
@@ -155,6 +156,149 @@ async fn a_database_of_the_first_version_keeps_what_it_holds() {
     assert_eq!(claimed.len(), 1);
     assert_eq!(claimed[0].token.expose(), "b");
     assert!(Outbox::depth(&store).await.unwrap().ledger.fits());
+    store.close();
+}
+
+#[tokio::test]
+async fn a_database_of_the_second_version_keeps_what_was_in_flight() {
+    let dir = Dir::new("second");
+    let file = dir.database("reveille");
+    let raw = rusqlite::Connection::open(&file).unwrap();
+    raw.execute_batch(include_str!("../src/migrations/0001_start.sql")).unwrap();
+    raw.execute_batch(include_str!("../src/migrations/0002_suspects.sql")).unwrap();
+    // One of the same device in flight and waiting, and one in flight alone; what is in flight is due when its lease ends.
+    raw.execute_batch(
+        "INSERT INTO credential_sets (id, name) VALUES (1, 'fcm.default');
+         INSERT INTO wakeups (key, set_id, due_at, sort_key, lease, attempts, window_end, expires_at,
+           dry_run, message_type, token)
+         VALUES
+           (x'000000000000000000000000000000aa', 1, 99999999, 4, 7, 1, 9, 99999999, 0, 'checkEchoV1', 'a'),
+           (x'000000000000000000000000000000aa', 1, 9, 5, 0, 0, 9, 99999998, 0, 'checkEchoV1', 'a'),
+           (x'000000000000000000000000000000bb', 1, 99999999, 6, 7, 1, 9, 99999999, 0, 'checkEchoV1', 'b');
+         INSERT INTO gathered (window_end, message_type, ttl_ms, dry_run, set_id, count, targets)
+         VALUES (20, 'checkEchoV1', 99999999, 0, 1, 1, x'010063');
+         UPDATE state SET accepted = 4, waiting = 4, closed_until = 9, expanded_until = 9;
+         PRAGMA user_version = 2",
+    )
+    .unwrap();
+    drop(raw);
+    let store = SqliteStore::open(&file, NOW).unwrap();
+    store.close_window(NOW).await;
+    let claimed = store.claim(claim(NOW)).await.unwrap();
+    let tokens: Vec<_> = claimed.iter().map(|claimed| claimed.token.expose()).collect();
+    assert_eq!(tokens, ["a", "b", "c"]);
+    assert_eq!(claimed[0].expires_at, Timestamp::from_ms(99_999_999), "the longer life of both");
+    let ledger = Outbox::depth(&store).await.unwrap().ledger;
+    assert!(ledger.fits());
+    assert_eq!((ledger.waiting, ledger.collapsed), (3, 1));
+    store.close();
+}
+
+/// The tokens of all that can be claimed, in their order.
+async fn leaving(store: &SqliteStore, now: Timestamp) -> Vec<String> {
+    let mut tokens = Vec::new();
+    loop {
+        let claimed = store.claim(claim(now)).await.unwrap();
+        if claimed.is_empty() {
+            return tokens;
+        }
+        tokens.extend(claimed.into_iter().map(|claimed| claimed.token.expose().to_owned()));
+    }
+}
+
+async fn gather_many(store: &SqliteStore, window_end: Timestamp) {
+    let tokens: Vec<String> = (0..3_500).map(|number| format!("token-{number}")).collect();
+    for some in tokens.chunks(300) {
+        let some: Vec<&str> = some.iter().map(String::as_str).collect();
+        store.accept(acceptance(&some, window_end)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_release_goes_on_where_a_crash_ended_it() {
+    let dir = Dir::new("release");
+    let end = NOW.plus(Duration::from_s(10));
+    let whole = SqliteStore::open(&dir.database("whole"), NOW).unwrap();
+    gather_many(&whole, end).await;
+    whole.close_window(end).await;
+    let expected = leaving(&whole, end).await;
+    assert_eq!(expected.len(), 3_500);
+    whole.close();
+
+    let file = dir.database("broken");
+    let mut store = SqliteStore::open(&file, NOW).unwrap();
+    gather_many(&store, end).await;
+    Outbox::close(&store, end).await.unwrap();
+    let (mut steps, mut wakeups, mut is_released) = (0, 0, false);
+    loop {
+        // Another seed each time: only that of its beginning counts.
+        let expanded =
+            store.expand(end, Shuffle::from_seed(if steps == 0 { SEED } else { [8; 32] }));
+        let expanded = expanded.await.unwrap();
+        wakeups += expanded.wakeups;
+        steps += 1;
+        let ledger = Outbox::depth(&store).await.unwrap().ledger;
+        assert!(ledger.fits());
+        assert_eq!(ledger.waiting, 3_500);
+        if expanded.done {
+            break;
+        }
+        is_released |= expanded.released;
+        if !is_released {
+            assert!(
+                store.claim(claim(end)).await.unwrap().is_empty(),
+                "half a window leaves nothing"
+            );
+        }
+        store.close();
+        store = SqliteStore::open(&file, NOW).unwrap();
+    }
+    assert!(steps >= 5, "{steps} steps");
+    assert_eq!(wakeups, 3_500);
+    assert_eq!(leaving(&store, end).await, expected, "the order of one that was never broken off");
+    store.close();
+}
+
+#[tokio::test]
+async fn a_clock_set_back_during_a_release_opens_the_windows_to_come_again() {
+    let dir = Dir::new("back");
+    let file = dir.database("reveille");
+    let ahead = NOW.plus(Duration::from_s(7200));
+    let store = SqliteStore::open(&file, ahead).unwrap();
+    gather_many(&store, ahead).await;
+    Outbox::close(&store, ahead).await.unwrap();
+    store.expand(ahead, Shuffle::from_seed(SEED)).await.unwrap();
+    store.close();
+
+    let store = SqliteStore::open(&file, NOW).unwrap();
+    let next = NOW.plus(Duration::from_s(10));
+    while !store.expand(NOW, Shuffle::from_seed(SEED)).await.unwrap().done {}
+    store.accept(acceptance(&["late"], next)).await.expect("a window that is to come is open");
+    store.close_window(next).await;
+    assert_eq!(leaving(&store, next).await, ["late"]);
+    assert_eq!(leaving(&store, ahead).await.len(), 3_500, "nothing of what was ahead is lost");
+    store.close();
+}
+
+#[tokio::test]
+async fn one_in_flight_and_one_that_waits_are_one_after_a_crash() {
+    let dir = Dir::new("twins");
+    let file = dir.database("reveille");
+    let (first, second) = (NOW.plus(Duration::from_s(10)), NOW.plus(Duration::from_s(20)));
+    let store = SqliteStore::open(&file, NOW).unwrap();
+    store.accept(acceptance(&["a"], first)).await.unwrap();
+    store.close_window(first).await;
+    assert_eq!(leaving(&store, first).await, ["a"]);
+    store.accept(acceptance(&["a"], second)).await.unwrap();
+    store.close_window(second).await;
+    assert_eq!(Outbox::depth(&store).await.unwrap().ledger.collapsed, 0);
+    store.close();
+
+    let store = SqliteStore::open(&file, second).unwrap();
+    assert_eq!(leaving(&store, second).await, ["a"]);
+    let ledger = Outbox::depth(&store).await.unwrap().ledger;
+    assert!(ledger.fits());
+    assert_eq!((ledger.waiting, ledger.collapsed), (1, 1));
     store.close();
 }
 
@@ -184,6 +328,6 @@ trait CloseWindow {
 impl CloseWindow for SqliteStore {
     async fn close_window(&self, until: Timestamp) {
         Outbox::close(self, until).await.unwrap();
-        while !self.expand(until, vec![0; 5_000]).await.unwrap().done {}
+        while !self.expand(until, Shuffle::from_seed(SEED)).await.unwrap().done {}
     }
 }

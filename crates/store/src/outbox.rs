@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use reveille_model::{
     CredentialSet, DryRun, Duration, LeaseId, Ledger, MessageType, Notification, NotificationId,
-    Proof, Reason, Settled, Strike, SubscriptionId, Timestamp, Token, Topic, WakeupId,
+    Proof, Reason, Settled, Shuffle, Strike, SubscriptionId, Timestamp, Token, Topic, WakeupId,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -19,11 +19,10 @@ pub trait Outbox: Send + Sync {
     /// Closes every window that ends at or before `until`: nothing can join them any more.
     async fn close(&self, until: Timestamp) -> Result<(), StoreError>;
 
-    /// Turns a bounded part of what closed windows gathered into wake-ups, which take their sort keys from `order` one after the
-    /// other, and brings in scheduled notifications that fell due. To be called until [`Expanded::done`].
-    ///
-    /// `order` holds at least [`reveille_model::limits::TARGETS_PER_ROW_MAX`] keys.
-    async fn expand(&self, until: Timestamp, order: Vec<i64>) -> Result<Expanded, StoreError>;
+    /// Turns a bounded part of what closed windows gathered into wake-ups, which take their sort keys from `shuffle`, and brings in
+    /// scheduled notifications that fell due. To be called until [`Expanded::done`], each time with a fresh shuffle: a store that goes on with
+    /// what an earlier call began goes on with the earlier one's.
+    async fn expand(&self, until: Timestamp, shuffle: Shuffle) -> Result<Expanded, StoreError>;
 
     /// Takes wake-ups that are due, first those due first, inside one due time by sort key. Settles those that expired or whose
     /// subscription is gone instead of returning them.
@@ -161,7 +160,9 @@ pub struct Expanded {
     pub wakeups: u64,
     /// Targets that joined a waiting wake-up.
     pub collapsed: u64,
-    /// Whether nothing of the closed windows is left to expand.
+    /// Whether everything closed may leave now.
+    pub released: bool,
+    /// Whether nothing is left to do.
     pub done: bool,
 }
 

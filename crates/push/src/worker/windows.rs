@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use metrics::{counter, gauge, histogram};
 use reveille_mixer::{Schedule, order};
-use reveille_model::limits::TARGETS_PER_ROW_MAX;
 use reveille_model::{Duration, Rng, Timestamp};
 use reveille_service::clock::{Clock, Stopwatch};
 use reveille_service::lifecycle::Lifecycle;
@@ -46,7 +45,6 @@ impl Windows {
                 self.wait(self.clock.now().plus(STORE_RETRY), &lifecycle).await;
                 continue;
             }
-            self.released.send_replace(until);
             let next = self.schedule.window(self.clock.now().max(until)).end;
             self.wait(next, &lifecycle).await;
             // Whatever ended meanwhile leaves as one batch.
@@ -62,17 +60,17 @@ impl Windows {
     }
 
     /// Closes every window that ended at or before `until` and expands what they gathered, in bounded transactions between which intake
-    /// goes on.
+    /// goes on. Tells the delivery workers as soon as it may leave.
     async fn release(&mut self, until: Timestamp, lifecycle: &Lifecycle) -> Result<(), StoreError> {
         let watch = Stopwatch::start();
         self.store.close(until).await?;
         let (mut wakeups, mut collapsed) = (0, 0);
         while !lifecycle.is_stopping() {
-            let keys = order(TARGETS_PER_ROW_MAX, &mut self.rng);
-            let expanded = self.store.expand(until, keys).await?;
+            let expanded = self.store.expand(until, order(&mut self.rng)).await?;
             wakeups += expanded.wakeups;
             collapsed += expanded.collapsed;
-            if expanded.done {
+            if expanded.released {
+                self.released.send_replace(until);
                 counter!(WINDOWS).increment(1);
                 #[expect(clippy::cast_precision_loss, reason = "a gauge")]
                 gauge!(BATCH).set(wakeups as f64);
@@ -80,6 +78,8 @@ impl Windows {
                 if wakeups > 0 {
                     tracing::info!(wakeups, collapsed, "a window was released");
                 }
+            }
+            if expanded.done {
                 break;
             }
         }

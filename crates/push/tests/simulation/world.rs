@@ -23,8 +23,6 @@ use crate::scenery::{device, done, message_type, set, sweep};
 
 const STEPS: u32 = 250;
 const QUIET_STEPS_MAX: u32 = 5_000;
-/// Sort keys for one expanding transaction: more than any row here has targets.
-const KEYS: usize = 8;
 const LEASE: Duration = Duration::from_s(60);
 const SETTINGS: GovernorSettings = GovernorSettings {
     in_flight_max: 20,
@@ -285,8 +283,8 @@ impl World {
         let ended = self.schedule.window(self.now).start;
         if self.bug == Some(Bug::SendsHalfABatch) && ended > self.expanded {
             // Without closing it first, the store takes each part for the whole.
-            let keys = order(KEYS, &mut self.rng);
-            if done(self.store.expand(ended, keys)).map_err(|error| error.to_string())?.done {
+            let shuffle = order(&mut self.rng);
+            if done(self.store.expand(ended, shuffle)).map_err(|error| error.to_string())?.done {
                 self.expanded = ended;
             }
             return Ok(());
@@ -297,8 +295,11 @@ impl World {
             return Ok(());
         }
         if self.expanded < self.closed {
-            let keys = order(KEYS, &mut self.rng);
-            if done(self.store.expand(self.closed, keys)).map_err(|error| error.to_string())?.done {
+            let shuffle = order(&mut self.rng);
+            if done(self.store.expand(self.closed, shuffle))
+                .map_err(|error| error.to_string())?
+                .done
+            {
                 self.expanded = self.closed;
             }
         }
@@ -324,8 +325,8 @@ impl World {
         };
         if self.bug == Some(Bug::SendsEarly) {
             done(self.store.close(now)).unwrap();
-            let keys = order(KEYS, &mut self.rng);
-            while !done(self.store.expand(now, keys.clone())).unwrap().done {}
+            let shuffle = order(&mut self.rng);
+            while !done(self.store.expand(now, shuffle)).unwrap().done {}
         }
         let claimed = done(self.store.claim(claim)).unwrap();
         self.governor.sent(claimed.len());

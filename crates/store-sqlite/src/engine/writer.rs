@@ -1,17 +1,15 @@
 //! The writer thread. All commands that wait are put into one transaction; they are answered after its commit, so that an answer means
 //! "on disk". A command that fails takes back its own writes only.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use metrics::counter;
-use reveille_model::{CredentialSet, Ledger};
 use reveille_store::StoreError;
-use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use crate::codec::{read_ledger, store_error};
+use super::tables::Tables;
+use crate::codec::store_error;
 
 /// Commands of intake that may wait. Beyond it intake is refused, so that the wait stays bounded.
 const INTAKE_QUEUE_MAX: usize = 4_096;
@@ -19,8 +17,6 @@ const INTAKE_QUEUE_MAX: usize = 4_096;
 const WORKER_QUEUE_MAX: usize = 64;
 /// Most commands in one transaction.
 const GROUP_MAX: usize = 2_048;
-/// Statements kept prepared.
-const STATEMENTS_MAX: usize = 64;
 
 /// What the writer did since it started.
 #[derive(Debug, Default)]
@@ -44,132 +40,6 @@ impl Activity {
 /// Answers a command once it is known whether its transaction was committed.
 type Reply = Box<dyn FnOnce(Result<(), StoreError>)>;
 type Job = Box<dyn FnOnce(&mut Tables) -> Reply + Send>;
-
-/// What a command sees: the connection inside a transaction, and what is kept beside it.
-#[derive(Debug)]
-pub(crate) struct Tables {
-    pub(crate) connection: Connection,
-    /// Written back once per transaction.
-    pub(crate) ledger: Ledger,
-    /// Users and subscriptions that scheduled notifications name.
-    pub(crate) scheduled: u64,
-    /// Rows of `suspects`: with none there is nothing to look up.
-    pub(crate) suspects: u64,
-    /// Rows of `deaths`.
-    pub(crate) deaths: u64,
-    pub(crate) closed_until: i64,
-    /// Up to here everything closed was wholly expanded.
-    pub(crate) expanded_until: i64,
-    pub(crate) sets: BTreeMap<CredentialSet, i64>,
-    /// Where the last sweep stopped looking for expired wake-ups.
-    pub(crate) swept_until: i64,
-    /// When suspects were last looked through.
-    pub(crate) suspects_swept_at: i64,
-}
-
-impl Tables {
-    pub(crate) fn load(connection: Connection) -> Result<Self, StoreError> {
-        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-        let mut tables = Self {
-            connection,
-            ledger: Ledger::default(),
-            scheduled: 0,
-            suspects: 0,
-            deaths: 0,
-            closed_until: 0,
-            expanded_until: 0,
-            sets: BTreeMap::new(),
-            swept_until: 0,
-            suspects_swept_at: 0,
-        };
-        tables.reload()?;
-        Ok(tables)
-    }
-
-    /// Reads anew what is kept beside the connection.
-    fn reload(&mut self) -> Result<(), StoreError> {
-        (self.ledger, self.closed_until, self.expanded_until) = self
-            .connection
-            .prepare_cached(concat!(
-                "SELECT accepted, waiting, collapsed, settled_sent, settled_dead, settled_expired,",
-                " settled_cancelled, settled_payload_error, settled_dry_run, closed_until, expanded_until FROM state"
-            ))
-            .and_then(|mut read| read.query_row([], |row| Ok((read_ledger(row, 0)?, row.get(9)?, row.get(10)?))))
-            .map_err(|error| store_error(&error))?;
-        (self.scheduled, self.suspects, self.deaths) = self
-            .connection
-            .prepare_cached(concat!(
-                "SELECT (SELECT COALESCE(SUM(named), 0) FROM scheduled),",
-                " (SELECT COUNT(*) FROM suspects), (SELECT COUNT(*) FROM deaths)"
-            ))
-            .and_then(|mut read| {
-                read.query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-            })
-            .map_err(|error| store_error(&error))?;
-        self.sets.clear();
-        Ok(())
-    }
-
-    pub(crate) fn write_ledger(&self) -> rusqlite::Result<()> {
-        let Ledger { accepted, waiting, collapsed, settled } = self.ledger;
-        let [done, dead, expired, cancelled, payload_error, dry_run] = settled;
-        self.connection
-            .prepare_cached(concat!(
-                "UPDATE state SET accepted = ?1, waiting = ?2, collapsed = ?3, settled_sent = ?4,",
-                " settled_dead = ?5, settled_expired = ?6, settled_cancelled = ?7,",
-                " settled_payload_error = ?8, settled_dry_run = ?9"
-            ))?
-            .execute(
-                [
-                    accepted,
-                    waiting,
-                    collapsed,
-                    done,
-                    dead,
-                    expired,
-                    cancelled,
-                    payload_error,
-                    dry_run,
-                ]
-                .map(u64::cast_signed),
-            )?;
-        Ok(())
-    }
-
-    /// What a command that fails must not leave changed.
-    fn kept(&self) -> Kept {
-        Kept {
-            ledger: self.ledger,
-            scheduled: self.scheduled,
-            suspects: self.suspects,
-            deaths: self.deaths,
-            closed_until: self.closed_until,
-            expanded_until: self.expanded_until,
-        }
-    }
-
-    fn put_back(&mut self, kept: Kept) {
-        let Kept { ledger, scheduled, suspects, deaths, closed_until, expanded_until } = kept;
-        (self.ledger, self.scheduled, self.suspects) = (ledger, scheduled, suspects);
-        (self.deaths, self.closed_until, self.expanded_until) =
-            (deaths, closed_until, expanded_until);
-    }
-
-    fn batch(&self, sql: &str) -> rusqlite::Result<()> {
-        self.connection.prepare_cached(sql)?.execute([]).map(drop)
-    }
-}
-
-/// The numbers of [`Tables`] as they were.
-#[derive(Debug, Clone, Copy)]
-struct Kept {
-    ledger: Ledger,
-    scheduled: u64,
-    suspects: u64,
-    deaths: u64,
-    closed_until: i64,
-    expanded_until: i64,
-}
 
 #[derive(Debug, Clone)]
 pub(crate) struct Writer {
@@ -256,7 +126,6 @@ fn in_savepoint<T, E: From<StoreError>>(
     let result = command(tables);
     if result.is_err() {
         tables.put_back(before);
-        tables.sets.clear();
         tables.batch("ROLLBACK TO command").map_err(|error| store_error(&error))?;
     }
     tables.batch("RELEASE command").map_err(|error| store_error(&error))?;
@@ -279,6 +148,7 @@ fn run(mut tables: Tables, mut queue: mpsc::Receiver<Job>, activity: &Activity) 
                 activity.commits.fetch_add(1, Ordering::Relaxed);
                 counter!("reveille_store_commits_total").increment(1);
                 is_stale = false;
+                tables.committed();
                 Ok(())
             }
             Err(error) => {
@@ -288,6 +158,7 @@ fn run(mut tables: Tables, mut queue: mpsc::Receiver<Job>, activity: &Activity) 
                 {
                     tracing::error!(%error, "the store cannot roll back");
                 }
+                tables.undo();
                 is_stale = tables.reload().is_err();
                 Err(store_error(&error))
             }

@@ -5,7 +5,11 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::OpenError;
 
 /// The statements that lead from version `n` to `n + 1`, in order.
-const STEPS: [&str; 2] = [include_str!("0001_start.sql"), include_str!("0002_suspects.sql")];
+const STEPS: [&str; 3] = [
+    include_str!("0001_start.sql"),
+    include_str!("0002_suspects.sql"),
+    include_str!("0003_release.sql"),
+];
 
 /// The schema this version reads and writes.
 pub(crate) const SCHEMA_VERSION: usize = STEPS.len();

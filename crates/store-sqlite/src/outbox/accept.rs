@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use reveille_model::limits::{SUBSCRIPTIONS_PER_USER_MAX, TARGETS_PER_ROW_MAX};
+use reveille_model::limits::SUBSCRIPTIONS_PER_USER_MAX;
 use reveille_model::{
     Audience, CredentialSet, DryRun, Notification, NotificationId, Settled, SubscriptionId,
     Timestamp, Token, Topic, User,
@@ -13,8 +13,11 @@ use reveille_store::{
 use rusqlite::{OptionalExtension as _, params};
 
 use super::tables::{Change, Shape, corrupt, sql};
-use crate::codec::{pack_ids, pack_texts, subscription_id, unpack_notifications};
+use crate::codec::{fitting, pack_ids, pack_texts, subscription_id, unpack_notifications};
 use crate::engine::Tables;
+
+/// How much of a gathered row targets fill: with the rest of it, one page of 4 KiB.
+const ROW_BYTES: usize = 3_800;
 
 pub(super) fn accept(tables: &mut Tables, acceptance: Acceptance) -> Result<Accepted, AcceptError> {
     if let Some(idempotency) = acceptance.idempotency
@@ -73,24 +76,23 @@ fn accept_tokens(
 ) -> Result<u64, StoreError> {
     let count = message.tokens.len();
     let set_id = sql(tables.set_id(&message.set))?;
-    sql(tables
-        .connection
-        .prepare_cached(concat!(
-            "INSERT INTO gathered (window_end, message_type, ttl_ms, dry_run, set_id, topic, count,",
-            " targets) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
-        ))
-        .and_then(|mut insert| {
-            insert.execute(params![
-                window_end.as_ms(),
-                message.message_type.as_str(),
-                message.ttl.as_ms().cast_signed(),
-                message.dry_run == DryRun::Yes,
-                set_id,
-                message.topic.as_ref().map(Topic::as_str),
-                count,
-                pack_texts(message.tokens.iter().map(Token::expose)),
-            ])
-        }))?;
+    let mut insert = sql(tables.connection.prepare_cached(concat!(
+        "INSERT INTO gathered (window_end, message_type, ttl_ms, dry_run, set_id, topic, count,",
+        " targets) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+    )))?;
+    for tokens in fitting(&message.tokens, ROW_BYTES, Token::expose) {
+        sql(insert.execute(params![
+            window_end.as_ms(),
+            message.message_type.as_str(),
+            message.ttl.as_ms().cast_signed(),
+            message.dry_run == DryRun::Yes,
+            set_id,
+            message.topic.as_ref().map(Topic::as_str),
+            tokens.len(),
+            pack_texts(tokens.iter().map(Token::expose)),
+        ]))?;
+    }
+    drop(insert);
     let unusable = i64::from(message.unusable);
     let usable = i64::try_from(count).unwrap_or(i64::MAX);
     sql(tables.count(None, Change::accepted(usable + unusable)))?;
@@ -168,7 +170,7 @@ pub(super) fn gather_audience(
     window_end: Timestamp,
 ) -> Result<u64, StoreError> {
     let ids: Vec<SubscriptionId> = sql(resolve(tables, audience))?.into_iter().collect();
-    for chunk in ids.chunks(TARGETS_PER_ROW_MAX) {
+    for chunk in ids.chunks(ROW_BYTES / 16) {
         sql(tables.gather(seq, shape, window_end, chunk))?;
     }
     sql(tables
@@ -229,5 +231,6 @@ pub(super) fn adopt(
         .connection
         .prepare_cached("UPDATE wakeups SET set_id = ?3 WHERE set_id = ?1 AND topic = ?2")?
         .execute(params![from, topic.as_str(), to])?;
+    tables.cursors.remove(&to);
     Ok(gathered.cast_unsigned() + wakeups as u64)
 }

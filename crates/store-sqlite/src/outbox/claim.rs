@@ -1,20 +1,17 @@
-//! Taking wake-ups for a while.
+//! Taking wake-ups for a while. Nothing is written for it: what is in flight is known in memory.
 
 use reveille_model::limits::CLAIM_MAX;
 use reveille_model::{Settled, Timestamp, Token, Topic, WakeupId};
 use reveille_store::{Claim, Claimed, Device};
-use rusqlite::{Row, params};
+use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::settle::{Return, end, return_to_waiting};
 use crate::codec::{dry_run, message_type, subscription_id, time, token, topic};
-use crate::engine::Tables;
+use crate::engine::{Lease, Tables};
+use crate::suspects::Held;
 
 /// A due wake-up, read.
 struct Due {
-    id: i64,
-    lease: i64,
-    was_due_at: Timestamp,
-    trail: Option<i64>,
     /// Nothing where its subscription is gone.
     address: Option<(Token, Option<Topic>, Option<Device>)>,
     rest: Rest,
@@ -27,44 +24,48 @@ struct Rest {
     window_end: Timestamp,
     expires_at: Timestamp,
     sort_key: i64,
+    held: Option<[u8; 16]>,
 }
 
 pub(super) fn claim(tables: &mut Tables, claim: &Claim) -> rusqlite::Result<Vec<Claimed>> {
+    let set_id = tables.set_id(&claim.set)?;
     // Leases that ran out first: where a newer one waits they join that, which may prolong it, instead of being sent beside it.
-    let mut has_joined = false;
-    let mut waiting = find_due(tables, claim)?;
-    for due in waiting.iter().filter(|due| due.lease != 0) {
-        let back = Return { id: due.id, lease: due.lease, due_at: due.was_due_at, attempts: 0 };
-        has_joined |= return_to_waiting(tables, back)? != Some(false);
-    }
-    if has_joined {
-        waiting = find_due(tables, claim)?;
-    }
-    let mut claimed = Vec::with_capacity(waiting.len());
-    for due in waiting {
+    take_back(tables, set_id, claim.now)?;
+    let (due, cursor) = find_due(tables, set_id, claim)?;
+    let mut claimed = Vec::with_capacity(due.len());
+    for id in due {
+        let Some(due) = find(tables, id, claim)? else { continue };
         if due.rest.expires_at <= claim.now {
-            end(tables, due.id, due.trail, Settled::Expired)?;
+            end(tables, id, Settled::Expired)?;
             continue;
         }
         let Some((token, topic, device)) = due.address else {
-            end(tables, due.id, due.trail, Settled::Cancelled)?;
+            end(tables, id, Settled::Cancelled)?;
             continue;
         };
-        if let Some((held, until)) = tables.try_held(&claim.set, &token, claim)? {
+        let tries = match tables.try_held(&claim.set, &token, claim)? {
+            Held::Not => None,
+            Held::Try(key) => Some(key),
+            Held::Until(key, until) => {
+                tables
+                    .connection
+                    .prepare_cached("UPDATE wakeups SET held = ?2, due_at = ?3 WHERE id = ?1")?
+                    .execute(params![id, key.0, until.as_ms()])?;
+                continue;
+            }
+        };
+        if due.rest.held.is_some() {
             tables
                 .connection
-                .prepare_cached("UPDATE wakeups SET held = ?2, due_at = ?3 WHERE id = ?1")?
-                .execute(params![due.id, held.0, until.as_ms()])?;
-            continue;
+                .prepare_cached("UPDATE wakeups SET held = NULL WHERE id = ?1")?
+                .execute([id])?;
         }
-        tables
-            .connection
-            .prepare_cached(
-                "UPDATE wakeups SET lease = ?2, due_at = ?3, held = NULL WHERE id = ?1",
-            )?
-            .execute([due.id, claim.lease.as_i64(), claim.lease_until.as_ms()])?;
+        tables.leases.insert(
+            id,
+            Lease { id: claim.lease.as_i64(), until: claim.lease_until, set_id, tries },
+        );
         claimed.push(Claimed {
-            id: WakeupId(due.id),
+            id: WakeupId(id),
             lease: claim.lease,
             token,
             topic,
@@ -77,49 +78,117 @@ pub(super) fn claim(tables: &mut Tables, claim: &Claim) -> rusqlite::Result<Vec<
             device,
         });
     }
+    if let Some(cursor) = cursor {
+        tables.cursors.insert(set_id, cursor);
+    }
     Ok(claimed)
 }
 
-fn find_due(tables: &mut Tables, claim: &Claim) -> rusqlite::Result<Vec<Due>> {
-    let set_id = tables.set_id(&claim.set)?;
+/// Ends the leases of a set that ran out.
+fn take_back(tables: &mut Tables, set_id: i64, now: Timestamp) -> rusqlite::Result<()> {
+    let ran_out: Vec<(i64, i64)> = tables
+        .leases
+        .iter()
+        .filter(|(_, lease)| lease.set_id == set_id && lease.until <= now)
+        .map(|(id, lease)| (id, lease.id))
+        .collect();
+    for (id, lease) in ran_out {
+        return_to_waiting(tables, Return { id, lease, due_at: None, attempts: 0 })?;
+    }
+    Ok(())
+}
+
+/// A place in the order of a credential set: due time and sort key.
+type Place = (i64, i64);
+
+/// What is due and not in flight, first those due first, and how far was looked.
+fn find_due(
+    tables: &Tables,
+    set_id: i64,
+    claim: &Claim,
+) -> rusqlite::Result<(Vec<i64>, Option<Place>)> {
     let is_expanded = tables.expanded_until >= tables.closed_until;
     let due_max =
         if is_expanded { claim.now.as_ms() } else { tables.expanded_until.min(claim.now.as_ms()) };
-    let mut select = tables.connection.prepare_cached(concat!(
-        "SELECT w.id, w.lease, w.due_at, w.trail, w.message_type, w.dry_run, w.attempts, w.window_end,",
-        " w.expires_at, w.subscription, w.topic, w.token, s.topic, s.token, s.generation, w.sort_key",
-        " FROM wakeups w LEFT JOIN subscriptions s ON s.id = w.subscription",
-        " WHERE w.set_id = ?1 AND w.due_at <= ?2 ORDER BY w.due_at, w.sort_key LIMIT ?3"
-    ))?;
-    let rows = select
-        .query_map(params![set_id, due_max, claim.limit.min(CLAIM_MAX)], |row| read(row, claim))?;
-    rows.collect()
+    let (limit, mut due, mut last) = (claim.limit.min(CLAIM_MAX), Vec::new(), None);
+    let mut select = tables.connection.prepare_cached(IN_ORDER)?;
+    let (from_due, from_key) = cursor(tables, set_id);
+    let mut rows = select.query(params![set_id, from_due, from_key, due_max])?;
+    while due.len() < limit
+        && let Some(row) = rows.next()?
+    {
+        let id = row.get(0)?;
+        last = Some((row.get(1)?, row.get(2)?));
+        if tables.leases.get(id).is_none() {
+            due.push(id);
+        }
+    }
+    Ok((due, last))
+}
+
+/// From the index alone.
+const IN_ORDER: &str = concat!(
+    "SELECT id, due_at, sort_key FROM wakeups WHERE set_id = ?1 AND (due_at, sort_key) >= (?2, ?3)",
+    " AND due_at <= ?4 ORDER BY due_at, sort_key"
+);
+
+fn cursor(tables: &Tables, set_id: i64) -> Place {
+    tables.cursors.get(&set_id).copied().unwrap_or((i64::MIN, i64::MIN))
+}
+
+/// When the next wake-up of a set is due, or a lease of one ends.
+pub(super) fn next_due(
+    tables: &mut Tables,
+    set: &reveille_model::CredentialSet,
+) -> rusqlite::Result<Option<Timestamp>> {
+    let set_id = tables.set_id(set)?;
+    let of_set = tables.leases.iter().filter(|(_, lease)| lease.set_id == set_id);
+    let lease_ends = of_set.map(|(_, lease)| lease.until).min();
+    let mut select = tables.connection.prepare_cached(IN_ORDER)?;
+    let (from_due, from_key) = cursor(tables, set_id);
+    let mut rows = select.query(params![set_id, from_due, from_key, i64::MAX])?;
+    while let Some(row) = rows.next()? {
+        if tables.leases.get(row.get(0)?).is_none() {
+            let due = time(row, 1)?;
+            return Ok(Some(lease_ends.map_or(due, |ends| ends.min(due))));
+        }
+    }
+    Ok(lease_ends)
+}
+
+fn find(tables: &Tables, id: i64, claim: &Claim) -> rusqlite::Result<Option<Due>> {
+    tables
+        .connection
+        .prepare_cached(concat!(
+            "SELECT w.message_type, w.dry_run, w.attempts, w.window_end, w.expires_at,",
+            " w.subscription, w.topic, w.token, s.topic, s.token, s.generation, w.sort_key, w.held",
+            " FROM wakeups w LEFT JOIN subscriptions s ON s.id = w.subscription WHERE w.id = ?1"
+        ))?
+        .query_row([id], |row| read(row, claim))
+        .optional()
 }
 
 fn read(row: &Row<'_>, claim: &Claim) -> rusqlite::Result<Due> {
     let provider = claim.set.provider();
-    let is_registered = row.get_ref(9)?.as_blob_or_null()?.is_some();
+    let is_registered = row.get_ref(5)?.as_blob_or_null()?.is_some();
     let address = if !is_registered {
-        Some((token(row, 11, provider)?, topic(row, 10)?, None))
-    } else if let Some(generation) = row.get(14)? {
-        let device = Device { subscription: subscription_id(row, 9)?, generation };
-        Some((token(row, 13, provider)?, topic(row, 12)?, Some(device)))
+        Some((token(row, 7, provider)?, topic(row, 6)?, None))
+    } else if let Some(generation) = row.get(10)? {
+        let device = Device { subscription: subscription_id(row, 5)?, generation };
+        Some((token(row, 9, provider)?, topic(row, 8)?, Some(device)))
     } else {
         None
     };
     Ok(Due {
-        id: row.get(0)?,
-        lease: row.get(1)?,
-        was_due_at: time(row, 2)?,
-        trail: row.get(3)?,
         address,
         rest: Rest {
-            message_type: message_type(row, 4)?,
-            dry_run: dry_run(row, 5)?,
-            attempts: row.get(6)?,
-            window_end: time(row, 7)?,
-            expires_at: time(row, 8)?,
-            sort_key: row.get(15)?,
+            message_type: message_type(row, 0)?,
+            dry_run: dry_run(row, 1)?,
+            attempts: row.get(2)?,
+            window_end: time(row, 3)?,
+            expires_at: time(row, 4)?,
+            sort_key: row.get(11)?,
+            held: row.get(12)?,
         },
     })
 }

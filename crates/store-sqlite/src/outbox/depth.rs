@@ -11,7 +11,8 @@ pub(super) fn depth(connection: &Connection) -> rusqlite::Result<Depth> {
         .prepare_cached(concat!(
             "SELECT accepted, waiting, collapsed, settled_sent, settled_dead, settled_expired,",
             " settled_cancelled, settled_payload_error, settled_dry_run,",
-            " (SELECT window_end FROM gathered ORDER BY id LIMIT 1),",
+            " (SELECT window_end FROM gathered WHERE window_end >",
+            "  COALESCE((SELECT until FROM release WHERE is_expanded), -1) ORDER BY window_end LIMIT 1),",
             " (SELECT window_end FROM wakeups ORDER BY id LIMIT 1),",
             " (SELECT COUNT(*) FROM scheduled) FROM state"
         ))?
@@ -23,16 +24,6 @@ pub(super) fn depth(connection: &Connection) -> rusqlite::Result<Depth> {
                 oldest_window_end: oldest.into_iter().flatten().min(),
             })
         })
-}
-
-pub(super) fn next_due(connection: &Connection, set: &str) -> rusqlite::Result<Option<Timestamp>> {
-    connection
-        .prepare_cached(concat!(
-            "SELECT due_at FROM wakeups WHERE set_id = (SELECT id FROM credential_sets WHERE name = ?1)",
-            " ORDER BY set_id, due_at LIMIT 1"
-        ))?
-        .query_row([set], |row| row.get(0).map(Timestamp::from_ms))
-        .optional()
 }
 
 pub(super) fn paused_until(

@@ -4,9 +4,14 @@ mod accept;
 mod claim;
 mod depth;
 mod expand;
+mod plan;
+mod release;
 mod settle;
 mod sweep;
 mod tables;
 mod traits;
+mod waiting;
 
-pub(crate) use settle::{end, give_back_all};
+pub(crate) use plan::Plan;
+pub(crate) use settle::end;
+pub(crate) use waiting::{Waiting, find_waiting, join_twins};

@@ -1,10 +1,11 @@
 //! Ending and returning claimed wake-ups.
 
 use reveille_model::{Proof, Settled, Timestamp};
-use reveille_store::{End, SettleBatch, SettleReport, Settlement, StoreError, Suspicion};
+use reveille_store::{End, SettleBatch, SettleReport, Settlement, Suspicion, WakeupKey};
 use rusqlite::{OptionalExtension as _, params};
 
-use super::tables::{Change, sql};
+use super::tables::Change;
+use super::waiting::{Row, head, join, waiting_with};
 use crate::engine::Tables;
 use crate::suspects::Suspect;
 
@@ -44,11 +45,11 @@ pub(super) fn settle(tables: &mut Tables, batch: &SettleBatch) -> rusqlite::Resu
                 suspect(tables, settlement, suspicion, batch, &mut report)?;
             }
             End::Retry(due_at) => {
-                tables.was_no_try(settlement.id.0, settlement.lease.as_i64(), due_at)?;
+                was_no_try(tables, settlement, due_at)?;
                 give(tables, back(settlement, due_at, 1), &mut report)?;
             }
             End::Postpone(due_at) => {
-                tables.was_no_try(settlement.id.0, settlement.lease.as_i64(), due_at)?;
+                was_no_try(tables, settlement, due_at)?;
                 give(tables, back(settlement, due_at, 0), &mut report)?;
             }
         }
@@ -57,7 +58,8 @@ pub(super) fn settle(tables: &mut Tables, batch: &SettleBatch) -> rusqlite::Resu
 }
 
 fn back(settlement: &Settlement, due_at: Timestamp, attempts: u32) -> Return {
-    Return { id: settlement.id.0, lease: settlement.lease.as_i64(), due_at, attempts }
+    let lease = settlement.lease.as_i64();
+    Return { id: settlement.id.0, lease, due_at: Some(due_at), attempts }
 }
 
 /// The device of a wake-up that is held under the settlement's lease; nothing where that is lost, or its subscription is gone.
@@ -120,27 +122,39 @@ fn end_leased(
     how: Settled,
     report: &mut SettleReport,
 ) -> rusqlite::Result<()> {
-    let ended: Option<Option<i64>> = tables
-        .connection
-        .prepare_cached("DELETE FROM wakeups WHERE id = ?1 AND lease = ?2 RETURNING trail")?
-        .query_row([settlement.id.0, settlement.lease.as_i64()], |row| row.get(0))
-        .optional()?;
-    let Some(trail) = ended else {
+    if !tables.is_leased(settlement.id.0, settlement.lease.as_i64()) {
         report.lost += 1;
         return Ok(());
-    };
+    }
+    tables.leases.remove(settlement.id.0);
+    end(tables, settlement.id.0, how)
+}
+
+/// Ends a wake-up that nobody holds.
+pub(crate) fn end(tables: &mut Tables, id: i64, how: Settled) -> rusqlite::Result<()> {
+    let deleted: Option<(Option<i64>, WakeupKey)> = tables
+        .connection
+        .prepare_cached("DELETE FROM wakeups WHERE id = ?1 RETURNING trail, key")?
+        .query_row([id], |row| Ok((row.get(0)?, WakeupKey(row.get(1)?))))
+        .optional()?;
+    let Some((trail, key)) = deleted else { return Ok(()) };
+    if tables.waiting.get(head(key)) == Some(id) {
+        tables.waiting.remove(head(key));
+    }
     tables.count(trail, Change::settled(how, 1))
 }
 
-/// Ends a wake-up of which the caller knows that it is there.
-pub(crate) fn end(
-    tables: &mut Tables,
-    id: i64,
-    trail: Option<i64>,
-    how: Settled,
-) -> rusqlite::Result<()> {
-    tables.connection.prepare_cached("DELETE FROM wakeups WHERE id = ?1")?.execute([id])?;
-    tables.count(trail, Change::settled(how, 1))
+/// A try of a quarantined device came to nothing, so that it was none: it may be tried again when this wake-up is due.
+fn was_no_try(tables: &Tables, settlement: &Settlement, due_at: Timestamp) -> rusqlite::Result<()> {
+    let lease = tables.leases.get(settlement.id.0);
+    let held = lease.filter(|lease| lease.id == settlement.lease.as_i64());
+    if let Some(key) = held.and_then(|lease| lease.tries) {
+        tables
+            .connection
+            .prepare_cached("UPDATE suspects SET next_try = ?2 WHERE key = ?1 AND next_try < ?2")?
+            .execute(params![key.0, due_at.as_ms()])?;
+    }
+    Ok(())
 }
 
 /// A wake-up to be returned from a lease.
@@ -148,7 +162,8 @@ pub(crate) fn end(
 pub(super) struct Return {
     pub(super) id: i64,
     pub(super) lease: i64,
-    pub(super) due_at: Timestamp,
+    /// When it is due; where nothing is said, when it was.
+    pub(super) due_at: Option<Timestamp>,
     /// Attempts to be added.
     pub(super) attempts: u32,
 }
@@ -161,59 +176,34 @@ fn give(tables: &mut Tables, back: Return, report: &mut SettleReport) -> rusqlit
     Ok(())
 }
 
-/// Ends a lease: the wake-up waits again, or joins a newer one that waits, which inherits its due time and the
-/// longer life. Returns whether it joined one;
-/// nothing where the lease is not held.
+/// Ends a lease: the wake-up waits again, or joins a newer one that waits, which inherits its due time and the longer life. Returns whether it
+/// joined one; nothing where the lease is not held.
 pub(super) fn return_to_waiting(
     tables: &mut Tables,
     back: Return,
 ) -> rusqlite::Result<Option<bool>> {
     let Return { id, lease, due_at, attempts } = back;
-    let returned = tables
-        .connection
-        .prepare_cached(concat!(
-            "UPDATE OR IGNORE wakeups SET lease = 0, due_at = ?3, attempts = attempts + ?4",
-            " WHERE id = ?1 AND lease = ?2"
-        ))?
-        .execute(params![id, lease, due_at.as_ms(), attempts])?;
-    if returned > 0 {
-        return Ok(Some(false));
+    if !tables.is_leased(id, lease) {
+        return Ok(None);
     }
-    let joined = tables
-        .connection
-        .prepare_cached(
-            "DELETE FROM wakeups WHERE id = ?1 AND lease = ?2 RETURNING trail, key, expires_at, held",
-        )?
-        .query_row([id, lease], |row| {
-            let (key, held): ([u8; 16], Option<[u8; 16]>) = (row.get(1)?, row.get(3)?);
-            Ok((row.get::<_, Option<i64>>(0)?, key, row.get::<_, i64>(2)?, held))
-        })
-        .optional()?;
-    let Some((trail, key, expires_at, held)) = joined else { return Ok(None) };
-    tables
-        .connection
-        .prepare_cached(concat!(
-            "UPDATE wakeups SET due_at = MAX(due_at, ?2), expires_at = MAX(expires_at, ?3),",
-            " held = COALESCE(held, ?4) WHERE key = ?1 AND lease = 0"
-        ))?
-        .execute(params![key, due_at.as_ms(), expires_at, held])?;
-    tables.count(trail, Change::collapsed(1))?;
-    Ok(Some(true))
-}
-
-/// Returns everything that a process which is gone had claimed. In a transaction of its own.
-pub(crate) fn give_back_all(tables: &mut Tables, now: Timestamp) -> Result<(), StoreError> {
-    sql(tables.connection.execute_batch("BEGIN IMMEDIATE"))?;
-    let leased: Vec<(i64, i64)> = sql(tables
-        .connection
-        .prepare_cached("SELECT id, lease FROM wakeups WHERE lease <> 0")
-        .and_then(|mut select| {
-            select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-        }))?;
-    for (id, lease) in leased {
-        sql(tables.was_no_try(id, lease, now))?;
-        sql(return_to_waiting(tables, Return { id, lease, due_at: now, attempts: 0 }))?;
+    tables.leases.remove(id);
+    let Some(row) = Row::find(tables, id)? else { return Ok(None) };
+    let due_at = due_at.map_or(row.due_at, Timestamp::as_ms);
+    if let Some(newer) = waiting_with(tables, row.key)?
+        && newer.id != id
+    {
+        join(tables, Row { due_at, ..row }, newer)?;
+        return Ok(Some(true));
     }
-    sql(tables.write_ledger())?;
-    sql(tables.connection.execute_batch("COMMIT"))
+    tables.waiting.insert(head(row.key), id);
+    if due_at != row.due_at || attempts > 0 {
+        tables
+            .connection
+            .prepare_cached(
+                "UPDATE wakeups SET due_at = ?2, attempts = attempts + ?3 WHERE id = ?1",
+            )?
+            .execute(params![id, due_at, attempts])?;
+    }
+    tables.lower_cursor(row.set_id, (due_at, row.sort_key));
+    Ok(Some(false))
 }

@@ -37,23 +37,23 @@ pub(super) fn sweep(tables: &mut Tables, sweep: Sweep) -> rusqlite::Result<Swept
 /// Looks through the next `limit` wake-ups, beginning again after the last: without an index on the expiry, which every wake-up would
 /// pay for and only those that nobody claims need.
 fn sweep_expired(tables: &mut Tables, sweep: Sweep) -> rusqlite::Result<u64> {
-    let now = sweep.now.as_ms();
-    let seen: Vec<(i64, Option<i64>, bool)> = tables
+    let seen: Vec<(i64, bool)> = tables
         .connection
-        .prepare_cached(concat!(
-            "SELECT id, trail, expires_at <= ?1 AND (lease = 0 OR due_at <= ?1) FROM wakeups",
-            " WHERE id > ?2 ORDER BY id LIMIT ?3"
-        ))?
-        .query_map(params![now, tables.swept_until, sweep.limit], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        .prepare_cached(
+            "SELECT id, expires_at <= ?1 FROM wakeups WHERE id > ?2 ORDER BY id LIMIT ?3",
+        )?
+        .query_map(params![sweep.now.as_ms(), tables.swept_until, sweep.limit], |row| {
+            Ok((row.get(0)?, row.get(1)?))
         })?
         .collect::<rusqlite::Result<_>>()?;
     let at_the_end = seen.len() < sweep.limit;
     tables.swept_until = if at_the_end { 0 } else { seen.last().map_or(0, |(id, ..)| *id) };
     let mut expired = 0;
-    for (id, trail, is_expired) in seen {
-        if is_expired {
-            end(tables, id, trail, Settled::Expired)?;
+    for (id, is_expired) in seen {
+        let lease = tables.leases.get(id);
+        if is_expired && lease.is_none_or(|lease| lease.until <= sweep.now) {
+            tables.leases.remove(id);
+            end(tables, id, Settled::Expired)?;
             expired += 1;
         }
     }

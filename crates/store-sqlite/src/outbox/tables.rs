@@ -1,8 +1,6 @@
 //! Steps that several transactions share.
 
-use reveille_model::{
-    CredentialSet, DryRun, Ledger, MessageType, Settled, SubscriptionId, Timestamp,
-};
+use reveille_model::{DryRun, Ledger, MessageType, Settled, SubscriptionId, Timestamp};
 use reveille_store::StoreError;
 use rusqlite::params;
 
@@ -18,25 +16,6 @@ pub(super) struct Shape {
 }
 
 impl Tables {
-    /// The number of a credential set, given on first sight.
-    pub(crate) fn set_id(&mut self, set: &CredentialSet) -> rusqlite::Result<i64> {
-        if let Some(id) = self.sets.get(set) {
-            return Ok(*id);
-        }
-        let name = set.to_string();
-        self.connection
-            .prepare_cached(
-                "INSERT INTO credential_sets (name) VALUES (?1) ON CONFLICT DO NOTHING",
-            )?
-            .execute([&name])?;
-        let id = self
-            .connection
-            .prepare_cached("SELECT id FROM credential_sets WHERE name = ?1")?
-            .query_row([&name], |row| row.get(0))?;
-        self.sets.insert(set.clone(), id);
-        Ok(id)
-    }
-
     /// Adds counts to the ledger and to a notification's trail. What waits may shrink, everything else only grows.
     pub(super) fn count(&mut self, trail: Option<i64>, change: Change) -> rusqlite::Result<()> {
         change.apply(&mut self.ledger);

@@ -1,13 +1,15 @@
 //! The trait, handed on to the steps.
 
 use async_trait::async_trait;
-use reveille_model::{CredentialSet, Timestamp, Topic};
+use reveille_model::{CredentialSet, Shuffle, Timestamp, Topic};
 use reveille_store::{
     AcceptError, Acceptance, Accepted, Claim, Claimed, Depth, Expanded, Outbox, SettleBatch,
     SettleReport, StoreError, Sweep, Swept,
 };
 
-use super::{accept, claim, depth, expand, settle, sweep};
+use super::plan::Plan;
+use super::release::Step;
+use super::{accept, claim, depth, release, settle, sweep};
 use crate::SqliteStore;
 use crate::codec::store_error;
 use crate::engine::Tables;
@@ -28,11 +30,27 @@ impl Outbox for SqliteStore {
     }
 
     async fn close(&self, until: Timestamp) -> Result<(), StoreError> {
-        self.write(move |tables| expand::close(tables, until)).await
+        self.write(move |tables| release::close(tables, until)).await
     }
 
-    async fn expand(&self, until: Timestamp, order: Vec<i64>) -> Result<Expanded, StoreError> {
-        self.writer.write(move |tables| expand::expand(tables, until, order)).await
+    async fn expand(&self, until: Timestamp, shuffle: Shuffle) -> Result<Expanded, StoreError> {
+        loop {
+            match self.writer.write(move |tables| release::step(tables, until, shuffle)).await? {
+                Step::Did(expanded) => return Ok(expanded),
+                // Beside the writer: intake goes on.
+                Step::Plan(what) => {
+                    let make = move |connection: &_| {
+                        Plan::make(connection, what).map_err(|error| store_error(&error))
+                    };
+                    let plan = self.readers.read(make).await?;
+                    let keep = |tables: &mut Tables| {
+                        tables.plan = Some(plan);
+                        Ok(())
+                    };
+                    self.write(keep).await?;
+                }
+            }
+        }
     }
 
     async fn claim(&self, claim: Claim) -> Result<Vec<Claimed>, StoreError> {
@@ -44,12 +62,8 @@ impl Outbox for SqliteStore {
     }
 
     async fn next_due(&self, set: &CredentialSet) -> Result<Option<Timestamp>, StoreError> {
-        let set = set.to_string();
-        self.readers
-            .read(move |connection| {
-                depth::next_due(connection, &set).map_err(|error| store_error(&error))
-            })
-            .await
+        let set = set.clone();
+        self.write(move |tables| claim::next_due(tables, &set)).await
     }
 
     async fn pause(&self, set: &CredentialSet, until: Timestamp) -> Result<(), StoreError> {

@@ -1,7 +1,11 @@
 //! Cases of claiming: what leaves, when, in which order, and under whose lease.
 
+use std::collections::BTreeSet;
+
 use reveille_model::limits::TARGETS_PER_ROW_MAX;
-use reveille_model::{CredentialSet, DryRun, Duration, LeaseId, Provider, Settled, Token, Topic};
+use reveille_model::{
+    CredentialSet, DryRun, Duration, LeaseId, Provider, Settled, Shuffle, Token, Topic,
+};
 
 use super::Case;
 use super::scene::{Scene, at, message, notification, set};
@@ -46,13 +50,19 @@ async fn released(scene: Scene) {
 }
 
 async fn sorted(scene: Scene) {
-    scene.tokens(&["a", "b", "c"], at(10)).await;
-    scene.store.close(at(10)).await.expect("close");
-    let mut order: Vec<i64> = vec![3, -2, 1];
-    order.resize(TARGETS_PER_ROW_MAX, 0);
-    scene.store.expand(at(10), order).await.expect("expand");
+    let tokens: Vec<String> = (10..60).map(|number| format!("t{number}")).collect();
+    let tokens: Vec<&str> = tokens.iter().map(String::as_str).collect();
+    for chunk in tokens.chunks(20) {
+        scene.tokens(chunk, at(10)).await;
+    }
     scene.end_window(at(10)).await;
-    assert_eq!(scene.claim_tokens(at(10), 1).await, ["b", "c", "a"]);
+    let claimed = scene.claim(at(10), 1).await;
+    assert_eq!(claimed.len(), tokens.len());
+    assert!(claimed.is_sorted_by_key(|each| each.sort_key));
+    let left: Vec<&str> = claimed.iter().map(|each| each.token.expose()).collect();
+    assert_ne!(left, tokens, "not in the order of arrival");
+    let keys: BTreeSet<i64> = claimed.iter().map(|each| each.sort_key).collect();
+    assert_eq!(keys.len(), tokens.len(), "a key for each");
 }
 
 async fn wholly(scene: Scene) {
@@ -66,13 +76,11 @@ async fn wholly(scene: Scene) {
     scene.tokens(&many, at(20)).await;
     scene.tokens(&["late"], at(20)).await;
     scene.store.close(at(20)).await.expect("close");
-    let order = || (0..).take(TARGETS_PER_ROW_MAX).collect();
-    let first = scene.store.expand(at(20), order()).await.expect("expand");
-    assert!(first.wakeups > 0 && !first.done);
+    let shuffle = Shuffle::from_seed([7; 32]);
+    let first = scene.store.expand(at(20), shuffle).await.expect("expand");
+    assert!(first.wakeups > 0 && !first.released && !first.done);
     assert!(scene.claim(at(20), 2).await.is_empty(), "half a batch");
-    for _ in 0..3 {
-        scene.store.expand(at(20), order()).await.expect("expand");
-    }
+    scene.end_window(at(20)).await;
     assert_eq!(scene.claim_tokens(at(20), 3).await.first().expect("due"), "early");
 }
 

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use reveille_model::limits::TARGETS_PER_ROW_MAX;
 use reveille_model::{
     Audience, CredentialSet, DryRun, Duration, EventType, LeaseId, Ledger, MessageType,
-    NewSubscription, Notification, NotificationId, Provider, Settled, Strike, Subscription,
-    SubscriptionId, Timestamp, Token, User,
+    NewSubscription, Notification, NotificationId, Provider, Settled, Shuffle, Strike,
+    Subscription, SubscriptionId, Timestamp, Token, User,
 };
 
 use crate::{
@@ -110,13 +109,13 @@ impl Scene {
         id
     }
 
-    /// Ends a window: closes and expands it. Sort keys count up, so that what was accepted first is claimed first.
+    /// Ends a window: closes and expands it.
     pub(super) async fn end_window(&self, until: Timestamp) -> u64 {
         self.store.close(until).await.expect("close");
         let mut wakeups = 0;
-        for _ in 0..100 {
-            let order = (0..).take(TARGETS_PER_ROW_MAX).collect();
-            let expanded = self.store.expand(until, order).await.expect("expand");
+        for call in 0..100 {
+            let shuffle = Shuffle::from_seed([call; 32]);
+            let expanded = self.store.expand(until, shuffle).await.expect("expand");
             self.ledger().await;
             wakeups += expanded.wakeups;
             if expanded.done {

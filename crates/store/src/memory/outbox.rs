@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use reveille_model::limits::TARGETS_PER_ROW_MAX;
 use reveille_model::{
-    Audience, CredentialSet, Notification, NotificationId, Settled, SubscriptionId, Timestamp,
-    Topic,
+    Audience, CredentialSet, Notification, NotificationId, Settled, Shuffle, SubscriptionId,
+    Timestamp, Topic,
 };
 
 use super::MemoryStore;
@@ -268,7 +268,7 @@ impl Outbox for MemoryStore {
         Ok(())
     }
 
-    async fn expand(&self, until: Timestamp, order: Vec<i64>) -> Result<Expanded, StoreError> {
+    async fn expand(&self, until: Timestamp, shuffle: Shuffle) -> Result<Expanded, StoreError> {
         let mut state = self.lock();
         let due: Option<NotificationId> =
             state.scheduled.iter().find(|(_, each)| each.due < until).map(|(id, _)| *id);
@@ -280,11 +280,11 @@ impl Outbox for MemoryStore {
         }
         let Some(index) = state.gathered.iter().position(|row| row.window_end <= until) else {
             state.expanded_until = state.expanded_until.max(Some(until));
-            return Ok(Expanded { done: true, ..Expanded::default() });
+            return Ok(Expanded { released: true, done: true, ..Expanded::default() });
         };
         let Some(row) = state.gathered.remove(index) else { return Ok(Expanded::default()) };
-        let (wakeups, collapsed) = state.expand_row(&row, &mut order.into_iter());
-        Ok(Expanded { wakeups, collapsed, done: false })
+        let (wakeups, collapsed) = state.expand_row(&row, &mut shuffle.keys());
+        Ok(Expanded { wakeups, collapsed, ..Expanded::default() })
     }
 
     async fn claim(&self, claim: Claim) -> Result<Vec<Claimed>, StoreError> {

@@ -1,0 +1,245 @@
+//! The end of a window: what it gathered is put into its order and expanded, in bounded steps.
+//!
+//! A release begins with a row that holds its shuffle. Its targets get their sort keys from that, one after the other as they were gathered, and
+//! are expanded in the order of the keys, so that wake-ups are written one after the other and read the same way when they leave. How far that
+//! came is written with each step: a crash only costs the plan, which is made again. What was gathered stays until all of it is expanded.
+
+use reveille_model::limits::{EXPAND_MAX, TARGETS_PER_ROW_MAX};
+use reveille_model::{Audience, Shuffle, Timestamp, User};
+use reveille_store::{Expanded, StoreError};
+use rusqlite::{OptionalExtension as _, params};
+
+use super::accept::gather_audience;
+use super::expand::expand;
+use super::plan::{Entry, ToPlan};
+use super::tables::{Shape, corrupt, sql};
+use crate::codec::{dry_run, message_type, time, unpack_subscriptions, unpack_texts};
+use crate::engine::Tables;
+
+/// Gathered rows deleted in one step.
+const FORGET_MAX: usize = 4_000;
+
+/// What a step came to.
+pub(super) enum Step {
+    Did(Expanded),
+    /// It must be planned before it can go on.
+    Plan(ToPlan),
+}
+
+/// The release under way.
+struct Release {
+    until: Timestamp,
+    shuffle: Shuffle,
+    done_to: Option<Entry>,
+    is_expanded: bool,
+}
+
+pub(super) fn close(tables: &mut Tables, until: Timestamp) -> rusqlite::Result<()> {
+    tables.closed_until = tables.closed_until.max(until.as_ms());
+    tables
+        .connection
+        .prepare_cached("UPDATE state SET closed_until = ?1")?
+        .execute([tables.closed_until])
+        .map(drop)
+}
+
+impl Tables {
+    /// A clock that once ran ahead closed windows that are still to come; nothing could join those. They are open again, where a release is
+    /// under way as soon as that is over.
+    pub(crate) fn reopen_future_windows(&mut self, now: Timestamp) -> rusqlite::Result<()> {
+        if self.closed_until <= now.as_ms() || under_way(self)?.is_some() {
+            return Ok(());
+        }
+        self.reopen(now)
+    }
+
+    fn reopen(&mut self, now: Timestamp) -> rusqlite::Result<()> {
+        tracing::warn!(
+            "the clock stands before the last closed window; windows that are still to come are open again"
+        );
+        self.closed_until = now.as_ms();
+        self.expanded_until = self.expanded_until.min(now.as_ms());
+        self.connection
+            .execute(
+                "UPDATE state SET closed_until = ?1, expanded_until = ?2",
+                [self.closed_until, self.expanded_until],
+            )
+            .map(drop)
+    }
+}
+
+/// The next step of the release under way, or the first one of the next.
+pub(super) fn step(
+    tables: &mut Tables,
+    until: Timestamp,
+    shuffle: Shuffle,
+) -> Result<Step, StoreError> {
+    let release = match sql(under_way(tables))? {
+        Some(release) => release,
+        None => match begin(tables, until, shuffle)? {
+            Begun::Release(release) => release,
+            Begun::Scheduled => return Ok(Step::Did(Expanded::default())),
+            Begun::Nothing => {
+                sql(let_go(tables, until))?;
+                return Ok(Step::Did(Expanded {
+                    released: true,
+                    done: true,
+                    ..Expanded::default()
+                }));
+            }
+        },
+    };
+    if release.is_expanded {
+        sql(forget(tables, &release, until))?;
+        return Ok(Step::Did(Expanded::default()));
+    }
+    let Some(mut plan) = tables.plan.take() else {
+        let Release { until, shuffle, done_to, .. } = release;
+        return Ok(Step::Plan(ToPlan { until, shuffle, done_to }));
+    };
+    let entries = plan.take(EXPAND_MAX);
+    let mut expanded = expand(tables, entries)?;
+    let last = entries.last().copied();
+    let is_over = plan.is_empty() && plan.is_last();
+    let done_to = if plan.is_empty() { Some(plan.end()) } else { last };
+    if let Some(to) = done_to {
+        sql(tables
+            .connection
+            .prepare_cached(
+                "UPDATE release SET done_key = ?1, done_position = ?2, is_expanded = ?3",
+            )
+            .and_then(|mut update| update.execute(params![to.sort_key, to.position(), is_over])))?;
+    }
+    if is_over {
+        sql(let_go(tables, release.until))?;
+        expanded.released = true;
+    } else if !plan.is_empty() {
+        tables.plan = Some(plan);
+    }
+    Ok(Step::Did(expanded))
+}
+
+fn under_way(tables: &Tables) -> rusqlite::Result<Option<Release>> {
+    tables
+        .connection
+        .prepare_cached("SELECT until, shuffle, done_key, done_position, is_expanded FROM release")?
+        .query_row([], |row| {
+            let done_key: Option<i64> = row.get(2)?;
+            Ok(Release {
+                until: time(row, 0)?,
+                shuffle: Shuffle::from_seed(row.get(1)?),
+                done_to: match done_key {
+                    Some(key) => Some(Entry::new(key, row.get(3)?)),
+                    None => None,
+                },
+                is_expanded: row.get(4)?,
+            })
+        })
+        .optional()
+}
+
+enum Begun {
+    Release(Release),
+    /// Scheduled notifications were brought in first.
+    Scheduled,
+    Nothing,
+}
+
+fn begin(tables: &mut Tables, until: Timestamp, shuffle: Shuffle) -> Result<Begun, StoreError> {
+    let mut named = 0;
+    while named < TARGETS_PER_ROW_MAX {
+        match bring_in_scheduled(tables, until)? {
+            Some(more) => named += more.max(1),
+            None => break,
+        }
+    }
+    if named > 0 {
+        return Ok(Begun::Scheduled);
+    }
+    let is_gathered = sql(tables
+        .connection
+        .prepare_cached("SELECT 1 FROM gathered WHERE window_end <= ?1 LIMIT 1")
+        .and_then(|mut select| select.exists([until.as_ms()])))?;
+    if !is_gathered {
+        return Ok(Begun::Nothing);
+    }
+    tables.plan = None;
+    sql(tables
+        .connection
+        .prepare_cached(
+            "INSERT INTO release (one, until, shuffle, is_expanded) VALUES (1, ?1, ?2, 0)",
+        )
+        .and_then(|mut insert| insert.execute(params![until.as_ms(), shuffle.as_seed()])))?;
+    Ok(Begun::Release(Release { until, shuffle, done_to: None, is_expanded: false }))
+}
+
+/// Everything closed up to here is expanded: it may leave.
+fn let_go(tables: &mut Tables, until: Timestamp) -> rusqlite::Result<()> {
+    tables.expanded_until = tables.expanded_until.max(until.as_ms());
+    tables
+        .connection
+        .prepare_cached("UPDATE state SET expanded_until = ?1")?
+        .execute([tables.expanded_until])
+        .map(drop)
+}
+
+/// Deletes some of what a release was made from, and at the end the release.
+fn forget(tables: &mut Tables, release: &Release, now: Timestamp) -> rusqlite::Result<()> {
+    let forgotten = tables
+        .connection
+        .prepare_cached(concat!(
+            "DELETE FROM gathered WHERE id IN",
+            " (SELECT id FROM gathered WHERE window_end <= ?1 ORDER BY window_end, id LIMIT ?2)"
+        ))?
+        .execute(params![release.until.as_ms(), FORGET_MAX])?;
+    if forgotten < FORGET_MAX {
+        tables.connection.prepare_cached("DELETE FROM release")?.execute([])?;
+        // Of windows that are still to come, because the clock was set back since.
+        if release.until > now {
+            tables.reopen(now)?;
+        }
+    }
+    Ok(())
+}
+
+/// Lets one scheduled notification that fell due join the window that ends at `until`. Returns how many it
+/// names; nothing where there is none.
+fn bring_in_scheduled(tables: &mut Tables, until: Timestamp) -> Result<Option<usize>, StoreError> {
+    let due: Option<(i64, Shape, i64, Vec<u8>)> = sql(tables
+        .connection
+        .prepare_cached(concat!(
+            "SELECT trail, message_type, ttl_ms, dry_run, audience_kind, audience FROM scheduled",
+            " WHERE due < ?1 ORDER BY due LIMIT 1"
+        ))
+        .and_then(|mut select| {
+            select
+                .query_row([until.as_ms()], |row| {
+                    let shape = Shape {
+                        message_type: message_type(row, 1)?,
+                        ttl_ms: row.get(2)?,
+                        dry_run: dry_run(row, 3)?,
+                    };
+                    Ok((row.get(0)?, shape, row.get(4)?, row.get(5)?))
+                })
+                .optional()
+        }))?;
+    let Some((seq, shape, kind, packed)) = due else { return Ok(None) };
+    let audience = match kind {
+        0 => Audience::Users(
+            unpack_texts(&packed)
+                .ok_or_else(corrupt)?
+                .into_iter()
+                .map(User::parse)
+                .collect::<Result<_, _>>()
+                .map_err(|_| corrupt())?,
+        ),
+        _ => Audience::Subscriptions(unpack_subscriptions(&packed).ok_or_else(corrupt)?),
+    };
+    gather_audience(tables, seq, &shape, &audience, until)?;
+    tables.scheduled = tables.scheduled.saturating_sub(audience.len() as u64);
+    sql(tables
+        .connection
+        .prepare_cached("DELETE FROM scheduled WHERE trail = ?1")
+        .and_then(|mut delete| delete.execute([seq])))?;
+    Ok(Some(audience.len()))
+}
