@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use reveille_model::Timestamp;
 use reveille_store::StoreError;
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use tokio::sync::oneshot;
 
 use crate::codec::store_error;
@@ -70,7 +71,7 @@ impl SqliteStore {
         let Waiting { by_head, twins } = find_waiting(&connection)?;
         let mut tables = Tables::load(connection, by_head)?;
         tables.recover(&twins, now)?;
-        let (writer, thread, ended) = Writer::start(tables);
+        let (writer, thread, ended) = Writer::start(tables)?;
         let readers = Readers::start(path)?;
         Ok(Self {
             writer,
@@ -135,6 +136,8 @@ fn lock(path: &Path) -> Result<File, OpenError> {
 fn connect(path: &Path) -> Result<Connection, OpenError> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    // A partial index otherwise makes SQLite plan a statement anew for each value it is bound to, in case the value implies the condition.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // FULL: a commit is on disk when it returns. The WAL is cut back to 64 MiB after a checkpoint; 32 MiB of pages are cached.
     connection.execute_batch(concat!(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864;",

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::codec::store_error;
+use crate::store::OpenError;
 
 /// How many reads run at once.
 const READERS: usize = 2;
@@ -22,7 +23,7 @@ pub(crate) struct Readers {
 }
 
 impl Readers {
-    pub(crate) fn start(path: &Path) -> rusqlite::Result<Self> {
+    pub(crate) fn start(path: &Path) -> Result<Self, OpenError> {
         let (jobs, queue) = mpsc::channel::<Job>(QUEUE_MAX);
         let queue = Arc::new(Mutex::new(queue));
         for _ in 0..READERS {
@@ -32,13 +33,14 @@ impl Readers {
             )?;
             connection.busy_timeout(std::time::Duration::from_secs(5))?;
             let queue = Arc::clone(&queue);
-            std::thread::spawn(move || {
+            let name = "store-reader".to_owned();
+            std::thread::Builder::new().name(name).spawn(move || {
                 loop {
                     let job = queue.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
                     let Some(job) = job else { return };
                     job(&connection);
                 }
-            });
+            })?;
         }
         Ok(Self { jobs })
     }

@@ -52,17 +52,18 @@ impl Writer {
     /// Starts the thread. What is returned beside it ends with the thread, however that ends.
     pub(crate) fn start(
         tables: Tables,
-    ) -> (Self, std::thread::JoinHandle<()>, oneshot::Receiver<()>) {
+    ) -> std::io::Result<(Self, std::thread::JoinHandle<()>, oneshot::Receiver<()>)> {
         let (jobs, queue) = mpsc::channel(INTAKE_QUEUE_MAX + WORKER_QUEUE_MAX);
         let activity = Arc::new(Activity::default());
         let of_thread = Arc::clone(&activity);
         let (alive, ended) = oneshot::channel();
-        let thread = std::thread::spawn(move || {
-            let _alive: oneshot::Sender<()> = alive;
-            run(tables, queue, &of_thread);
-        });
+        let thread =
+            std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
+                let _alive: oneshot::Sender<()> = alive;
+                run(tables, queue, &of_thread);
+            })?;
         let intake = Arc::new(Semaphore::new(INTAKE_QUEUE_MAX));
-        (Self { jobs, intake, activity }, thread, ended)
+        Ok((Self { jobs, intake, activity }, thread, ended))
     }
 
     pub(crate) fn activity(&self) -> Arc<Activity> {
