@@ -1,6 +1,7 @@
 //! Delivers the wake-ups of one credential set: claims what the governor allows, sends, hands what it came to to the settler.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
@@ -16,7 +17,7 @@ use reveille_model::{
 use reveille_providers::{Push, Sender};
 use reveille_service::clock::{Clock, Stopwatch};
 use reveille_service::lifecycle::Lifecycle;
-use reveille_store::{Claim, Claimed, Destination, End, Settlement, Store, Suspicion};
+use reveille_store::{Claim, Claimed, Destination, End, Settlement, Store, StoreError, Suspicion};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -113,6 +114,8 @@ struct Trust {
 enum Next {
     /// Nothing: look for what is due.
     Look,
+    /// What is being claimed. Answers are heard meanwhile.
+    Claimed,
     /// An answer: enough is in flight.
     Answer,
     /// The moment at which something is due, if any; or that something becomes due earlier.
@@ -121,8 +124,12 @@ enum Next {
     Paused(Timestamp),
 }
 
+/// A claim under way.
+type Claiming = Pin<Box<dyn Future<Output = Result<Vec<Claimed>, StoreError>> + Send>>;
+
 /// What only the running worker has.
 struct Running {
+    claiming: Option<Claiming>,
     governor: Governor,
     scopes: Scopes,
     guard: DropGuard,
@@ -164,6 +171,7 @@ impl Delivery {
             let paused_until = paused_until.map(|until| until.min(latest));
             let governor = Governor::new(self.settings.governor, paused_until);
             let mut running = Running {
+                claiming: None,
                 governor,
                 scopes: Scopes::new(self.settings.per_scope),
                 guard: DropGuard::new(self.parts.drop_guard),
@@ -183,18 +191,19 @@ impl Delivery {
         let mut next = Next::Look;
         while !lifecycle.is_stopping() {
             if next == Next::Look {
-                next = self.claim_and_send(running).await;
+                next = self.claim(running);
             }
             self.show(running);
             let moment = match next {
                 Next::Due(moment) => moment,
                 Next::Paused(until) => Some(until),
-                Next::Look | Next::Answer => None,
+                Next::Look | Next::Claimed | Next::Answer => None,
             };
-            let is_paused = matches!(next, Next::Paused(_));
+            let may_look = matches!(next, Next::Answer | Next::Due(_));
             tokio::select! {
                 biased;
                 () = lifecycle.stopping() => return,
+                claimed = claimed(&mut running.claiming) => next = self.send_all(running, claimed).await,
                 Some(answered) = running.in_flight.join_next() => {
                     self.heard(running, answered).await;
                     // As many as are there, so that claims and settlements come in groups.
@@ -205,15 +214,15 @@ impl Delivery {
                         next = Next::Look;
                     }
                 }
-                Ok(()) = self.parts.released.changed(), if !is_paused => next = Next::Look,
-                Ok(()) = running.returned.changed(), if !is_paused => next = Next::Look,
+                Ok(()) = self.parts.released.changed(), if may_look => next = Next::Look,
+                Ok(()) = running.returned.changed(), if may_look => next = Next::Look,
                 () = sleep_until(&*self.parts.clock, moment) => next = Next::Look,
             }
         }
     }
 
-    /// Claims what may be sent now and sends it.
-    async fn claim_and_send(&mut self, running: &mut Running) -> Next {
+    /// Begins to claim what may be sent now.
+    fn claim(&mut self, running: &mut Running) -> Next {
         let now = self.parts.clock.now();
         let in_flight = running.in_flight.len();
         let room = match running.governor.allowance(now, in_flight) {
@@ -234,20 +243,51 @@ impl Delivery {
             limit: room,
             hold: self.parts.hold,
         };
-        let claimed = match self.parts.store.claim(claim).await {
+        let store = Arc::clone(&self.parts.store);
+        running.claiming = Some(Box::pin(async move { store.claim(claim).await }));
+        Next::Claimed
+    }
+
+    /// Sends what was claimed, or gives it back where a pause has begun meanwhile.
+    async fn send_all(
+        &mut self,
+        running: &mut Running,
+        claimed: Result<Vec<Claimed>, StoreError>,
+    ) -> Next {
+        let now = self.parts.clock.now();
+        let claimed = match claimed {
             Ok(claimed) => claimed,
             Err(error) => {
                 tracing::error!(%error, set = %self.settings.set, "nothing can be claimed; trying again");
                 return Next::Paused(now.plus(STORE_RETRY));
             }
         };
-        let there_may_be_more = !claimed.is_empty();
+        // Some of what was due may have been settled by the claim itself: only an empty claim says that nothing is left.
+        if claimed.is_empty() {
+            return self.idle(now).await;
+        }
+        if let Some(until) = running.governor.paused_until(now) {
+            self.give_back(&running.to_settler, claimed, until).await;
+            return Next::Paused(until);
+        }
+        let in_flight = running.in_flight.len();
         for each in claimed {
             self.send(running, each, now).await;
         }
         running.governor.sent(running.in_flight.len().saturating_sub(in_flight));
-        // Some of what was due may have been settled by the claim itself: only an empty claim says that nothing is left.
-        if there_may_be_more { Next::Answer } else { self.idle(now).await }
+        // Answers that came meanwhile may have left room.
+        Next::Look
+    }
+
+    async fn give_back(
+        &self,
+        to_settler: &mpsc::Sender<ToSettle>,
+        claimed: Vec<Claimed>,
+        until: Timestamp,
+    ) {
+        for each in &claimed {
+            self.hand_over(to_settler, ToSettle::Wakeup(postponed(each, until))).await;
+        }
     }
 
     /// Nothing more is due: until when?
@@ -263,9 +303,6 @@ impl Delivery {
 
     /// Sends one push, or puts it off where its scope has no room.
     async fn send(&self, running: &mut Running, claimed: Claimed, now: Timestamp) {
-        let Claimed { id, lease, device, .. } = claimed;
-        let back =
-            |until| Settlement { id, lease, device, end: End::Postpone(until), strike: None };
         let push = Push {
             token: claimed.token.clone(),
             topic: claimed.topic.clone(),
@@ -276,9 +313,11 @@ impl Delivery {
         };
         let scope = self.sender.scope(&push);
         if let Err(until) = running.scopes.enter(now, &scope) {
-            return self.hand_over(running, ToSettle::Wakeup(back(until))).await;
+            return self
+                .hand_over(&running.to_settler, ToSettle::Wakeup(postponed(&claimed, until)))
+                .await;
         }
-        running.held.insert(id, back(now));
+        running.held.insert(claimed.id, postponed(&claimed, now));
         let sender = Arc::clone(&self.sender);
         running.in_flight.spawn(async move {
             let watch = Stopwatch::start();
@@ -296,8 +335,8 @@ impl Delivery {
         of.sign().as_ref().first_chunk::<16>().copied().unwrap_or_default()
     }
 
-    async fn hand_over(&self, running: &Running, what: ToSettle) {
-        if running.to_settler.send(what).await.is_err() {
+    async fn hand_over(&self, to_settler: &mpsc::Sender<ToSettle>, what: ToSettle) {
+        if to_settler.send(what).await.is_err() {
             tracing::error!(set = %self.settings.set, "the settler is gone");
         }
     }
@@ -330,9 +369,9 @@ impl Delivery {
             anywhere: running.guard.is_trusted_anywhere(now),
         };
         let settlement = self.settlement(&claimed, verdict, (now, trust));
-        self.hand_over(running, ToSettle::Wakeup(settlement)).await;
+        self.hand_over(&running.to_settler, ToSettle::Wakeup(settlement)).await;
         if let Some(until) = paused_until.filter(|_| verdict.reach == Reach::Set) {
-            self.hand_over(running, ToSettle::Pause(until)).await;
+            self.hand_over(&running.to_settler, ToSettle::Pause(until)).await;
         }
     }
 
@@ -391,6 +430,11 @@ impl Delivery {
 
     /// At a stop: waits a while for what is in flight, then gives the rest back.
     async fn drain(&mut self, mut running: Running) {
+        if running.claiming.is_some()
+            && let Ok(claimed) = claimed(&mut running.claiming).await
+        {
+            self.give_back(&running.to_settler, claimed, self.parts.clock.now()).await;
+        }
         let draining = async {
             while let Some(answered) = running.in_flight.join_next().await {
                 self.heard(&mut running, answered).await;
@@ -405,6 +449,20 @@ impl Delivery {
             }
         }
     }
+}
+
+/// Gives a wake-up back that was not tried.
+fn postponed(claimed: &Claimed, until: Timestamp) -> Settlement {
+    let Claimed { id, lease, device, .. } = *claimed;
+    Settlement { id, lease, device, end: End::Postpone(until), strike: None }
+}
+
+/// Waits for the claim under way; without one, for ever.
+async fn claimed(claiming: &mut Option<Claiming>) -> Result<Vec<Claimed>, StoreError> {
+    let Some(future) = claiming else { return std::future::pending().await };
+    let claimed = future.await;
+    *claiming = None;
+    claimed
 }
 
 /// Waits for a moment; without one, for ever.

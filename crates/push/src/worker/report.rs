@@ -1,10 +1,10 @@
 //! What one credential set's worker tells its operators: metrics, and what somebody should look at.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use metrics::{counter, gauge, histogram};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use reveille_mixer::{DropGuard, Governor};
-use reveille_model::{CredentialSet, Outcome, Provider, Reach, Timestamp, Verdict};
+use reveille_model::{CredentialSet, Outcome, Provider, Reach, Reason, Timestamp, Verdict};
 
 use super::scopes::Scopes;
 use crate::metrics::{
@@ -15,6 +15,11 @@ use crate::metrics::{
 /// What was said already.
 pub(super) struct Report {
     set: CredentialSet,
+    answers: BTreeMap<(&'static str, Reason), Counter>,
+    duration: Histogram,
+    in_flight: Gauge,
+    paused: Gauge,
+    pace: Gauge,
     /// Whether the drop guard was tripped when it was last asked, and in which second that was.
     is_tripped: bool,
     looked_at_s: i64,
@@ -29,8 +34,14 @@ pub(super) struct Report {
 impl Report {
     /// Nothing said yet.
     pub(super) fn new(set: CredentialSet) -> Self {
+        let name = set.to_string();
         Self {
             set,
+            answers: BTreeMap::new(),
+            duration: histogram!(DELIVERY_DURATION, "set" => name.clone()),
+            in_flight: gauge!(DELIVERIES_IN_FLIGHT, "set" => name.clone()),
+            paused: gauge!(PAUSED, "set" => name.clone()),
+            pace: gauge!(PACE, "set" => name),
             is_tripped: false,
             looked_at_s: 0,
             is_guard_told: false,
@@ -40,11 +51,14 @@ impl Report {
     }
 
     /// Counts an answer that took so many seconds.
-    pub(super) fn answered(&self, verdict: Verdict, seconds: f64) {
+    pub(super) fn answered(&mut self, verdict: Verdict, seconds: f64) {
         let Verdict { outcome, reason, .. } = verdict;
-        counter!(DELIVERIES, "set" => self.set.to_string(), "outcome" => outcome.as_str(), "reason" => reason.0)
-            .increment(1);
-        histogram!(DELIVERY_DURATION, "set" => self.set.to_string()).record(seconds);
+        let (set, outcome) = (&self.set, outcome.as_str());
+        let counter = self.answers.entry((outcome, reason)).or_insert_with(|| {
+            counter!(DELIVERIES, "set" => set.to_string(), "outcome" => outcome, "reason" => reason.0)
+        });
+        counter.increment(1);
+        self.duration.record(seconds);
     }
 
     /// Remembers where our configuration is refused until a push is taken there. What a host says that a client chose is not about us.
@@ -92,13 +106,12 @@ impl Report {
 
     /// Shows what is going on.
     pub(super) fn gauges(&self, now: Timestamp, in_flight: usize, governor: &Governor) {
-        let set = || self.set.to_string();
         #[expect(clippy::cast_precision_loss, reason = "a gauge")]
-        gauge!(DELIVERIES_IN_FLIGHT, "set" => set()).set(in_flight as f64);
-        let paused = governor.paused_until(now).is_some();
-        gauge!(PAUSED, "set" => set()).set(f64::from(u8::from(paused)));
+        self.in_flight.set(in_flight as f64);
+        let is_paused = governor.paused_until(now).is_some();
+        self.paused.set(f64::from(u8::from(is_paused)));
         #[expect(clippy::cast_precision_loss, reason = "a gauge")]
-        gauge!(PACE, "set" => set()).set(governor.pace() as f64);
+        self.pace.set(governor.pace() as f64);
     }
 
     /// Shows what goes wrong: looks once a second, and when somebody died.
