@@ -64,12 +64,14 @@ impl Windows {
     async fn release(&mut self, until: Timestamp, lifecycle: &Lifecycle) -> Result<(), StoreError> {
         let watch = Stopwatch::start();
         self.store.close(until).await?;
-        let (mut wakeups, mut collapsed) = (0, 0);
+        let (mut wakeups, mut collapsed, mut told) = (0, 0, None);
         while !lifecycle.is_stopping() {
             let expanded = self.store.expand(until, order(&mut self.rng)).await?;
             wakeups += expanded.wakeups;
             collapsed += expanded.collapsed;
-            if expanded.released {
+            // Forgetting what was gathered ends with nothing more to release.
+            if expanded.released && told != Some(wakeups) {
+                told = Some(wakeups);
                 self.released.send_replace(until);
                 counter!(WINDOWS).increment(1);
                 #[expect(clippy::cast_precision_loss, reason = "a gauge")]
