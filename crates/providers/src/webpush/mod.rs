@@ -5,6 +5,7 @@
 mod config;
 mod encrypt;
 mod guard;
+mod opening;
 mod reply;
 mod request;
 mod resolver;

@@ -15,6 +15,7 @@ use reveille_model::{
 use super::config::{Urgency, WebPushConfig};
 use super::encrypt::{encrypt, record};
 use super::guard::Guard;
+use super::opening::Openings;
 use super::reply::{Answer, KEY_MISMATCH, UNAUTHORIZED, reply};
 use super::request::headers;
 use super::resolver::{GuardedResolver, Lookup, SystemLookup, Unresolved};
@@ -51,6 +52,7 @@ pub struct WebPushSender {
     guard: Arc<Guard>,
     urgency: Urgency,
     now: Now,
+    openings: Openings,
     /// When an origin last took a push signed with a key.
     worked: Mutex<BTreeMap<(String, usize), Timestamp>>,
 }
@@ -107,6 +109,7 @@ impl WebPushSender {
             guard: config.guard,
             urgency: config.urgency,
             now,
+            openings: Openings::default(),
             worked,
         })
     }
@@ -169,7 +172,9 @@ impl WebPushSender {
         let Some(authorization) = self.keys.header(&origin, key, now) else {
             return Verdict::of(Outcome::ConfigError, Reason::CREDENTIAL_REFUSED);
         };
+        let turn = self.openings.enter(&origin, now).await;
         let mut verdict = self.attempt(push, target, (&authorization, body)).await;
+        drop(turn);
         if verdict.outcome == Outcome::RefreshCredential
             && let Some(fresh) = self.keys.instead_of(&authorization, (&origin, key), (self.now)())
         {
@@ -186,7 +191,10 @@ impl WebPushSender {
     ) -> Verdict {
         let headers = headers(push, self.urgency, authorization.clone(), (self.now)());
         let request = self.client.post(target.endpoint.clone()).headers(headers).body(body.clone());
-        let mut response = match request.send().await {
+        let answer = request.send().await;
+        let answered_at = answer.is_ok().then(|| (self.now)());
+        self.openings.heard(&target.endpoint.origin().ascii_serialization(), answered_at);
+        let mut response = match answer {
             Ok(response) => response,
             Err(error) => return without_answer(&error),
         };

@@ -49,10 +49,6 @@ async fn over_http_2_many_share_a_connection_and_keep_to_its_limit() {
     let rig = Rig::start("streams_max = 10").await;
     let sender = rig.sender();
     let push = rig.push((MOZILLA, "mozilla"), "b");
-    for _ in 0..5 {
-        assert_eq!(sender.send(&push).await.outcome, Outcome::Accepted);
-    }
-    assert_eq!(rig.stats().await["connections"], 1);
     rig.fault(json!({"reply": "success", "delay_ms": 5})).await;
     let sender = std::sync::Arc::new(sender);
     let mut sending = tokio::task::JoinSet::new();
@@ -63,7 +59,25 @@ async fn over_http_2_many_share_a_connection_and_keep_to_its_limit() {
     for verdict in sending.join_all().await {
         assert_eq!(verdict.outcome, Outcome::Accepted, "{verdict:?}");
     }
-    assert_eq!(rig.stats().await["violations"], 0);
+    let stats = rig.stats().await;
+    assert_eq!(stats["connections"], 1, "none of them opened another one");
+    assert_eq!(stats["violations"], 0);
+}
+
+#[tokio::test]
+async fn where_nobody_can_connect_nobody_waits_for_ever() {
+    let mut rig = Rig::start("").await;
+    let port = free_port();
+    rig.guard.origins.push(format!("https://{OWN}:{port}"));
+    let (sender, push) = (std::sync::Arc::new(rig.sender()), push_to_port(&rig, port));
+    let mut sending = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let (sender, push) = (std::sync::Arc::clone(&sender), push.clone());
+        sending.spawn(async move { sender.send(&push).await });
+    }
+    for verdict in sending.join_all().await {
+        assert_eq!(said(verdict), (LATER, "unreachable"));
+    }
 }
 
 #[tokio::test]
