@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
-use axum::Router;
 use metrics::gauge;
 use metrics_exporter_prometheus::PrometheusHandle;
 use reveille_mixer::Schedule;
@@ -17,6 +16,7 @@ use reveille_providers::{Now, Sender};
 use reveille_service::body::BodyLimits;
 use reveille_service::clock::Clock;
 use reveille_service::lifecycle::Lifecycle;
+use reveille_service::telemetry::fold_metrics;
 use reveille_service::{entropy, listen};
 use reveille_store::{Destination, Store, StoreError};
 use tokio::net::TcpListener;
@@ -179,7 +179,7 @@ impl PushServer {
                 Arc::clone(&clock),
                 lifecycle.clone(),
             )),
-            metrics,
+            metrics: metrics.clone(),
             tell: feedback.tell.clone(),
             deaths: feedback.deaths.clone(),
             released: released.clone(),
@@ -218,9 +218,11 @@ impl PushServer {
             released,
         };
         lifecycle.spawn("windows", windows.run(lifecycle.clone()));
-        let sweeper = Sweeper { store, clock, trail_retention: config.trail_retention };
+        let sweeper =
+            Sweeper { store, clock: Arc::clone(&clock), trail_retention: config.trail_retention };
         lifecycle.spawn("sweeper", sweeper.run(lifecycle.clone()));
-        let router: Router = router(state, config.callers);
+        lifecycle.spawn("metrics", fold_metrics(metrics, clock, lifecycle.clone()));
+        let router = router(state, config.callers);
         tracing::info!(address = %config.listen, "the push server is listening");
         lifecycle.spawn("intake", listen::serve(listener, tls, router, lifecycle.clone()));
         Ok(())

@@ -1,9 +1,15 @@
 //! Logs and metrics of a process.
 
+use std::sync::Arc;
+
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use reveille_model::Duration;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::clock::Clock;
+use crate::lifecycle::Lifecycle;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +56,21 @@ pub fn start_logs(format: LogFormat, level: LevelFilter) {
 const SECONDS: [f64; 15] =
     [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0];
 
-/// Starts collecting metrics for this process and returns what renders them.
+/// How often what was measured is put into its buckets.
+const FOLD_EVERY: Duration = Duration::from_s(5);
+
+/// Puts what was measured into its buckets, until the lifecycle stops. Each measurement is kept until then, or until somebody asks.
+pub async fn fold_metrics(metrics: PrometheusHandle, clock: Arc<dyn Clock>, lifecycle: Lifecycle) {
+    while !lifecycle.is_stopping() {
+        metrics.run_upkeep();
+        tokio::select! {
+            () = clock.sleep_until(clock.now().plus(FOLD_EVERY)) => {}
+            () = lifecycle.stopping() => {}
+        }
+    }
+}
+
+/// Starts collecting metrics for this process and returns what renders them. [`fold_metrics`] has to run beside.
 pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
     PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
