@@ -12,8 +12,9 @@ const USAGE: &str = "usage:
   cargo xtask test [--all] [--long]    passes every test whose needs are met, installing what it may
                                        --all   a test that is left out fails
                                        --long  thousands of kills and seeds instead of dozens and hundreds
-  cargo xtask bench [intake|delivery|isolation] [--long]
-                                       measures, as ratios to a bare peer in the same run
+  cargo xtask bench [PART...] [--long]  measures beside a bare peer in the same run, draws the pictures of docs/performance.md;
+                                       PART is startup, intake, delivery, waiting, overload, isolation or profile; without one, all
+                                       --long  ten million waiting, an hour of overload
   cargo xtask tidy                     checks what no compiler checks: layers, file lengths, manifests, words";
 
 fn main() -> ExitCode {

@@ -51,6 +51,16 @@ pub(crate) fn h2load() -> Result<(), String> {
     }
 }
 
+/// `strace`, which counts system calls.
+pub(crate) fn strace() -> Result<(), String> {
+    if succeeds(Command::new("strace").arg("-V")) { Ok(()) } else { debian("strace") }
+}
+
+/// `perf`, the profiler.
+pub(crate) fn perf() -> Result<(), String> {
+    if succeeds(Command::new("perf").arg("--version")) { Ok(()) } else { debian("linux-perf") }
+}
+
 /// Installs a Debian package, if we are root on Debian.
 fn debian(package: &str) -> Result<(), String> {
     let is_root =

@@ -1,129 +1,115 @@
-//! Settled deliveries a second through FCM, against `h2load` on the same sandbox.
+//! Settled deliveries a second, against `h2load` on the same sandbox in the same run.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::rig::{Config, Rig, Running, get, h2load, start};
-use super::{Row, median};
-use crate::process::output;
+use super::http::Client;
+use super::report::{Limit, Peer, Row, median};
+use super::rig::{Config, Provider, Rig, browser, h2load, now, sent};
+use crate::process::{output, say};
 
 const RUNS: usize = 3;
-const WAKEUPS: usize = 40_000;
 /// Long enough for all wake-ups to be accepted in one window.
-const WINDOW_S: u32 = 10;
-const TOKENS_PER_REQUEST: usize = 1_000;
+const WINDOW_S: u32 = 8;
+/// Longest wait for all of them to be settled.
+const TIME_MAX: Duration = Duration::from_mins(5);
 
-pub(super) fn measure(rig: &Rig) -> Result<Row, String> {
+pub(super) fn measure(rig: &Rig) -> Result<Vec<Row>, String> {
+    let share = Some(Limit::AtLeast(0.3));
+    Ok(vec![
+        row(rig, (Provider::Apns, 150_000), (25_000.0, share))?,
+        row(rig, (Provider::Fcm, 150_000), (25_000.0, share))?,
+        // Each is encrypted for its browser, and the sandbox decrypts it.
+        row(rig, (Provider::WebPush, 30_000), (5_000.0, None))?,
+    ])
+}
+
+fn row(
+    rig: &Rig,
+    (provider, count): (Provider, usize),
+    (least, ratio): (f64, Option<Limit>),
+) -> Result<Row, String> {
     let (mut ours, mut peer) = (Vec::new(), Vec::new());
-    for _ in 0..RUNS {
-        let config = rig.config(WINDOW_S)?;
-        let file = config.file.to_string_lossy().into_owned();
-        let sandbox =
-            start(&rig.reveille, &["sandbox", "--config", &file], "the sandbox is listening")?;
-        peer.push(bare(&config)?);
-        ours.push(delivered(rig, &config, &file)?);
-        drop(sandbox);
+    for run in 1..=RUNS {
+        let config = rig.config(WINDOW_S, ["", ""])?;
+        let sandbox = rig.sandbox(&config)?;
+        peer.push(bare(rig, &config, (provider, count))?);
+        let push = rig.push(&config)?;
+        config.fill(provider, (0, count))?;
+        ours.push(drained(&config, count)?);
+        say(&format!(
+            "{}, run {run}: {:?}, h2load {:?}",
+            provider.name(),
+            ours.last(),
+            peer.last()
+        ));
+        drop((push, sandbox));
     }
-    let note = format!(
-        "median of {RUNS}, {WAKEUPS} wake-ups, each settled on disk (synchronous=FULL), over TLS"
-    );
     Ok(Row {
-        what: "delivery to FCM",
-        ours: median(ours),
-        peer: median(peer),
-        unit: "a second",
-        peer_name: "h2load, same sandbox",
-        note,
+        what: format!("delivery to {}", provider.name()),
+        figure: median(ours),
+        unit: "/s",
+        limit: Some(Limit::AtLeast(least)),
+        peer: Some(Peer { name: "h2load", figure: median(peer), ratio }),
+        note: format!(
+            "median of {RUNS} times {count} wake-ups of one window, over TLS, each settled on disk; h2load on the same sandbox"
+        ),
     })
 }
 
-/// What `h2load` gets out of the sandbox.
-fn bare(config: &Config) -> Result<f64, String> {
-    let control = format!("http://127.0.0.1:{}", config.control);
-    let answer = output(Command::new("curl").args([
-        "-s",
-        "-f",
-        "-X",
-        "POST",
-        &format!("{control}/tokens"),
-    ]))?;
-    let token = answer.split('"').nth(3).ok_or("the sandbox gives no token")?.to_owned();
-    let body = config.file.with_file_name("message.json");
-    let text = r#"{"validate_only":false,"message":{"token":"h2load","data":{"type":"checkEchoV1"},"android":{"collapse_key":"checkEchoV1","priority":"NORMAL","ttl":"3600s"}}}"#;
-    std::fs::write(&body, text).map_err(|error| error.to_string())?;
-    let url =
-        format!("https://127.0.0.1:{}/v1/projects/reveille-sandbox/messages:send", config.fcm);
-    let authorization = format!("authorization: Bearer {token}");
-    let rate = h2load(&[
-        "-n",
-        &WAKEUPS.to_string(),
-        "-c",
-        "1",
-        "-m",
-        "1000",
-        "-d",
-        &body.to_string_lossy(),
-        "-H",
-        &authorization,
-        "-H",
-        "content-type: application/json",
-        &url,
-    ])?;
-    output(Command::new("curl").args([
-        "-s",
-        "-f",
-        "-X",
-        "DELETE",
-        &format!("{control}/received"),
-    ]))?;
-    Ok(rate)
-}
-
-/// Fills one window and times its delivery, from the first push that arrives to the last that is settled.
-fn delivered(rig: &Rig, config: &Config, file: &str) -> Result<f64, String> {
-    let push: Running =
-        start(&rig.reveille, &["push", "--config", file], "the push server is listening")?;
-    let url = format!("http://127.0.0.1:{}", config.intake);
-    let body = config.file.with_file_name("fill.json");
-    for request in 0..WAKEUPS / TOKENS_PER_REQUEST {
-        let tokens =
-            (0..TOKENS_PER_REQUEST).map(|number| format!("\"token-{request}-{number:0>140}\""));
-        let tokens = tokens.collect::<Vec<_>>().join(",");
-        let text = format!("{{\"messageType\":\"checkEchoV1\",\"deviceTokens\":[{tokens}]}}");
-        std::fs::write(&body, text).map_err(|error| error.to_string())?;
-        let data = format!("@{}", body.display());
-        let path = format!("{url}/v1/message/fcm");
-        output(Command::new("curl").args([
-            "-s",
-            "-f",
-            "-H",
-            "content-type: application/json",
-            "-d",
-            &data,
-            &path,
-        ]))?;
-    }
-    let stats = |least: usize| {
-        get(&format!("http://127.0.0.1:{}/stats?received_min={least}&wait_s=120", config.control))
-    };
-    stats(1)?;
+/// Times a delivery, from when its first wake-ups are settled until all are. Returns how many a second.
+pub(super) fn drained(config: &Config, count: usize) -> Result<f64, String> {
+    let first = config.wait_for("the first delivery", TIME_MAX, |metrics| sent(metrics) > 0.0)?;
     let begun = now();
-    stats(WAKEUPS)?;
-    // Settled, not only sent: the ledger must say so.
-    while !get(&format!("{url}/metrics"))?
-        .contains(&format!("reveille_ledger_wakeups{{state=\"sent\"}} {WAKEUPS}\n"))
-    {
-        if begun.elapsed() > Duration::from_mins(5) {
-            return Err("not everything was delivered in five minutes".to_owned());
-        }
-    }
-    let seconds = begun.elapsed().as_secs_f64();
-    drop(push);
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-    Ok(WAKEUPS as f64 / seconds)
+    let all = count as f64;
+    config.wait_for("all deliveries", TIME_MAX, |metrics| sent(metrics) >= all)?;
+    Ok((all - sent(&first)) / begun.elapsed().as_secs_f64())
 }
 
-#[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
-fn now() -> Instant {
-    Instant::now()
+/// What `h2load` gets out of the sandbox.
+fn bare(rig: &Rig, config: &Config, (provider, count): (Provider, usize)) -> Result<f64, String> {
+    let mut control = Client::new(config.control);
+    let body = config.file.with_file_name("ready.body");
+    let folder = config.file.parent().unwrap_or(&config.file);
+    let made = |arguments: &[&str]| -> Result<Vec<String>, String> {
+        let printed = output(Command::new(&rig.ready).arg(folder).args(arguments))?;
+        Ok(printed.lines().map(str::to_owned).collect())
+    };
+    let (headers, url) = match provider {
+        Provider::Apns => {
+            let device = format!("https://127.0.0.1:{}/3/device/{}", config.apns, "ab".repeat(32));
+            (made(&["apns"])?, device)
+        }
+        Provider::Fcm => {
+            let answer = control.post("/tokens", "")?;
+            let token = answer.split('"').nth(3).ok_or("the sandbox gives no token")?.to_owned();
+            let text = r#"{"validate_only":false,"message":{"token":"h2load","data":{"type":"checkEchoV1"},"android":{"collapse_key":"checkEchoV1","priority":"NORMAL","ttl":"3600s"}}}"#;
+            std::fs::write(&body, text).map_err(|error| error.to_string())?;
+            let headers = vec![
+                format!("authorization: Bearer {token}"),
+                "content-type: application/json".to_owned(),
+            ];
+            let path = "/v1/projects/reveille-sandbox/messages:send";
+            (headers, format!("https://127.0.0.1:{}{path}", config.fcm))
+        }
+        Provider::WebPush => {
+            let browser = browser(&mut control, usize::MAX)?;
+            let rest = browser.split("\"endpoint\":\"").nth(1).unwrap_or_default();
+            let endpoint = rest.split('"').next().unwrap_or_default().to_owned();
+            if !endpoint.starts_with(&format!("https://127.0.0.1:{}/", config.webpush)) {
+                return Err(format!("the sandbox gives no subscription: {browser}"));
+            }
+            (made(&["webpush", &browser])?, endpoint)
+        }
+    };
+    let (count, body) = (count.to_string(), body.to_string_lossy().into_owned());
+    let mut arguments = vec!["-n", &count, "-c", "1", "-m", "1000", "-d", &body];
+    for header in &headers {
+        arguments.extend(["-H", header]);
+    }
+    arguments.push(&url);
+    let rate = h2load(&arguments)?;
+    control.request("DELETE", "/received", "")?;
+    Ok(rate)
 }
