@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::http::Client;
 use super::report::{Limit, Peer, Row, median};
-use super::rig::{Config, Provider, Rig, browser, h2load, now, sent};
+use super::rig::{Config, More, Provider, Rig, browser, h2load, now, sent};
 use crate::process::{output, say};
 
 const RUNS: usize = 3;
@@ -31,7 +31,7 @@ fn row(
 ) -> Result<Row, String> {
     let (mut ours, mut peer) = (Vec::new(), Vec::new());
     for run in 1..=RUNS {
-        let config = rig.config(WINDOW_S, ["", ""])?;
+        let config = rig.config(WINDOW_S, &More::default())?;
         let sandbox = rig.sandbox(&config)?;
         peer.push(bare(rig, &config, (provider, count))?);
         let push = rig.push(&config)?;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::http::metric;
 use super::plot::{Curve, Picture};
 use super::report::{Limit, Peer, Row, median};
-use super::rig::{Config, Rig, h2load, sleep, start};
+use super::rig::{Config, More, Rig, h2load, sleep, start};
 use crate::process::{output, say};
 
 const RUNS: usize = 3;
@@ -42,7 +42,7 @@ fn body(config: &Config, tokens: usize) -> Result<PathBuf, String> {
 }
 
 fn throughput(rig: &Rig, tokens: usize) -> Result<Vec<Row>, String> {
-    let config = rig.config(3_600, ["", ""])?;
+    let config = rig.config(3_600, &More::default())?;
     let body = body(&config, tokens)?;
     let load = |url: &str| {
         let (body, kind) = (body.to_string_lossy(), "content-type: application/json");
@@ -112,7 +112,7 @@ pub(super) fn figure(report: &Value, path: &str) -> f64 {
 }
 
 fn latency(rig: &Rig) -> Result<Vec<Row>, String> {
-    let config = rig.config(3_600, ["", ""])?;
+    let config = rig.config(3_600, &More::default())?;
     let body = body(&config, 1)?;
     let push = rig.push(&config)?;
     let mut p99 = Vec::new();
@@ -171,7 +171,7 @@ fn latency(rig: &Rig) -> Result<Vec<Row>, String> {
 
 /// Whether a commit really reaches the disk: system calls of a running server under load, against its own count of commits.
 fn fsyncs(rig: &Rig) -> Result<Row, String> {
-    let config = rig.config(3_600, ["", ""])?;
+    let config = rig.config(3_600, &More::default())?;
     let body = body(&config, 1)?;
     let push = rig.push(&config)?;
     let counted = config.file.with_file_name("fsyncs.txt");

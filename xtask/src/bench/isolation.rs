@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Length;
 use super::http::Client;
 use super::report::{Limit, Peer, Row};
-use super::rig::{Config, Rig, now, seconds_of_clock, sleep};
+use super::rig::{Config, More, Rig, now, seconds_of_clock, sleep};
 use crate::process::say;
 
 const WINDOW_S: u32 = 2;
@@ -29,7 +29,7 @@ struct Phases {
 
 pub(super) fn measure(rig: &Rig, length: Length) -> Result<Row, String> {
     let Phases { rounds, phase_s } = if length == Length::Long { LONG } else { SHORT };
-    let config = rig.config(WINDOW_S, ["", ""])?;
+    let config = rig.config(WINDOW_S, &More { received_max: 200_000, ..More::default() })?;
     let sandbox = rig.sandbox(&config)?;
     let push = rig.push(&config)?;
     let (mut well, mut ill) = (Vec::new(), Vec::new());

@@ -6,7 +6,7 @@ use super::Length;
 use super::http::metric;
 use super::intake::{figure, load};
 use super::report::{Limit, Row, median};
-use super::rig::{Rig, sent, sleep};
+use super::rig::{More, Rig, sent, sleep};
 use crate::process::say;
 
 /// What the provider's quota lets leave, a second.
@@ -20,7 +20,8 @@ const TIME_MAX: Duration = Duration::from_mins(10);
 pub(super) fn measure(rig: &Rig, length: Length) -> Result<Vec<Row>, String> {
     let seconds = if length == Length::Long { SECONDS_LONG } else { SECONDS };
     let quota = format!("per_minute_max = {:.0}", CAPACITY * 60.0);
-    let config = rig.config(1, ["outbox_wakeups_max = 30000", &quota])?;
+    let config = rig
+        .config(1, &More { push: "outbox_wakeups_max = 30000", fcm: &quota, ..More::default() })?;
     let tokens: Vec<String> =
         (0..10).map(|_| format!("\"{}@@@@@@@@@@@@\"", "t".repeat(148))).collect();
     let body = config.file.with_file_name("body.json");

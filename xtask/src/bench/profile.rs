@@ -8,7 +8,7 @@ use inferno::collapse::Collapse as _;
 
 use super::delivery::drained;
 use super::report::Row;
-use super::rig::{Provider, Rig};
+use super::rig::{More, Provider, Rig};
 use crate::process::{root, run};
 
 const WAKEUPS: usize = 200_000;
@@ -26,7 +26,7 @@ pub(super) fn draw() -> Result<Vec<Row>, String> {
         .env("CFLAGS", "-fno-omit-frame-pointer")
         .current_dir(root()))?;
     let rig = Rig::of(&target.join("profiling"));
-    let config = rig.config(8, ["", ""])?;
+    let config = rig.config(8, &More::default())?;
     let sandbox = rig.sandbox(&config)?;
     let push = rig.push(&config)?;
     config.fill(Provider::Fcm, (0, WAKEUPS))?;

@@ -63,8 +63,8 @@ impl Rig {
         Self { reveille, bare, load, ready, folder: root().join("target/bench") }
     }
 
-    /// An empty folder with the sandbox's files, on free ports, with windows of a length, and `more` below `[push]` and `[fcm.default]`.
-    pub(super) fn config(&self, window_s: u32, more: [&str; 2]) -> Result<Config, String> {
+    /// An empty folder with the sandbox's files, on free ports, with windows of a length.
+    pub(super) fn config(&self, window_s: u32, more: &More) -> Result<Config, String> {
         drop(std::fs::remove_dir_all(&self.folder));
         let init = ["sandbox", "init"];
         output(Command::new(&self.reveille).args(init).arg(&self.folder))?;
@@ -78,7 +78,7 @@ impl Rig {
             *port = free;
         }
         let [intake, control, apns, fcm, webpush] = ports;
-        let [of_push, of_fcm] = more;
+        let More { push: of_push, fcm: of_fcm, received_max } = *more;
         // No quota of a provider is measured here.
         let fast = "per_minute_max = 60000000";
         let of_fcm = if of_fcm.is_empty() { fast } else { of_fcm };
@@ -94,7 +94,8 @@ impl Rig {
             text = text.replace(&format!("{section}\n"), &format!("{section}\n{more}\n"));
         }
         text = text.replace("window_s = 10", &format!("window_s = {window_s}"));
-        text.push_str("streams_max = 1000\nreceived_max = 200000\n");
+        let received_max = if received_max == 0 { 1_000 } else { received_max };
+        text = [text, format!("streams_max = 1000\nreceived_max = {received_max}\n")].concat();
         std::fs::write(&file, text).map_err(|error| error.to_string())?;
         let account = self.folder.join("service-account.json");
         let text = std::fs::read_to_string(&account).map_err(|error| error.to_string())?;
@@ -112,6 +113,17 @@ impl Rig {
         let file = config.file.to_string_lossy();
         start(&self.reveille, &["push", "--config", &file], "the push server is listening")
     }
+}
+
+/// What differs from the sandbox's configuration.
+#[derive(Debug, Default)]
+pub(super) struct More<'a> {
+    /// Lines of `[push]`.
+    pub(super) push: &'a str,
+    /// Lines of `[fcm.default]`.
+    pub(super) fcm: &'a str,
+    /// How many pushes the sandbox remembers; nothing stands for few, so that its memory does not count.
+    pub(super) received_max: usize,
 }
 
 /// A configuration and its ports.

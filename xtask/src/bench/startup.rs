@@ -1,12 +1,12 @@
 //! How soon a server is there, and how big it is.
 
 use super::report::{Limit, Row, median};
-use super::rig::{Rig, now};
+use super::rig::{More, Rig, now};
 
 const RUNS: usize = 7;
 
 pub(super) fn measure(rig: &Rig) -> Result<Vec<Row>, String> {
-    let config = rig.config(3_600, ["", ""])?;
+    let config = rig.config(3_600, &More::default())?;
     // The first start creates the database; what is asked for is a restart.
     drop(rig.push(&config)?);
     let mut starts = Vec::new();

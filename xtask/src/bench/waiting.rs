@@ -7,7 +7,7 @@ use super::delivery::drained;
 use super::http::{Client, metric};
 use super::plot::{Curve, Picture};
 use super::report::{Limit, Peer, Row, median};
-use super::rig::{Config, Provider, Rig, Running, now, sent};
+use super::rig::{Config, More, Provider, Rig, Running, now, sent};
 use crate::process::say;
 
 const WAITING: usize = 1_000_000;
@@ -54,7 +54,7 @@ pub(super) fn measure(rig: &Rig, length: Length) -> Result<Vec<Row>, String> {
 
 /// Servers whose window of so many wake-ups has just begun to leave.
 fn released(rig: &Rig, count: usize, window_s: u32) -> Result<(Config, Running, Running), String> {
-    let config = rig.config(window_s, ["", ""])?;
+    let config = rig.config(window_s, &More::default())?;
     let sandbox = rig.sandbox(&config)?;
     let push = rig.push(&config)?;
     if count > 0 {

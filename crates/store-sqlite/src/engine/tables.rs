@@ -19,6 +19,9 @@ pub(crate) struct Lease {
     pub(crate) id: i64,
     pub(crate) until: Timestamp,
     pub(crate) set_id: i64,
+    /// The head of its key, and its trail, so that ending it need not read it again.
+    pub(crate) head: u64,
+    pub(crate) trail: Option<i64>,
     /// The quarantined device that is tried with it.
     pub(crate) tries: Option<TokenKey>,
 }

@@ -2,10 +2,11 @@
 
 use reveille_model::limits::CLAIM_MAX;
 use reveille_model::{Settled, Timestamp, Token, Topic, WakeupId};
-use reveille_store::{Claim, Claimed, Device};
+use reveille_store::{Claim, Claimed, Device, WakeupKey};
 use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::settle::{Return, end, return_to_waiting};
+use super::waiting::head;
 use crate::codec::{dry_run, message_type, subscription_id, time, token, topic};
 use crate::engine::{Lease, Tables};
 use crate::suspects::Held;
@@ -25,6 +26,8 @@ struct Rest {
     expires_at: Timestamp,
     sort_key: i64,
     held: Option<[u8; 16]>,
+    head: u64,
+    trail: Option<i64>,
 }
 
 pub(super) fn claim(tables: &mut Tables, claim: &Claim) -> rusqlite::Result<Vec<Claimed>> {
@@ -60,10 +63,15 @@ pub(super) fn claim(tables: &mut Tables, claim: &Claim) -> rusqlite::Result<Vec<
                 .prepare_cached("UPDATE wakeups SET held = NULL WHERE id = ?1")?
                 .execute([id])?;
         }
-        tables.leases.insert(
-            id,
-            Lease { id: claim.lease.as_i64(), until: claim.lease_until, set_id, tries },
-        );
+        let lease = Lease {
+            id: claim.lease.as_i64(),
+            until: claim.lease_until,
+            set_id,
+            head: due.rest.head,
+            trail: due.rest.trail,
+            tries,
+        };
+        tables.leases.insert(id, lease);
         claimed.push(Claimed {
             id: WakeupId(id),
             lease: claim.lease,
@@ -161,7 +169,7 @@ fn find(tables: &Tables, id: i64, claim: &Claim) -> rusqlite::Result<Option<Due>
         .connection
         .prepare_cached(concat!(
             "SELECT w.message_type, w.dry_run, w.attempts, w.window_end, w.expires_at,",
-            " w.subscription, w.topic, w.token, s.topic, s.token, s.generation, w.sort_key, w.held",
+            " w.subscription, w.topic, w.token, s.topic, s.token, s.generation, w.sort_key, w.held, w.key, w.trail",
             " FROM wakeups w LEFT JOIN subscriptions s ON s.id = w.subscription WHERE w.id = ?1"
         ))?
         .query_row([id], |row| read(row, claim))
@@ -189,6 +197,8 @@ fn read(row: &Row<'_>, claim: &Claim) -> rusqlite::Result<Due> {
             expires_at: time(row, 4)?,
             sort_key: row.get(11)?,
             held: row.get(12)?,
+            head: head(WakeupKey(row.get(13)?)),
+            trail: row.get(14)?,
         },
     })
 }

@@ -122,12 +122,17 @@ fn end_leased(
     how: Settled,
     report: &mut SettleReport,
 ) -> rusqlite::Result<()> {
-    if !tables.is_leased(settlement.id.0, settlement.lease.as_i64()) {
+    let (id, held) = (settlement.id.0, tables.leases.get(settlement.id.0));
+    let Some(lease) = held.filter(|lease| lease.id == settlement.lease.as_i64()) else {
         report.lost += 1;
         return Ok(());
+    };
+    tables.leases.remove(id);
+    // Its device may be gone, and all that waited for it with it.
+    if tables.connection.prepare_cached("DELETE FROM wakeups WHERE id = ?1")?.execute([id])? > 0 {
+        ended(tables, (id, lease.head), lease.trail, how)?;
     }
-    tables.leases.remove(settlement.id.0);
-    end(tables, settlement.id.0, how)
+    Ok(())
 }
 
 /// Ends a wake-up that nobody holds.
@@ -138,8 +143,17 @@ pub(crate) fn end(tables: &mut Tables, id: i64, how: Settled) -> rusqlite::Resul
         .query_row([id], |row| Ok((row.get(0)?, WakeupKey(row.get(1)?))))
         .optional()?;
     let Some((trail, key)) = deleted else { return Ok(()) };
-    if tables.waiting.get(head(key)) == Some(id) {
-        tables.waiting.remove(head(key));
+    ended(tables, (id, head(key)), trail, how)
+}
+
+fn ended(
+    tables: &mut Tables,
+    (id, head): (i64, u64),
+    trail: Option<i64>,
+    how: Settled,
+) -> rusqlite::Result<()> {
+    if tables.waiting.get(head) == Some(id) {
+        tables.waiting.remove(head);
     }
     tables.count(trail, Change::settled(how, 1))
 }
