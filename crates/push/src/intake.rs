@@ -7,7 +7,7 @@ use reveille_mixer::{Schedule, Window};
 use reveille_model::limits::SUBSCRIPTIONS_PER_USER_MAX;
 use reveille_model::{
     CredentialSet, Duration, EventType, MessageType, NewSubscription, NotificationId, Provider,
-    Rng, SubscriptionId, Timestamp, Topic, User,
+    Rng, Subscription, SubscriptionId, Timestamp, Topic, User,
 };
 use reveille_providers::webpush::Guard;
 use reveille_service::clock::Clock;
@@ -133,11 +133,38 @@ impl Intake {
     }
 
     /// The devices of a user.
-    pub(crate) async fn list(
+    pub(crate) async fn list(&self, user: &User) -> Result<Vec<Subscription>, StoreError> {
+        self.store.list(user).await
+    }
+
+    /// One device of a user.
+    pub(crate) async fn get(
         &self,
         user: &User,
-    ) -> Result<Vec<reveille_model::Subscription>, StoreError> {
-        self.store.list(user).await
+        id: SubscriptionId,
+    ) -> Result<Option<Subscription>, StoreError> {
+        self.store.get(user, id).await
+    }
+
+    /// Gives a device another token.
+    pub(crate) async fn replace(
+        &self,
+        id: SubscriptionId,
+        new: NewSubscription,
+    ) -> Result<Option<Subscription>, StoreError> {
+        self.store.replace(id, new, self.clock.now()).await
+    }
+
+    /// Deletes a device of a user, or all. Returns how many there were.
+    pub(crate) async fn delete(
+        &self,
+        user: &User,
+        id: Option<SubscriptionId>,
+    ) -> Result<u64, StoreError> {
+        match id {
+            Some(id) => self.store.delete(user, id).await.map(u64::from),
+            None => self.store.delete_all(user).await,
+        }
     }
 
     pub(crate) fn fresh_id(&self) -> NotificationId {

@@ -29,6 +29,7 @@ pub(crate) const UNKNOWN_TOPICS: &str = "reveille_intake_unknown_topic_total";
 pub(crate) const LEASES_LOST: &str = "reveille_leases_lost_total";
 pub(crate) const SUBSCRIPTIONS: &str = "reveille_subscriptions";
 pub(crate) const SUBSCRIPTIONS_PUT: &str = "reveille_subscriptions_put_total";
+pub(crate) const SUBSCRIPTIONS_DELETED: &str = "reveille_subscriptions_deleted_total";
 pub(crate) const SUBSCRIPTIONS_DROPPED: &str = "reveille_subscriptions_dropped_total";
 pub(crate) const SUBSCRIPTIONS_KEPT: &str = "reveille_subscriptions_kept_total";
 
@@ -120,8 +121,9 @@ fn describe_subscriptions() {
     describe_gauge!(SUBSCRIPTIONS, "Subscriptions, by state (all, suspect).");
     describe_counter!(
         SUBSCRIPTIONS_PUT,
-        "Registrations, by provider and result (created, refreshed, evicted)."
+        "Registrations, by provider and result (created, refreshed, replaced, evicted)."
     );
+    describe_counter!(SUBSCRIPTIONS_DELETED, "Subscriptions deleted on request.");
     describe_counter!(SUBSCRIPTIONS_DROPPED, "Subscriptions deleted on proof, by credential set.");
     describe_counter!(
         SUBSCRIPTIONS_KEPT,

@@ -223,6 +223,55 @@ async fn a_notification_wakes_each_device_of_its_users_and_leaves_a_trail() {
 }
 
 #[tokio::test]
+async fn a_device_can_be_shown_given_another_token_and_deleted() {
+    let app = PushApp::start().await;
+    let phone = register(&app, "alice", "first").await.json();
+    let of_alice = "/v1/users/alice/subscriptions";
+    let path = format!("{of_alice}/{}", phone["id"].as_str().unwrap());
+    assert_eq!(app.client.get(&path).await.json(), phone);
+    let accepted = json!({"users": ["alice"], "type": "mention"});
+    assert_eq!(app.client.post("/v1/notifications", &accepted).await.status, 202);
+
+    let json = [("content-type", "application/json")];
+    let patch = async |path: &str, body: Value| {
+        app.client.call(Method::PATCH, path, &json, body.to_string().into_bytes()).await
+    };
+    let replaced = patch(&path, json!({"token": MARK})).await;
+    assert_eq!(replaced.status, 200);
+    assert_eq!((&replaced.json()["id"], &replaced.json()["app"]), (&phone["id"], &phone["app"]));
+    assert!(!replaced.text.contains(MARK), "a token is never shown");
+    app.end_window();
+    assert_eq!(app.sender.sent(1).await.first().unwrap().token.expose(), MARK);
+
+    for (body, kind) in [
+        (json!({}), "invalid-body"),
+        (json!({"token": 1}), "invalid-body"),
+        (json!({"token": "", "sealed": MARK}), "invalid-body"),
+        (json!({"token": ""}), "invalid-body"),
+        (json!({"subscription": {"endpoint": MARK}}), "invalid-body"),
+    ] {
+        assert_problem(&patch(&path, body).await, 400, kind);
+    }
+    let strangers = [
+        path.replace("alice", "bob"),
+        format!("{of_alice}/{MARK}"),
+        format!("{of_alice}/{}", "0".repeat(32)),
+    ];
+    for path in &strangers {
+        assert_problem(&app.client.get(path).await, 404, "unknown-subscription");
+        assert_problem(&app.client.delete(path).await, 404, "unknown-subscription");
+        let answer = patch(path, json!({"token": "x"})).await;
+        assert_problem(&answer, 404, "unknown-subscription");
+    }
+    assert_eq!(app.client.delete(&path).await.status, 204);
+    assert_problem(&app.client.delete(&path).await, 404, "unknown-subscription");
+    register(&app, "alice", "tablet").await;
+    register(&app, "alice", "watch").await;
+    assert_eq!(app.client.delete(of_alice).await.json(), json!({"deleted": 2}));
+    assert_eq!(app.client.get(of_alice).await.json(), json!([]));
+}
+
+#[tokio::test]
 async fn bad_notifications_are_refused_whole_with_their_indexes() {
     let app = PushApp::start().await;
     register(&app, "alice", "phone").await;

@@ -30,7 +30,7 @@ pub(crate) enum Command {
     Send(SendArguments),
     /// Shows what became of a notification
     Trail(TrailArguments),
-    /// Lists or registers devices of a user
+    /// Lists, registers or removes devices of a user
     Subscriptions(SubscriptionsArguments),
     /// Devices that look dead, while a mistake of ours would look the same: list, release, drop
     Quarantine(QuarantineArguments),
@@ -144,6 +144,19 @@ pub(crate) enum SubscriptionsCommand {
         /// Which credentials reach it, where there are several: NAME of [apns.NAME] or [fcm.NAME]
         #[arg(long)]
         app: Option<String>,
+        #[command(flatten)]
+        server: ServerArguments,
+    },
+    /// Deletes a device, or all of a user's; what waits for it is cancelled
+    Remove {
+        /// The user
+        user: String,
+        /// The device, as `list` names it
+        #[arg(required_unless_present = "all")]
+        id: Option<String>,
+        /// All of the user's devices
+        #[arg(long, conflicts_with = "id")]
+        all: bool,
         #[command(flatten)]
         server: ServerArguments,
     },

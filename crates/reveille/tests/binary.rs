@@ -80,6 +80,16 @@ async fn the_first_steps_work_as_written() {
     let trail = reveille(&["trail", &id, "--url", &url]);
     assert!(text(&trail.stdout).contains("accepted     1"), "{}", text(&trail.stdout));
 
+    let of_server = ["--url", &url];
+    let removed = reveille(
+        &[["subscriptions", "remove", "alice b", "--all"].as_slice(), &of_server].concat(),
+    );
+    assert_eq!(text(&removed.stdout), "1 removed\n", "{}", text(&removed.stderr));
+    let unknown =
+        reveille(&[["subscriptions", "remove", "alice b", "0"].as_slice(), &of_server].concat());
+    assert_eq!(unknown.status.code(), Some(4));
+    assert!(text(&unknown.stderr).contains("no such device"), "{}", text(&unknown.stderr));
+
     let again = reveille(&["check", "--config", rig.path()]);
     assert!(text(&again.stdout).contains("in use by a running server"), "{}", text(&again.stdout));
     assert_eq!(push.terminate(), Some(0), "a stop that was asked for is no failure");

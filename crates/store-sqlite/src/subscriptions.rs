@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use reveille_model::limits::SUBSCRIPTIONS_PER_USER_MAX;
 use reveille_model::{NewSubscription, Subscription, SubscriptionId, Timestamp, Topic, User};
 use reveille_store::{Put, StoreError, Subscriptions, TokenKey};
-use rusqlite::{OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::SqliteStore;
 use crate::codec::{
@@ -50,6 +50,51 @@ impl Subscriptions for SqliteStore {
                             .collect()
                     })
                     .map_err(|error| store_error(&error))
+            })
+            .await
+    }
+
+    async fn get(
+        &self,
+        user: &User,
+        id: SubscriptionId,
+    ) -> Result<Option<Subscription>, StoreError> {
+        let user = user.clone();
+        self.readers
+            .read(move |connection| {
+                find(connection, &user, id).map_err(|error| store_error(&error))
+            })
+            .await
+    }
+
+    async fn replace(
+        &self,
+        id: SubscriptionId,
+        new: NewSubscription,
+        now: Timestamp,
+    ) -> Result<Option<Subscription>, StoreError> {
+        self.writer
+            .write_or_refuse(move |tables| {
+                replace(tables, id, new, now).map_err(|error| store_error(&error))
+            })
+            .await
+    }
+
+    async fn delete(&self, user: &User, id: SubscriptionId) -> Result<bool, StoreError> {
+        let user = user.clone();
+        self.writer
+            .write_or_refuse(move |tables| {
+                let gone = delete(tables, &user, Some(id)).map_err(|error| store_error(&error))?;
+                Ok(gone > 0)
+            })
+            .await
+    }
+
+    async fn delete_all(&self, user: &User) -> Result<u64, StoreError> {
+        let user = user.clone();
+        self.writer
+            .write_or_refuse(move |tables| {
+                delete(tables, &user, None).map_err(|error| store_error(&error))
             })
             .await
     }
@@ -107,29 +152,9 @@ fn put(
         .prepare_cached(&format!("{SELECT} WHERE s.token_key = ?1"))?
         .query_row([&key], read_row)
         .optional()?;
-    if let Some(mut known) = known {
+    if let Some(known) = known {
         if known.user == new.user {
-            known.set = new.set;
-            known.topic = new.topic;
-            known.token = new.token;
-            known.generation += 1;
-            known.refreshed_at = now;
-            known.suspect_since = None;
-            tables
-                .connection
-                .prepare_cached(concat!(
-                    "UPDATE subscriptions SET set_id = ?2, topic = ?3, generation = ?4,",
-                    " refreshed_at = ?5, token = ?6, suspect_since = NULL WHERE id = ?1"
-                ))?
-                .execute(params![
-                    known.id.as_bytes(),
-                    set_id,
-                    known.topic.as_ref().map(Topic::as_str),
-                    known.generation,
-                    now.as_ms(),
-                    known.token.expose()
-                ])?;
-            return Ok(Put::Refreshed(known));
+            return refresh(tables, known, new, now).map(Put::Refreshed);
         }
         tables.delete_subscription(known.id)?;
     }
@@ -151,6 +176,88 @@ fn put(
     let evicted = evict(tables, &new.user, fresh, per_user_max)?;
     let subscription = new.into_subscription(fresh, now);
     Ok(Put::Created { subscription, evicted })
+}
+
+/// Registers a known subscription anew, with the token it has or another one that nobody has.
+fn refresh(
+    tables: &mut Tables,
+    mut known: Subscription,
+    new: NewSubscription,
+    now: Timestamp,
+) -> rusqlite::Result<Subscription> {
+    let set_id = tables.set_id(&new.set)?;
+    let token_key = TokenKey::new(new.set.provider(), &new.token);
+    known.set = new.set;
+    known.topic = new.topic;
+    known.token = new.token;
+    known.generation += 1;
+    known.refreshed_at = now;
+    known.suspect_since = None;
+    tables
+        .connection
+        .prepare_cached(concat!(
+            "UPDATE subscriptions SET set_id = ?2, topic = ?3, generation = ?4,",
+            " refreshed_at = ?5, token = ?6, token_key = ?7, suspect_since = NULL WHERE id = ?1"
+        ))?
+        .execute(params![
+            known.id.as_bytes(),
+            set_id,
+            known.topic.as_ref().map(Topic::as_str),
+            known.generation,
+            now.as_ms(),
+            known.token.expose(),
+            token_key.0
+        ])?;
+    Ok(known)
+}
+
+fn find(
+    connection: &Connection,
+    user: &User,
+    id: SubscriptionId,
+) -> rusqlite::Result<Option<Subscription>> {
+    connection
+        .prepare_cached(&format!("{SELECT} WHERE s.id = ?1 AND s.user_name = ?2"))?
+        .query_row(params![id.as_bytes(), user.expose()], read_row)
+        .optional()
+}
+
+fn replace(
+    tables: &mut Tables,
+    id: SubscriptionId,
+    new: NewSubscription,
+    now: Timestamp,
+) -> rusqlite::Result<Option<Subscription>> {
+    let Some(known) = find(&tables.connection, &new.user, id)? else { return Ok(None) };
+    let before = TokenKey::new(known.set.provider(), &known.token);
+    let key = TokenKey::new(new.set.provider(), &new.token);
+    // What was held with the old token may try the new one.
+    tables.release_one(before, now)?;
+    tables.release_one(key, now)?;
+    tables.take_back_deaths(key)?;
+    tables
+        .connection
+        .prepare_cached("DELETE FROM subscriptions WHERE token_key = ?1 AND id <> ?2")?
+        .execute(params![key.0, id.as_bytes()])?;
+    refresh(tables, known, new, now).map(Some)
+}
+
+/// Deletes one of the user's subscriptions, or all.
+fn delete(tables: &mut Tables, user: &User, id: Option<SubscriptionId>) -> rusqlite::Result<u64> {
+    let gone: Vec<TokenKey> = tables
+        .connection
+        .prepare_cached(concat!(
+            "DELETE FROM subscriptions WHERE user_name = ?1 AND id = COALESCE(?2, id)",
+            " RETURNING token_key"
+        ))?
+        .query_map(params![user.expose(), id.map(|id| *id.as_bytes())], |row| {
+            row.get(0).map(TokenKey)
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    for key in &gone {
+        tables.forget_suspect(*key)?;
+    }
+    Ok(gone.len() as u64)
 }
 
 fn evict(

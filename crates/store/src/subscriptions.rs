@@ -26,6 +26,29 @@ pub trait Subscriptions: Send + Sync {
     /// The user's subscriptions, oldest first; at most [`reveille_model::limits::SUBSCRIPTIONS_PER_USER_MAX`].
     async fn list(&self, user: &User) -> Result<Vec<Subscription>, StoreError>;
 
+    /// One of the user's subscriptions.
+    async fn get(
+        &self,
+        user: &User,
+        id: SubscriptionId,
+    ) -> Result<Option<Subscription>, StoreError>;
+
+    /// Gives one of the user's subscriptions another token, for one that its provider has rotated; what waits for it goes to the new one.
+    /// Counts as a refresh. Whoever else had registered that token loses it, as in [`Self::put`]. Nothing where the user has no such
+    /// subscription.
+    async fn replace(
+        &self,
+        id: SubscriptionId,
+        new: NewSubscription,
+        now: Timestamp,
+    ) -> Result<Option<Subscription>, StoreError>;
+
+    /// Deletes one of the user's subscriptions, and with it what waits for it. Returns whether there was one.
+    async fn delete(&self, user: &User, id: SubscriptionId) -> Result<bool, StoreError>;
+
+    /// Deletes all of the user's subscriptions. Returns how many there were.
+    async fn delete_all(&self, user: &User) -> Result<u64, StoreError>;
+
     /// How many subscriptions there are, and how many of them are suspect.
     async fn count(&self) -> Result<(u64, u64), StoreError>;
 }

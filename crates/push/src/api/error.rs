@@ -42,6 +42,7 @@ pub(crate) enum ApiError {
     IdempotencyKeyReused,
     InvalidUser,
     UnknownNotification,
+    UnknownSubscription,
     TooLate,
     OutboxFull,
     StoreBusy,
@@ -107,6 +108,8 @@ impl ApiError {
                 .detail("a user has 1 to 255 bytes without control characters"),
             Self::UnknownNotification => new(StatusCode::NOT_FOUND, "unknown-notification", "There is no such notification")
                 .detail("or it left longer ago than push.trail_retention_s"),
+            Self::UnknownSubscription => new(StatusCode::NOT_FOUND, "unknown-subscription", "The user has no such device")
+                .detail("it was never registered, belongs to somebody else, or is gone"),
             Self::TooLate => new(StatusCode::CONFLICT, "too-late", "It has joined a window")
                 .detail("a notification can be taken back until its deliver_after has come"),
             Self::OutboxFull => new(StatusCode::SERVICE_UNAVAILABLE, "outbox-full", "The outbox is full")

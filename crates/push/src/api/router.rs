@@ -51,7 +51,15 @@ pub(crate) fn router(state: ApiState, callers: Callers) -> Router {
         )
         .route(
             "/v1/users/{user}/subscriptions",
-            post(subscriptions::post_subscription).get(subscriptions::list_subscriptions),
+            post(subscriptions::post_subscription)
+                .get(subscriptions::list_subscriptions)
+                .delete(subscriptions::delete_subscriptions),
+        )
+        .route(
+            "/v1/users/{user}/subscriptions/{id}",
+            get(subscriptions::get_subscription)
+                .patch(subscriptions::patch_subscription)
+                .delete(subscriptions::delete_subscription),
         )
         .route("/v1/quarantine", get(quarantine::list))
         .route("/v1/quarantine/release", post(quarantine::release))

@@ -8,7 +8,9 @@ use axum::extract::{Path, State};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use metrics::counter;
-use reveille_model::{NewSubscription, Provider, Subscription, Token, Topic, User};
+use reveille_model::{
+    CredentialSet, NewSubscription, Provider, Subscription, SubscriptionId, Token, Topic, User,
+};
 use reveille_providers::webpush::Target;
 use reveille_service::text_time;
 use reveille_store::Put;
@@ -20,7 +22,7 @@ use super::body::{Field, Media, is_text, media, parse};
 use super::error::ApiError;
 use super::router::ApiState;
 use crate::intake::NO_APP;
-use crate::metrics::SUBSCRIPTIONS_PUT;
+use crate::metrics::{SUBSCRIPTIONS_DELETED, SUBSCRIPTIONS_PUT};
 
 /// A device to be registered.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -59,6 +61,35 @@ const FIELDS: [Field; 5] = [
     Field { name: "topic", expected: "a text", is_required: false, fits: is_text },
     Field { name: "app", expected: "a text", is_required: false, fits: is_text },
 ];
+
+/// What is to change.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SubscriptionChange<'a> {
+    /// The token that its provider has put in the place of the one before (APNs, FCM).
+    #[serde(default, borrow)]
+    #[schema(value_type = Option<String>)]
+    token: Option<Cow<'a, str>>,
+    /// What `PushSubscription.toJSON()` gives now (Web Push).
+    #[serde(default)]
+    subscription: Option<Value>,
+}
+
+const CHANGES: [Field; 2] = [
+    Field { name: "token", expected: "a text", is_required: false, fits: is_text },
+    Field {
+        name: "subscription",
+        expected: "an object",
+        is_required: false,
+        fits: |value| value.is_object() || value.is_null(),
+    },
+];
+
+/// How many devices went.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DeletedResponse {
+    deleted: u64,
+}
 
 /// A registered device. Its token is never shown, not even in part.
 #[derive(Debug, Serialize, ToSchema)]
@@ -163,25 +194,10 @@ fn device(
 ) -> Result<NewSubscription, ApiError> {
     let invalid = |what: String| ApiError::InvalidBody(what);
     if provider == Provider::WebPush {
-        let json = request.subscription.as_ref().ok_or_else(|| {
-            invalid(
-                "`subscription` is missing; it is what PushSubscription.toJSON() gives".to_owned(),
-            )
-        })?;
-        let settings = &state.intake.settings;
-        let mut target = Target::from_json(json, &settings.guard)
-            .map_err(|error| invalid(format!("`subscription` does not fit: {error}")))?;
-        // A browser subscribes with the key it is told of; when keys change, it is still this one.
-        target.key_id = target.key_id.or_else(|| settings.vapid_key_id.clone());
-        let token = target
-            .to_token()
-            .ok_or_else(|| invalid("`subscription` does not fit: it is too long".to_owned()))?;
-        return Ok(NewSubscription { user, set: target.service().set(), topic: None, token });
+        let (set, token) = browser(state, request.subscription.as_ref())?;
+        return Ok(NewSubscription { user, set, topic: None, token });
     }
-    let text = request.token.as_deref();
-    let text = text.ok_or_else(|| invalid("`token` is missing; it is a text".to_owned()))?;
-    let token = Token::parse(provider, text)
-        .map_err(|error| invalid(format!("`token` does not fit: {error}")))?;
+    let token = token(provider, request.token.as_deref())?;
     let app = request.app.as_deref();
     if provider == Provider::Fcm {
         let set = state.intake.set_for(provider, app).map_err(ApiError::which_app(provider))?;
@@ -199,6 +215,30 @@ fn device(
         return Err(ApiError::UnknownTopic);
     }
     Ok(NewSubscription { user, set, topic: Some(topic), token })
+}
+
+/// The token of a phone.
+fn token(provider: Provider, text: Option<&str>) -> Result<Token, ApiError> {
+    let invalid = |what: String| ApiError::InvalidBody(what);
+    let text = text.ok_or_else(|| invalid("`token` is missing; it is a text".to_owned()))?;
+    Token::parse(provider, text).map_err(|error| invalid(format!("`token` does not fit: {error}")))
+}
+
+/// The token of a browser, and which push service it names.
+fn browser(state: &ApiState, json: Option<&Value>) -> Result<(CredentialSet, Token), ApiError> {
+    let invalid = |what: String| ApiError::InvalidBody(what);
+    let json = json.ok_or_else(|| {
+        invalid("`subscription` is missing; it is what PushSubscription.toJSON() gives".to_owned())
+    })?;
+    let settings = &state.intake.settings;
+    let mut target = Target::from_json(json, &settings.guard)
+        .map_err(|error| invalid(format!("`subscription` does not fit: {error}")))?;
+    // A browser subscribes with the key it is told of; when keys change, it is still this one.
+    target.key_id = target.key_id.or_else(|| settings.vapid_key_id.clone());
+    let token = target
+        .to_token()
+        .ok_or_else(|| invalid("`subscription` does not fit: it is too long".to_owned()))?;
+    Ok((target.service().set(), token))
 }
 
 /// Lists the devices of a user.
@@ -219,4 +259,146 @@ pub(crate) async fn list_subscriptions(
     let user = User::parse(&user).map_err(|_| ApiError::InvalidUser)?;
     let subscriptions = state.intake.list(&user).await?;
     Ok(Json(subscriptions.into_iter().map(SubscriptionResponse::from).collect()))
+}
+
+/// What stands in a path.
+fn parse_path(user: &str, id: &str) -> Result<(User, SubscriptionId), ApiError> {
+    let user = User::parse(user).map_err(|_| ApiError::InvalidUser)?;
+    // What is no id names no device.
+    let id = SubscriptionId::parse(id).map_err(|_| ApiError::UnknownSubscription)?;
+    Ok((user, id))
+}
+
+/// Shows a device of a user.
+#[utoipa::path(
+    get, path = "/v1/users/{user}/subscriptions/{id}", tag = "subscriptions",
+    params(
+        ("user" = String, Path, description = "1 to 255 bytes, the caller's name for the user"),
+        ("id" = String, Path, description = "What registering it gave"),
+    ),
+    responses(
+        (status = 200, description = "The device", body = SubscriptionResponse),
+        (status = 400, description = "The user does not fit", content_type = "application/problem+json"),
+        (status = 401, description = "No or a wrong bearer token", content_type = "application/problem+json"),
+        (status = 404, description = "The user has no such device", content_type = "application/problem+json"),
+        (status = 503, description = "The store cannot be used", content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn get_subscription(
+    State(state): State<ApiState>,
+    Path((user, id)): Path<(String, String)>,
+) -> Result<Json<SubscriptionResponse>, ApiError> {
+    let (user, id) = parse_path(&user, &id)?;
+    let found = state.intake.get(&user, id).await?;
+    Ok(Json(found.ok_or(ApiError::UnknownSubscription)?.into()))
+}
+
+/// Gives a device of a user the token that its provider has put in the place of the one before. What waits for it goes there.
+#[utoipa::path(
+    patch, path = "/v1/users/{user}/subscriptions/{id}", tag = "subscriptions",
+    params(
+        ("user" = String, Path, description = "1 to 255 bytes, the caller's name for the user"),
+        ("id" = String, Path, description = "What registering it gave"),
+    ),
+    request_body = SubscriptionChange,
+    responses(
+        (status = 200, description = "The device as it is now", body = SubscriptionResponse),
+        (status = 400, description = "The user or the body does not fit", content_type = "application/problem+json"),
+        (status = 401, description = "No or a wrong bearer token", content_type = "application/problem+json"),
+        (status = 404, description = "The user has no such device", content_type = "application/problem+json"),
+        (status = 408, description = "The body took too long", content_type = "application/problem+json"),
+        (status = 413, description = "Too large", content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", content_type = "application/problem+json"),
+        (status = 503, description = "Overloaded; see Retry-After", content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn patch_subscription(
+    State(state): State<ApiState>,
+    Path((user, id)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<SubscriptionResponse>, ApiError> {
+    let (user, id) = parse_path(&user, &id)?;
+    if media(&headers)? != Media::Json {
+        return Err(ApiError::ContentType);
+    }
+    let change = async |body: Bytes| change(&state, (user, id), &body).await;
+    state.bodies.read(&headers, body, change).await?
+}
+
+async fn change(
+    state: &ApiState,
+    (user, id): (User, SubscriptionId),
+    body: &[u8],
+) -> Result<Json<SubscriptionResponse>, ApiError> {
+    let change: SubscriptionChange<'_> = parse(body, &CHANGES)?;
+    let known = state.intake.get(&user, id).await?.ok_or(ApiError::UnknownSubscription)?;
+    let Subscription { set, topic, .. } = known;
+    let provider = set.provider();
+    let (set, token) = match provider {
+        Provider::WebPush => browser(state, change.subscription.as_ref())?,
+        Provider::Apns | Provider::Fcm => (set, token(provider, change.token.as_deref())?),
+    };
+    let new = NewSubscription { user, set, topic, token };
+    let replaced = state.intake.replace(id, new).await?.ok_or(ApiError::UnknownSubscription)?;
+    counter!(SUBSCRIPTIONS_PUT, "provider" => provider.as_str(), "result" => "replaced")
+        .increment(1);
+    // What waited with the token before is due now.
+    state.released.send_modify(|_| {});
+    Ok(Json(replaced.into()))
+}
+
+/// Deletes a device of a user. What waits for it is cancelled.
+#[utoipa::path(
+    delete, path = "/v1/users/{user}/subscriptions/{id}", tag = "subscriptions",
+    params(
+        ("user" = String, Path, description = "1 to 255 bytes, the caller's name for the user"),
+        ("id" = String, Path, description = "What registering it gave"),
+    ),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = 400, description = "The user does not fit", content_type = "application/problem+json"),
+        (status = 401, description = "No or a wrong bearer token", content_type = "application/problem+json"),
+        (status = 404, description = "The user has no such device", content_type = "application/problem+json"),
+        (status = 503, description = "The store cannot be used", content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn delete_subscription(
+    State(state): State<ApiState>,
+    Path((user, id)): Path<(String, String)>,
+) -> Result<StatusCode, ApiError> {
+    let (user, id) = parse_path(&user, &id)?;
+    if delete(&state, &user, Some(id)).await? == 0 {
+        return Err(ApiError::UnknownSubscription);
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Deletes all devices of a user. What waits for them is cancelled.
+#[utoipa::path(
+    delete, path = "/v1/users/{user}/subscriptions", tag = "subscriptions",
+    params(("user" = String, Path, description = "1 to 255 bytes, the caller's name for the user")),
+    responses(
+        (status = 200, description = "How many there were", body = DeletedResponse),
+        (status = 400, description = "The user does not fit", content_type = "application/problem+json"),
+        (status = 401, description = "No or a wrong bearer token", content_type = "application/problem+json"),
+        (status = 503, description = "The store cannot be used", content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn delete_subscriptions(
+    State(state): State<ApiState>,
+    Path(user): Path<String>,
+) -> Result<Json<DeletedResponse>, ApiError> {
+    let user = User::parse(&user).map_err(|_| ApiError::InvalidUser)?;
+    Ok(Json(DeletedResponse { deleted: delete(&state, &user, None).await? }))
+}
+
+async fn delete(
+    state: &ApiState,
+    user: &User,
+    id: Option<SubscriptionId>,
+) -> Result<u64, ApiError> {
+    let deleted = state.intake.delete(user, id).await?;
+    counter!(SUBSCRIPTIONS_DELETED).increment(deleted);
+    Ok(deleted)
 }

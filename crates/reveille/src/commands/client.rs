@@ -105,6 +105,20 @@ pub(crate) async fn subscriptions(arguments: SubscriptionsArguments) -> Result<(
             let id = text(&answer, "id").to_owned();
             say::line(&if server.json { answer.to_string() } else { id });
         }
+        SubscriptionsCommand::Remove { user, id, all: _, server } => {
+            let of_user = format!("/v1/users/{}/subscriptions", in_path(&user));
+            let path = match id {
+                Some(id) => format!("{of_user}/{}", in_path(&id)),
+                None => of_user,
+            };
+            let answer = call(&server, Method::DELETE, &path, None).await?;
+            let deleted = answer.get("deleted").and_then(Value::as_u64).unwrap_or(1);
+            say::line(&if server.json {
+                json!({ "deleted": deleted }).to_string()
+            } else {
+                format!("{deleted} removed")
+            });
+        }
     }
     Ok(())
 }

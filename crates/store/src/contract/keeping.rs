@@ -1,7 +1,9 @@
 //! Cases of keeping: subscriptions, pauses, keys.
 
+use reveille_model::{NewSubscription, Provider, Settled, Token};
+
 use super::Case;
-use super::scene::{Scene, at, set};
+use super::scene::{Scene, at, notification, set, user};
 use crate::Put;
 
 pub(super) fn cases() -> Vec<(&'static str, Case)> {
@@ -9,6 +11,8 @@ pub(super) fn cases() -> Vec<(&'static str, Case)> {
         ("registering again refreshes", |store| Box::pin(refresh(Scene::new(store)))),
         ("a token moves to whoever registers it", |store| Box::pin(moves(Scene::new(store)))),
         ("the least recently refreshed make room", |store| Box::pin(evicts(Scene::new(store)))),
+        ("a rotated token takes over what waits", |store| Box::pin(replaces(Scene::new(store)))),
+        ("what is deleted is not woken", |store| Box::pin(deletes(Scene::new(store)))),
         ("a pause is remembered", |store| Box::pin(pause(Scene::new(store)))),
         ("a key is created once", |store| Box::pin(key(Scene::new(store)))),
         ("a check succeeds", |store| Box::pin(check(Scene::new(store)))),
@@ -44,6 +48,59 @@ async fn evicts(scene: Scene) {
     };
     assert_eq!(evicted, 1);
     assert_eq!(scene.devices("u").await, ["t1", "t3", "t4"]);
+}
+
+async fn replaces(scene: Scene) {
+    let first = scene.register("u", "old", at(0)).await;
+    let taken = scene.register("v", "new", at(0)).await;
+    let other = scene.register("u", "other", at(0)).await;
+    scene.notify(notification(1, &["u"]), at(10)).await;
+    scene.end_window(at(10)).await;
+    let new = |name: &str, token: &str| NewSubscription {
+        user: user(name),
+        set: set(),
+        topic: None,
+        token: Token::parse(Provider::Fcm, token).expect("a token"),
+    };
+    let replace = async |id, new| scene.store.replace(id, new, at(11)).await.expect("replace");
+    assert_eq!(replace(first.id, new("v", "mine")).await, None, "it is not theirs");
+    let replaced = replace(first.id, new("u", "new")).await.expect("it is there");
+    assert_eq!((replaced.id, replaced.generation), (first.id, first.generation + 1));
+    assert_eq!((replaced.created_at, replaced.refreshed_at), (at(0), at(11)));
+    assert_eq!(scene.store.get(&user("v"), taken.id).await.expect("find"), None, "it moved");
+    assert_eq!(scene.store.get(&user("v"), first.id).await.expect("find"), None, "nor theirs now");
+    assert_eq!(scene.store.get(&user("u"), first.id).await.expect("find"), Some(replaced));
+    let mut woken = scene.claim_tokens(at(12), 1).await;
+    woken.sort_unstable();
+    assert_eq!(woken, ["new", "other"]);
+    // The token it has: a refresh.
+    let same = replace(other.id, new("u", "other")).await.expect("it is there");
+    assert_eq!(same.generation, other.generation + 1);
+    let again = scene.register("u", "new", at(13)).await;
+    assert_eq!(again.id, first.id, "it is found by its new token");
+    // The one before is nobody's.
+    scene.register("w", "old", at(14)).await;
+    assert_eq!(scene.devices("u").await, ["new", "other"]);
+}
+
+async fn deletes(scene: Scene) {
+    for token in ["a", "b", "c"] {
+        scene.register("u", token, at(0)).await;
+    }
+    let theirs = scene.register("v", "d", at(0)).await;
+    let listed = scene.store.list(&user("u")).await.expect("list");
+    let first = listed.first().expect("three").id;
+    scene.notify(notification(1, &["u", "v"]), at(10)).await;
+    assert!(!scene.store.delete(&user("u"), theirs.id).await.expect("delete"), "it is not theirs");
+    assert!(scene.store.delete(&user("u"), first).await.expect("delete"));
+    assert!(!scene.store.delete(&user("u"), first).await.expect("delete"), "it is gone");
+    assert_eq!(scene.devices("u").await.len(), 2);
+    // Before the window is expanded or after, it comes to the same.
+    scene.end_window(at(10)).await;
+    assert_eq!(scene.store.delete_all(&user("u")).await.expect("delete"), 2);
+    assert_eq!(scene.store.delete_all(&user("u")).await.expect("delete"), 0);
+    assert_eq!(scene.claim_tokens(at(10), 1).await, ["d"]);
+    assert_eq!(scene.ledger().await.settled(Settled::Cancelled), 3);
 }
 
 async fn pause(scene: Scene) {

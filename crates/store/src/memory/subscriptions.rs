@@ -80,6 +80,63 @@ impl Subscriptions for MemoryStore {
         Ok(self.lock().subscriptions_of(user))
     }
 
+    async fn get(
+        &self,
+        user: &User,
+        id: SubscriptionId,
+    ) -> Result<Option<Subscription>, StoreError> {
+        Ok(self.lock().subscriptions.get(&id).filter(|known| known.user == *user).cloned())
+    }
+
+    async fn replace(
+        &self,
+        id: SubscriptionId,
+        new: NewSubscription,
+        now: Timestamp,
+    ) -> Result<Option<Subscription>, StoreError> {
+        let mut state = self.lock();
+        let known = state.subscriptions.get(&id).filter(|known| known.user == new.user);
+        let Some(mut known) = known.cloned() else { return Ok(None) };
+        let before = TokenKey::new(known.set.provider(), &known.token);
+        let key = TokenKey::new(new.set.provider(), &new.token);
+        // What was held with the old token may try the new one.
+        state.release_one(before, now);
+        state.release_one(key, now);
+        state.take_back_deaths(key);
+        if let Some(other) = state.by_token.get(&key).copied().filter(|other| *other != id) {
+            state.remove_subscription(other);
+        }
+        state.by_token.remove(&before);
+        state.by_token.insert(key, id);
+        known.set = new.set;
+        known.topic = new.topic;
+        known.token = new.token;
+        known.generation += 1;
+        known.refreshed_at = now;
+        known.suspect_since = None;
+        state.subscriptions.insert(id, known.clone());
+        Ok(Some(known))
+    }
+
+    async fn delete(&self, user: &User, id: SubscriptionId) -> Result<bool, StoreError> {
+        let mut state = self.lock();
+        let is_known = state.subscriptions.get(&id).is_some_and(|known| known.user == *user);
+        if is_known {
+            state.remove_subscription(id);
+        }
+        Ok(is_known)
+    }
+
+    async fn delete_all(&self, user: &User) -> Result<u64, StoreError> {
+        let mut state = self.lock();
+        let of_user = state.subscriptions.values().filter(|known| known.user == *user);
+        let gone: Vec<SubscriptionId> = of_user.map(|known| known.id).collect();
+        for id in &gone {
+            state.remove_subscription(*id);
+        }
+        Ok(gone.len() as u64)
+    }
+
     async fn count(&self) -> Result<(u64, u64), StoreError> {
         let state = self.lock();
         let suspect = state.subscriptions.values().filter(|each| each.suspect_since.is_some());
