@@ -62,6 +62,7 @@ fn flame_graph(data: &std::path::Path) -> Result<(), String> {
     let mut options = inferno::flamegraph::Options::default();
     "reveille push, delivering to FCM".clone_into(&mut options.title);
     options.min_width = WIDTH_MIN;
+    options.no_javascript = true;
     let path = root().join("docs/pictures/delivery.svg");
     let file = File::create(&path).map_err(|error| error.to_string())?;
     inferno::flamegraph::from_lines(&mut options, folded.lines(), BufWriter::new(file))
