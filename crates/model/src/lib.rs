@@ -27,7 +27,7 @@ pub use rng::Rng;
 pub use shuffle::Shuffle;
 pub use subscription::{NewSubscription, Subscription};
 pub use time::{Duration, Timestamp};
-pub use token::{Token, TokenError};
+pub use token::{FcmTarget, Token, TokenError};
 pub use user::{User, UserError};
 pub use wakeup::{DryRun, Settled};
 pub use words::{EventType, MessageType, Topic, WordError};

@@ -9,6 +9,18 @@ use crate::limits::TOKEN_BYTES_MAX;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(Box<str>);
 
+/// What stands before a Firebase Installation ID.
+const FID: &str = "fid\0";
+
+/// How FCM is told whom a message is for (contract: providers.md §2.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FcmTarget<'a> {
+    /// A registration token.
+    Token(&'a str),
+    /// A Firebase Installation ID, which takes its place since 2026.
+    Fid(&'a str),
+}
+
 /// Why a text cannot be a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
@@ -46,11 +58,28 @@ impl Token {
         }
     }
 
-    /// What of it names the device. A Web Push token is the endpoint, then a space and the keys that belong to it; the endpoint alone names
+    /// A Firebase Installation ID, for FCM in the place of a token. As opaque as that.
+    pub fn fid(text: &str) -> Result<Self, TokenError> {
+        if text.is_empty() {
+            return Err(TokenError::Empty);
+        }
+        Self::parse(Provider::Fcm, &format!("{FID}{text}"))
+    }
+
+    /// How FCM is told whom a message is for.
+    pub fn fcm_target(&self) -> FcmTarget<'_> {
+        match self.0.strip_prefix(FID) {
+            Some(fid) => FcmTarget::Fid(fid),
+            None => FcmTarget::Token(&self.0),
+        }
+    }
+
+    /// What of it names the device. Where FCM takes a Firebase Installation ID for a token, it is the same device. A Web Push token is the endpoint, then a space and the keys that belong to it; the endpoint alone names
     /// the browser.
     pub fn identity(&self, provider: Provider) -> &str {
         match provider {
-            Provider::Apns | Provider::Fcm => &self.0,
+            Provider::Apns => &self.0,
+            Provider::Fcm => self.0.strip_prefix(FID).unwrap_or(&self.0),
             Provider::WebPush => self.0.split(' ').next().unwrap_or_default(),
         }
     }
@@ -69,7 +98,20 @@ impl fmt::Debug for Token {
 
 #[cfg(test)]
 mod tests {
-    use super::{Provider, TOKEN_BYTES_MAX, Token, TokenError};
+    use super::{FcmTarget, Provider, TOKEN_BYTES_MAX, Token, TokenError};
+
+    #[test]
+    fn a_fid_is_told_from_a_token_and_names_the_same_device() {
+        let (fid, token) =
+            (Token::fid("d:x").unwrap(), Token::parse(Provider::Fcm, "d:x").unwrap());
+        assert_eq!(fid.fcm_target(), FcmTarget::Fid("d:x"));
+        assert_eq!(token.fcm_target(), FcmTarget::Token("d:x"));
+        assert_eq!(fid.identity(Provider::Fcm), token.identity(Provider::Fcm));
+        let stored = Token::parse(Provider::Fcm, fid.expose()).unwrap();
+        assert_eq!(stored, fid, "as it is read from a store");
+        assert_eq!(Token::fid(""), Err(TokenError::Empty));
+        assert_eq!(Token::fid(&"x".repeat(TOKEN_BYTES_MAX)), Err(TokenError::TooLong));
+    }
 
     #[test]
     fn tokens_are_bounded_and_parsed_per_provider() {

@@ -2,7 +2,7 @@
 #![cfg(test)]
 
 use http::Method;
-use reveille_model::Settled;
+use reveille_model::{FcmTarget, Settled};
 use reveille_testkit::{Answer, PushApp};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -243,8 +243,16 @@ async fn a_device_can_be_shown_given_another_token_and_deleted() {
     app.end_window();
     assert_eq!(app.sender.sent(1).await.first().unwrap().token.expose(), MARK);
 
+    // An app that moves to Firebase's installation ids.
+    assert_eq!(patch(&path, json!({"fid": "an-installation"})).await.status, 200);
+    assert_eq!(app.client.post("/v1/notifications", &accepted).await.status, 202);
+    app.end_window();
+    let pushes = app.sender.sent(2).await;
+    assert_eq!(pushes.last().unwrap().token.fcm_target(), FcmTarget::Fid("an-installation"));
+
     for (body, kind) in [
         (json!({}), "invalid-body"),
+        (json!({"fid": "x", "token": MARK}), "invalid-body"),
         (json!({"token": 1}), "invalid-body"),
         (json!({"token": "", "sealed": MARK}), "invalid-body"),
         (json!({"token": ""}), "invalid-body"),

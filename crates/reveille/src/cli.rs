@@ -138,6 +138,9 @@ pub(crate) enum SubscriptionsCommand {
         /// The provider: apns, fcm, or webpush, whose token is the JSON a browser gives
         #[arg(long, default_value = "fcm")]
         provider: String,
+        /// What is read is a Firebase Installation ID (FCM), not a token
+        #[arg(long)]
+        fid: bool,
         /// The app's bundle id (APNs)
         #[arg(long)]
         topic: Option<String>,

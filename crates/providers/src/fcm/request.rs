@@ -5,7 +5,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request};
 use http_body_util::Full;
 use reveille_model::limits::TTL_S_MAX;
-use reveille_model::{DryRun, Timestamp};
+use reveille_model::{DryRun, FcmTarget, Timestamp};
 use serde::Serialize;
 
 use super::Priority;
@@ -19,7 +19,10 @@ struct Body<'a> {
 
 #[derive(Serialize)]
 struct Message<'a> {
-    token: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fid: Option<&'a str>,
     data: Data<'a>,
     android: Android<'a>,
 }
@@ -40,10 +43,15 @@ struct Android<'a> {
 pub fn body(push: &Push, priority: Priority, now: Timestamp) -> Bytes {
     let message_type = push.message_type.as_str();
     let ttl_s = push.expires_at.since(now).as_s().min(u64::from(TTL_S_MAX));
+    let (token, fid) = match push.token.fcm_target() {
+        FcmTarget::Token(token) => (Some(token), None),
+        FcmTarget::Fid(fid) => (None, Some(fid)),
+    };
     let body = Body {
         validate_only: push.dry_run == DryRun::Yes,
         message: Message {
-            token: push.token.expose(),
+            token,
+            fid,
             data: Data { r#type: message_type },
             android: Android {
                 collapse_key: message_type,
@@ -95,6 +103,15 @@ mod tests {
             r#""android":{"collapse_key":"checkEchoV1","priority":"NORMAL","ttl":"3600s"}}}"#
         );
         assert_eq!(body(&push("a:B_c-1"), Priority::Normal, NOW), expected);
+    }
+
+    #[test]
+    fn an_installation_id_stands_in_its_own_field() {
+        let push = Push { token: Token::fid("dIn_x").unwrap(), ..push("t") };
+        let json: serde_json::Value =
+            serde_json::from_slice(&body(&push, Priority::Normal, NOW)).unwrap();
+        assert_eq!(json["message"]["fid"], "dIn_x");
+        assert_eq!(json["message"].get("token"), None);
     }
 
     #[test]

@@ -36,6 +36,10 @@ pub(crate) struct SubscriptionRequest<'a> {
     #[serde(default, borrow)]
     #[schema(value_type = Option<String>)]
     token: Option<Cow<'a, str>>,
+    /// Instead of a token: the Firebase Installation ID (FCM).
+    #[serde(default, borrow)]
+    #[schema(value_type = Option<String>)]
+    fid: Option<Cow<'a, str>>,
     /// What `PushSubscription.toJSON()` gives (Web Push).
     #[serde(default)]
     subscription: Option<Value>,
@@ -49,9 +53,10 @@ pub(crate) struct SubscriptionRequest<'a> {
     app: Option<Cow<'a, str>>,
 }
 
-const FIELDS: [Field; 5] = [
+const FIELDS: [Field; 6] = [
     Field { name: "provider", expected: "a text", is_required: true, fits: Value::is_string },
     Field { name: "token", expected: "a text", is_required: false, fits: is_text },
+    Field { name: "fid", expected: "a text", is_required: false, fits: is_text },
     Field {
         name: "subscription",
         expected: "an object",
@@ -70,13 +75,18 @@ pub(crate) struct SubscriptionChange<'a> {
     #[serde(default, borrow)]
     #[schema(value_type = Option<String>)]
     token: Option<Cow<'a, str>>,
+    /// Instead of a token: the Firebase Installation ID (FCM).
+    #[serde(default, borrow)]
+    #[schema(value_type = Option<String>)]
+    fid: Option<Cow<'a, str>>,
     /// What `PushSubscription.toJSON()` gives now (Web Push).
     #[serde(default)]
     subscription: Option<Value>,
 }
 
-const CHANGES: [Field; 2] = [
+const CHANGES: [Field; 3] = [
     Field { name: "token", expected: "a text", is_required: false, fits: is_text },
+    Field { name: "fid", expected: "a text", is_required: false, fits: is_text },
     Field {
         name: "subscription",
         expected: "an object",
@@ -197,7 +207,7 @@ fn device(
         let (set, token) = browser(state, request.subscription.as_ref())?;
         return Ok(NewSubscription { user, set, topic: None, token });
     }
-    let token = token(provider, request.token.as_deref())?;
+    let token = token(provider, request.token.as_deref(), request.fid.as_deref())?;
     let app = request.app.as_deref();
     if provider == Provider::Fcm {
         let set = state.intake.set_for(provider, app).map_err(ApiError::which_app(provider))?;
@@ -218,8 +228,14 @@ fn device(
 }
 
 /// The token of a phone.
-fn token(provider: Provider, text: Option<&str>) -> Result<Token, ApiError> {
+fn token(provider: Provider, text: Option<&str>, fid: Option<&str>) -> Result<Token, ApiError> {
     let invalid = |what: String| ApiError::InvalidBody(what);
+    if let Some(fid) = fid {
+        if provider != Provider::Fcm || text.is_some() {
+            return Err(invalid("`fid` is FCM's, and stands in the place of `token`".to_owned()));
+        }
+        return Token::fid(fid).map_err(|error| invalid(format!("`fid` does not fit: {error}")));
+    }
     let text = text.ok_or_else(|| invalid("`token` is missing; it is a text".to_owned()))?;
     Token::parse(provider, text).map_err(|error| invalid(format!("`token` does not fit: {error}")))
 }
@@ -337,7 +353,9 @@ async fn change(
     let provider = set.provider();
     let (set, token) = match provider {
         Provider::WebPush => browser(state, change.subscription.as_ref())?,
-        Provider::Apns | Provider::Fcm => (set, token(provider, change.token.as_deref())?),
+        Provider::Apns | Provider::Fcm => {
+            (set, token(provider, change.token.as_deref(), change.fid.as_deref())?)
+        }
     };
     let new = NewSubscription { user, set, topic, token };
     let replaced = state.intake.replace(id, new).await?.ok_or(ApiError::UnknownSubscription)?;

@@ -87,7 +87,7 @@ pub(crate) async fn subscriptions(arguments: SubscriptionsArguments) -> Result<(
                 ));
             }
         }
-        SubscriptionsCommand::Add { user, provider, topic, app, server } => {
+        SubscriptionsCommand::Add { user, provider, fid, topic, app, server } => {
             let mut token = String::new();
             let read = std::io::stdin().take(TOKEN_BYTES_MAX).read_to_string(&mut token);
             read.context("cannot read a token from standard input")?;
@@ -99,7 +99,8 @@ pub(crate) async fn subscriptions(arguments: SubscriptionsArguments) -> Result<(
                 )?;
                 json!({"provider": provider, "subscription": subscription})
             } else {
-                json!({"provider": provider, "token": token, "topic": topic, "app": app})
+                let name = if fid { "fid" } else { "token" };
+                json!({"provider": provider, name: token, "topic": topic, "app": app})
             };
             let answer = call(&server, Method::POST, &path, Some(body)).await?;
             let id = text(&answer, "id").to_owned();
