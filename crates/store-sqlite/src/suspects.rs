@@ -226,7 +226,8 @@ impl Tables {
         Ok(true)
     }
 
-    /// Whether a device is held back. If its time has come, the try that is made now is the one for a while.
+    /// Whether a device is held back. If its time has come, the try that is made now is the one for a while: that is written down, so that it
+    /// is not made again after a crash, or when no answer comes.
     pub(crate) fn try_held(
         &self,
         set: &CredentialSet,
@@ -248,9 +249,9 @@ impl Tables {
         if next_try > claim.now {
             return Ok(Held::Until(key, next_try));
         }
-        if self.leases.iter().any(|(_, lease)| lease.tries == Some(key)) {
-            return Ok(Held::Until(key, claim.now.plus(claim.hold)));
-        }
+        self.connection
+            .prepare_cached("UPDATE suspects SET next_try = ?2 WHERE key = ?1")?
+            .execute(params![key.0, claim.now.plus(claim.hold).as_ms()])?;
         Ok(Held::Try(key))
     }
 

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use reveille_model::{
-    CredentialSet, DryRun, Duration, LeaseId, MessageType, Provider, Shuffle, Timestamp, Token,
+    CredentialSet, DryRun, Duration, LeaseId, MessageType, Provider, Reason, Shuffle, Timestamp,
+    Token,
 };
 use reveille_store::{
-    Acceptance, Claim, Item, Keys as _, Outbox, Quarantine as _, Subscriptions, TokenMessage,
-    contract,
+    Acceptance, Claim, Claimed, End, Item, Keys as _, Outbox, Quarantine as _, SettleBatch,
+    Settlement, Subscriptions, Suspicion, TokenMessage, contract,
 };
 use reveille_store_sqlite::{OpenError, SqliteStore};
 
@@ -299,6 +300,33 @@ async fn one_in_flight_and_one_that_waits_are_one_after_a_crash() {
     let ledger = Outbox::depth(&store).await.unwrap().ledger;
     assert!(ledger.fits());
     assert_eq!((ledger.waiting, ledger.collapsed), (1, 1));
+    store.close();
+}
+
+#[tokio::test]
+async fn a_crash_does_not_make_a_quarantined_device_be_tried_again_at_once() {
+    let dir = Dir::new("tried");
+    let file = dir.database("reveille");
+    let end = NOW.plus(Duration::from_s(10));
+    let store = SqliteStore::open(&file, NOW).unwrap();
+    store.accept(acceptance(&["a"], end)).await.unwrap();
+    store.close_window(end).await;
+    // Held for a minute, not an hour: what was accepted expires after one.
+    let hold = Duration::from_s(60);
+    let ask = |now| Claim { hold, ..claim(now) };
+    let claimed = store.claim(ask(end)).await.unwrap();
+    let Claimed { id, lease, device, .. } = claimed[0];
+    let suspicion = Suspicion { reason: Reason("LOOKS_DEAD"), is_trusted: true };
+    let settlement = Settlement { id, lease, device, end: End::Suspected(suspicion), strike: None };
+    let batch = SettleBatch { settlements: vec![settlement], now: end, hold, tell: vec![] };
+    store.settle(batch).await.unwrap();
+    let later = end.plus(hold);
+    assert_eq!(store.claim(ask(later)).await.unwrap().len(), 1, "its time has come");
+    store.close();
+
+    let store = SqliteStore::open(&file, later).unwrap();
+    assert!(store.claim(ask(later)).await.unwrap().is_empty());
+    assert_eq!(store.claim(ask(later.plus(hold))).await.unwrap().len(), 1);
     store.close();
 }
 

@@ -1,4 +1,4 @@
-//! Taking wake-ups for a while. Nothing is written for it: what is in flight is known in memory.
+//! Taking wake-ups for a while. Nothing is written for it, unless a quarantined device is tried: what is in flight is known in memory.
 
 use reveille_model::limits::CLAIM_MAX;
 use reveille_model::{Settled, Timestamp, Token, Topic, WakeupId};

@@ -165,7 +165,7 @@ fn was_no_try(tables: &Tables, settlement: &Settlement, due_at: Timestamp) -> ru
     if let Some(key) = held.and_then(|lease| lease.tries) {
         tables
             .connection
-            .prepare_cached("UPDATE suspects SET next_try = ?2 WHERE key = ?1 AND next_try < ?2")?
+            .prepare_cached("UPDATE suspects SET next_try = ?2 WHERE key = ?1 AND next_try > ?2")?
             .execute(params![key.0, due_at.as_ms()])?;
     }
     Ok(())

@@ -23,6 +23,9 @@ pub(super) fn cases() -> Vec<(&'static str, Case)> {
         ("a quarantined device is tried once in a while, whatever waits", |store| {
             Box::pin(tried(Scene::new(store)))
         }),
+        ("a try without an answer is not made again at once", |store| {
+            Box::pin(unanswered(Scene::new(store)))
+        }),
         ("an operator releases and drops", |store| Box::pin(operator(Scene::new(store)))),
         ("strikes count in a row and over their time", |store| {
             Box::pin(strikes(Scene::new(store)))
@@ -170,6 +173,14 @@ async fn tried(scene: Scene) {
     assert_eq!(claimed.len(), 1, "sooner than in a while");
     scene.finish(&claimed, at(131)).await;
     assert_eq!(scene.claim(at(131), 131).await.len(), 1, "it lives: the other one leaves at once");
+}
+
+async fn unanswered(scene: Scene) {
+    scene.push("t", 10, TRUSTED).await;
+    assert_eq!(scene.claim(at(110), 110).await.len(), 1, "its time has come");
+    // The lease ends at 170, and nobody has heard anything.
+    assert!(scene.claim(at(171), 171).await.is_empty(), "once in a while, answered or not");
+    assert_eq!(scene.claim(at(210), 210).await.len(), 1);
 }
 
 async fn operator(scene: Scene) {
