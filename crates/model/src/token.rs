@@ -13,7 +13,7 @@ pub struct Token(Box<str>);
 const FID: &str = "fid\0";
 
 /// How FCM is told whom a message is for (contract: providers.md §2.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum FcmTarget<'a> {
     /// A registration token.
     Token(&'a str),
@@ -74,8 +74,8 @@ impl Token {
         }
     }
 
-    /// What of it names the device. Where FCM takes a Firebase Installation ID for a token, it is the same device. A Web Push token is the endpoint, then a space and the keys that belong to it; the endpoint alone names
-    /// the browser.
+    /// What of it names the device. Where FCM takes a Firebase Installation ID for a token, it is the same device. A Web Push token is the
+    /// endpoint, then a space and the keys that belong to it; the endpoint alone names the browser.
     pub fn identity(&self, provider: Provider) -> &str {
         match provider {
             Provider::Apns => &self.0,
@@ -96,6 +96,15 @@ impl fmt::Debug for Token {
     }
 }
 
+impl fmt::Debug for FcmTarget<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Token(_) => "Token(…)",
+            Self::Fid(_) => "Fid(…)",
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{FcmTarget, Provider, TOKEN_BYTES_MAX, Token, TokenError};
@@ -106,6 +115,9 @@ mod tests {
             (Token::fid("d:x").unwrap(), Token::parse(Provider::Fcm, "d:x").unwrap());
         assert_eq!(fid.fcm_target(), FcmTarget::Fid("d:x"));
         assert_eq!(token.fcm_target(), FcmTarget::Token("d:x"));
+        assert!(
+            !format!("{fid:?} {:?} {:?}", fid.fcm_target(), token.fcm_target()).contains("d:x")
+        );
         assert_eq!(fid.identity(Provider::Fcm), token.identity(Provider::Fcm));
         let stored = Token::parse(Provider::Fcm, fid.expose()).unwrap();
         assert_eq!(stored, fid, "as it is read from a store");
