@@ -38,6 +38,18 @@ pub struct Subscription {
     pub suspect_since: Option<Timestamp>,
 }
 
+impl Subscription {
+    /// Its device was registered again, with the token it has or another one.
+    pub fn refresh(&mut self, new: NewSubscription, now: Timestamp) {
+        self.set = new.set;
+        self.topic = new.topic;
+        self.token = new.token;
+        self.generation += 1;
+        self.refreshed_at = now;
+        self.suspect_since = None;
+    }
+}
+
 impl NewSubscription {
     /// The subscription it becomes when it is stored for the first time.
     pub fn into_subscription(self, id: SubscriptionId, now: Timestamp) -> Subscription {

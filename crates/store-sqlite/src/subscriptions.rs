@@ -187,12 +187,7 @@ fn refresh(
 ) -> rusqlite::Result<Subscription> {
     let set_id = tables.set_id(&new.set)?;
     let token_key = TokenKey::new(new.set.provider(), &new.token);
-    known.set = new.set;
-    known.topic = new.topic;
-    known.token = new.token;
-    known.generation += 1;
-    known.refreshed_at = now;
-    known.suspect_since = None;
+    known.refresh(new, now);
     tables
         .connection
         .prepare_cached(concat!(

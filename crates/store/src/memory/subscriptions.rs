@@ -58,12 +58,7 @@ impl Subscriptions for MemoryStore {
         if let Some(id) = state.by_token.get(&key).copied() {
             match state.subscriptions.get_mut(&id) {
                 Some(known) if known.user == new.user => {
-                    known.set = new.set;
-                    known.topic = new.topic;
-                    known.token = new.token;
-                    known.generation += 1;
-                    known.refreshed_at = now;
-                    known.suspect_since = None;
+                    known.refresh(new, now);
                     return Ok(Put::Refreshed(known.clone()));
                 }
                 _ => state.remove_subscription(id),
@@ -108,12 +103,7 @@ impl Subscriptions for MemoryStore {
         }
         state.by_token.remove(&before);
         state.by_token.insert(key, id);
-        known.set = new.set;
-        known.topic = new.topic;
-        known.token = new.token;
-        known.generation += 1;
-        known.refreshed_at = now;
-        known.suspect_since = None;
+        known.refresh(new, now);
         state.subscriptions.insert(id, known.clone());
         Ok(Some(known))
     }
