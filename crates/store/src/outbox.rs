@@ -160,7 +160,7 @@ pub struct Expanded {
     pub wakeups: u64,
     /// Targets that joined a waiting wake-up.
     pub collapsed: u64,
-    /// Whether everything closed may leave now.
+    /// Whether everything closed may leave from now on. Said once.
     pub released: bool,
     /// Whether nothing is left to do.
     pub done: bool,

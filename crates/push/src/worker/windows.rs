@@ -64,14 +64,12 @@ impl Windows {
     async fn release(&mut self, until: Timestamp, lifecycle: &Lifecycle) -> Result<(), StoreError> {
         let watch = Stopwatch::start();
         self.store.close(until).await?;
-        let (mut wakeups, mut collapsed, mut told) = (0, 0, None);
+        let (mut wakeups, mut collapsed) = (0, 0);
         while !lifecycle.is_stopping() {
             let expanded = self.store.expand(until, order(&mut self.rng)).await?;
             wakeups += expanded.wakeups;
             collapsed += expanded.collapsed;
-            // Forgetting what was gathered ends with nothing more to release.
-            if expanded.released && told != Some(wakeups) {
-                told = Some(wakeups);
+            if expanded.released {
                 self.released.send_replace(until);
                 counter!(WINDOWS).increment(1);
                 #[expect(clippy::cast_precision_loss, reason = "a gauge")]

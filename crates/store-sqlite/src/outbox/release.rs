@@ -80,12 +80,10 @@ pub(super) fn step(
             Begun::Release(release) => release,
             Begun::Scheduled => return Ok(Step::Did(Expanded::default())),
             Begun::Nothing => {
+                // Unless that is what was let go last.
+                let released = tables.expanded_until < until.as_ms();
                 sql(let_go(tables, until))?;
-                return Ok(Step::Did(Expanded {
-                    released: true,
-                    done: true,
-                    ..Expanded::default()
-                }));
+                return Ok(Step::Did(Expanded { released, done: true, ..Expanded::default() }));
             }
         },
     };

@@ -279,8 +279,9 @@ impl Outbox for MemoryStore {
             return Ok(Expanded::default());
         }
         let Some(index) = state.gathered.iter().position(|row| row.window_end <= until) else {
+            let released = state.expanded_until < Some(until);
             state.expanded_until = state.expanded_until.max(Some(until));
-            return Ok(Expanded { released: true, done: true, ..Expanded::default() });
+            return Ok(Expanded { released, done: true, ..Expanded::default() });
         };
         let Some(row) = state.gathered.remove(index) else { return Ok(Expanded::default()) };
         let (wakeups, collapsed) = state.expand_row(&row, &mut shuffle.keys());
