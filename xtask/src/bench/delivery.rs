@@ -69,7 +69,7 @@ pub(super) fn drained(config: &Config, count: usize) -> Result<f64, String> {
 
 /// What `h2load` gets out of the sandbox.
 fn bare(rig: &Rig, config: &Config, (provider, count): (Provider, usize)) -> Result<f64, String> {
-    let mut control = Client::new(config.control);
+    let control = Client::new(config.control);
     let body = config.file.with_file_name("ready.body");
     let folder = config.file.parent().unwrap_or(&config.file);
     let made = |arguments: &[&str]| -> Result<Vec<String>, String> {
@@ -94,7 +94,7 @@ fn bare(rig: &Rig, config: &Config, (provider, count): (Provider, usize)) -> Res
             (headers, format!("https://127.0.0.1:{}{path}", config.fcm))
         }
         Provider::WebPush => {
-            let browser = browser(&mut control, usize::MAX)?;
+            let browser = browser(&control, usize::MAX)?;
             let rest = browser.split("\"endpoint\":\"").nth(1).unwrap_or_default();
             let endpoint = rest.split('"').next().unwrap_or_default().to_owned();
             if !endpoint.starts_with(&format!("https://127.0.0.1:{}/", config.webpush)) {

@@ -1,44 +1,43 @@
-//! A client just good enough for our own servers: HTTP/1.1 over one connection that stays open, bodies with a length.
+//! Requests to the servers under measurement, which are on this machine.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
 use std::time::Duration;
+
+use ureq::http::{Request, header};
 
 /// Longest wait for an answer.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(310);
+/// Longest answer, in bytes.
+const ANSWER_BYTES_MAX: u64 = 1 << 30;
 
+/// Keeps its connection.
 pub(super) struct Client {
-    address: String,
-    stream: Option<BufReader<TcpStream>>,
+    agent: ureq::Agent,
+    base: String,
 }
 
 impl Client {
-    /// For a server on this machine.
     pub(super) fn new(port: u16) -> Self {
-        Self { address: format!("127.0.0.1:{port}"), stream: None }
+        let config = ureq::Agent::config_builder()
+            .timeout_global(Some(ANSWER_TIME_MAX))
+            .http_status_as_error(false)
+            .proxy(None)
+            .build();
+        Self { agent: config.into(), base: format!("http://127.0.0.1:{port}") }
     }
 
-    pub(super) fn get(&mut self, path: &str) -> Result<String, String> {
+    pub(super) fn get(&self, path: &str) -> Result<String, String> {
         self.request("GET", path, "")
     }
 
-    pub(super) fn post(&mut self, path: &str, body: &str) -> Result<String, String> {
+    pub(super) fn post(&self, path: &str, body: &str) -> Result<String, String> {
         self.request("POST", path, body)
     }
 
-    /// The body of a successful answer. A connection that the server closed meanwhile is opened anew.
-    pub(super) fn request(
-        &mut self,
-        method: &str,
-        path: &str,
-        body: &str,
-    ) -> Result<String, String> {
-        let is_kept = self.stream.is_some();
-        let answer = match self.attempt(method, path, body) {
-            Err(_) if is_kept => self.attempt(method, path, body),
-            other => other,
-        };
-        let (status, text) = answer.map_err(|error| format!("{method} {path}: {error}"))?;
+    /// The body of a successful answer.
+    pub(super) fn request(&self, method: &str, path: &str, body: &str) -> Result<String, String> {
+        let (status, text) = self
+            .attempt(method, path, body)
+            .map_err(|error| format!("{method} {path}: {error}"))?;
         if (200..300).contains(&status) {
             Ok(text)
         } else {
@@ -46,39 +45,18 @@ impl Client {
         }
     }
 
-    fn attempt(&mut self, method: &str, path: &str, body: &str) -> std::io::Result<(u16, String)> {
-        let mut stream = match self.stream.take() {
-            Some(stream) => stream,
-            None => {
-                let stream = TcpStream::connect(&self.address)?;
-                stream.set_nodelay(true)?;
-                stream.set_read_timeout(Some(ANSWER_TIME_MAX))?;
-                BufReader::new(stream)
-            }
+    fn attempt(&self, method: &str, path: &str, body: &str) -> Result<(u16, String), ureq::Error> {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base))
+            .header(header::CONTENT_TYPE, "application/json");
+        let mut response = if method == "POST" {
+            self.agent.run(request.body(body)?)?
+        } else {
+            self.agent.run(request.body(())?)?
         };
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
-            self.address,
-            body.len()
-        );
-        stream.get_mut().write_all(&[head.as_bytes(), body.as_bytes()].concat())?;
-        let mut line = String::new();
-        stream.read_line(&mut line)?;
-        let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
-        let status = status.ok_or_else(|| std::io::Error::other("no answer"))?;
-        let mut length = 0;
-        loop {
-            line.clear();
-            stream.read_line(&mut line)?;
-            let Some((name, value)) = line.trim_end().split_once(':') else { break };
-            if name.eq_ignore_ascii_case("content-length") {
-                length = value.trim().parse().map_err(std::io::Error::other)?;
-            }
-        }
-        let mut text = vec![0; length];
-        stream.read_exact(&mut text)?;
-        self.stream = Some(stream);
-        Ok((status, String::from_utf8_lossy(&text).into_owned()))
+        let text = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string()?;
+        Ok((response.status().as_u16(), text))
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) fn measure(rig: &Rig) -> Result<Vec<Row>, String> {
 }
 
 /// A request of so many tokens, each numbered by the load generator.
-fn body(config: &Config, tokens: usize) -> Result<PathBuf, String> {
+pub(super) fn body(config: &Config, tokens: usize) -> Result<PathBuf, String> {
     let tokens: Vec<String> =
         (0..tokens).map(|_| format!("\"{}@@@@@@@@@@@@\"", "t".repeat(148))).collect();
     let text =

@@ -1,7 +1,8 @@
 //! `cargo xtask bench`: what the server can do, beside a bare peer in the same run.
 //!
 //! Machines are noisy and differ, so that a figure is worth something beside its limit and its peer only. Each is the median of three runs
-//! at the least. What is measured commits with `synchronous=FULL`; the system calls that put it on disk are counted by `strace`.
+//! at the least, or the worst of them; of the hour and the ten million of `--long` there is one. What is measured commits with
+//! `synchronous=FULL`; the system calls that put it on disk are counted by `strace`.
 
 mod delivery;
 mod http;

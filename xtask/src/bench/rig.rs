@@ -178,11 +178,11 @@ impl Config {
         provider: Provider,
         (first, count): (usize, usize),
     ) -> Result<(), String> {
-        let (mut control, mut intake) = (Client::new(self.control), Client::new(self.intake));
+        let (control, intake) = (Client::new(self.control), Client::new(self.intake));
         let mut bodies = Vec::new();
         let numbers: Vec<usize> = (first..first + count).collect();
         let path = format!("/v1/message/{}", provider.word());
-        let body = |some: &[usize], control: &mut Client| -> Result<String, String> {
+        let body = |some: &[usize], control: &Client| -> Result<String, String> {
             let tokens = some.iter().map(|number| match provider {
                 Provider::Apns => Ok(format!("\"{number:064x}\"")),
                 Provider::Fcm => Ok(format!("\"token-{number:0>150}\"")),
@@ -198,7 +198,7 @@ impl Config {
         // Browsers take a while to make.
         if provider == Provider::WebPush {
             for some in numbers.chunks(provider.tokens_per_request()) {
-                bodies.push(body(some, &mut control)?);
+                bodies.push(body(some, &control)?);
             }
         }
         let window = f64::from(self.window_s);
@@ -208,7 +208,7 @@ impl Config {
         for (at, some) in numbers.chunks(provider.tokens_per_request()).enumerate() {
             match bodies.get(at) {
                 Some(body) => intake.post(&path, body)?,
-                None => intake.post(&path, &body(some, &mut control)?)?,
+                None => intake.post(&path, &body(some, &control)?)?,
             };
         }
         let left = ends.saturating_duration_since(now());
@@ -226,7 +226,7 @@ impl Config {
         time_max: Duration,
         is_so: impl Fn(&str) -> bool,
     ) -> Result<String, String> {
-        let (begun, mut client) = (now(), Client::new(self.intake));
+        let (begun, client) = (now(), Client::new(self.intake));
         loop {
             let metrics = client.get("/metrics")?;
             if is_so(&metrics) {
@@ -241,7 +241,7 @@ impl Config {
 }
 
 /// What one browser of the sandbox gives to a site.
-pub(super) fn browser(control: &mut Client, name: usize) -> Result<String, String> {
+pub(super) fn browser(control: &Client, name: usize) -> Result<String, String> {
     let asked = format!("{{\"token\":\"browser-{name}\",\"style\":\"mozilla\"}}");
     control.post("/subscriptions", &asked)
 }
