@@ -25,7 +25,7 @@ pub use outcome::{Delay, Outcome, Proof, Reach, Reason, Strike, Verdict, retry_a
 pub use provider::{CredentialSet, Provider};
 pub use rng::Rng;
 pub use shuffle::Shuffle;
-pub use subscription::{NewSubscription, Subscription};
+pub use subscription::{NewSubscription, Subscription, SubscriptionChange};
 pub use time::{Duration, Timestamp};
 pub use token::{FcmTarget, Token, TokenError};
 pub use user::{User, UserError};

@@ -28,6 +28,8 @@ pub struct Subscription {
     pub topic: Option<Topic>,
     /// The device's token.
     pub token: Token,
+    /// Whether it is to be woken on a constant beat (privacy mode `sealed`).
+    pub sealed: bool,
     /// Grows each time the device is registered again. A verdict counts only for the generation the push was sent to.
     pub generation: u32,
     /// When it was first registered.
@@ -38,15 +40,32 @@ pub struct Subscription {
     pub suspect_since: Option<Timestamp>,
 }
 
+/// What of a registered device is to change.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SubscriptionChange {
+    /// Another token, and the credentials that reach it: its provider has rotated it. Counts as a refresh.
+    pub device: Option<(CredentialSet, Token)>,
+    /// Whether it is to be woken on a constant beat.
+    pub sealed: Option<bool>,
+}
+
 impl Subscription {
-    /// Its device was registered again, with the token it has or another one.
+    /// Its device was registered again.
     pub fn refresh(&mut self, new: NewSubscription, now: Timestamp) {
-        self.set = new.set;
         self.topic = new.topic;
-        self.token = new.token;
-        self.generation += 1;
-        self.refreshed_at = now;
-        self.suspect_since = None;
+        self.change(SubscriptionChange { device: Some((new.set, new.token)), sealed: None }, now);
+    }
+
+    /// Its device or its user asks for a change.
+    pub fn change(&mut self, change: SubscriptionChange, now: Timestamp) {
+        if let Some((set, token)) = change.device {
+            self.set = set;
+            self.token = token;
+            self.generation += 1;
+            self.refreshed_at = now;
+            self.suspect_since = None;
+        }
+        self.sealed = change.sealed.unwrap_or(self.sealed);
     }
 }
 
@@ -60,6 +79,7 @@ impl NewSubscription {
             set,
             topic,
             token,
+            sealed: false,
             generation: 1,
             created_at: now,
             refreshed_at: now,

@@ -25,6 +25,11 @@ impl Timestamp {
         self.0.div_euclid(1000)
     }
 
+    /// Whole days since the Unix epoch, rounded down.
+    pub const fn day(self) -> i64 {
+        self.0.div_euclid(86_400_000)
+    }
+
     /// This time and a while.
     #[must_use]
     pub const fn plus(self, duration: Duration) -> Self {

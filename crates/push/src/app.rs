@@ -22,13 +22,22 @@ use reveille_store::{Destination, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::api::{ApiState, Readiness, router};
-use crate::config::{ApnsSection, FcmSection, Providers, PushConfig, WebPushSection};
+use crate::api::{
+    ApiState, Devices, PublicState, RateLimits, Readiness, intake_router, public_router,
+};
+use crate::config::{
+    ApnsSection, DropGuardConfig, FcmSection, Providers, PublicConfig, PushConfig, WebPushSection,
+};
 use crate::feedback::Webhook;
+use crate::identity::{Anonymous, Identity};
 use crate::intake::{App, Intake, IntakeSettings, NO_APP};
 use crate::metrics::CREDENTIAL_EXPIRY;
 use crate::worker::{Delivery, DeliveryParts, DeliverySettings, Sweeper, Windows};
 
+/// Largest body of a device's registration, in bytes: the longest token with every byte escaped, and its JSON.
+const PUBLIC_BODY_BYTES_MAX: usize = 32 * 1024;
+/// Memory all of these may take together, in bytes.
+const PUBLIC_BODIES_TOGETHER_MAX: usize = 16 * 1024 * 1024;
 /// Longest time a request body may take to arrive.
 const BODY_TIME_MAX: Duration = Duration::from_s(20);
 /// Memory all request bodies under way may take together, in bytes.
@@ -61,10 +70,10 @@ impl std::fmt::Debug for Parts {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address is taken, or not ours.
-    #[error(
-        "cannot listen at {address} (push.intake.listen): {source}; is another push server running?"
-    )]
+    #[error("cannot listen at {address} ({setting}): {source}; is another push server running?")]
     Listen {
+        /// Where the address is set.
+        setting: &'static str,
         /// The address.
         address: SocketAddr,
         /// Why.
@@ -76,11 +85,15 @@ pub enum StartError {
     /// A sender cannot be made.
     #[error("{0}")]
     Sender(String),
+    /// The public API cannot be made.
+    #[error("push.public: {0}")]
+    Public(String),
 }
 
 /// A push server that is ready to run.
 pub struct PushServer {
     listener: TcpListener,
+    public: Option<TcpListener>,
     config: PushConfig,
     parts: Parts,
     schedule: Schedule,
@@ -138,17 +151,18 @@ pub fn senders(providers: Providers, clock: &Arc<dyn Clock>) -> Result<Senders, 
 impl PushServer {
     /// Binds the address and reads what the store keeps for us.
     pub async fn bind(config: PushConfig, parts: Parts) -> Result<Self, StartError> {
-        let address = config.listen;
-        let listener = TcpListener::bind(address)
-            .await
-            .map_err(|source| StartError::Listen { address, source })?;
+        let listener = listen_at(config.listen, "push.intake.listen").await?;
+        let public = match &config.public {
+            Some(public) => Some(listen_at(public.listen, "push.public.listen").await?),
+            None => None,
+        };
         let key = parts.store.key("windows", entropy::seed()).await?;
         let schedule = config.window.schedule(key);
         for (set, end) in &parts.expiries {
             #[expect(clippy::cast_precision_loss, reason = "a gauge")]
             gauge!(CREDENTIAL_EXPIRY, "set" => set.to_string()).set(end.as_s() as f64);
         }
-        Ok(Self { listener, config, parts, schedule })
+        Ok(Self { listener, public, config, parts, schedule })
     }
 
     /// The address it listens at.
@@ -156,9 +170,14 @@ impl PushServer {
         self.listener.local_addr().unwrap_or(self.config.listen)
     }
 
+    /// The address of the public API, where there is one.
+    pub fn public_address(&self) -> Option<SocketAddr> {
+        self.public.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
     /// Starts every task. They run until the lifecycle stops.
     pub async fn start(self, lifecycle: &Lifecycle) -> Result<(), StartError> {
-        let Self { listener, config, parts, schedule } = self;
+        let Self { listener, public, config, parts, schedule } = self;
         let Parts { store, clock, senders, metrics, .. } = parts;
         let tls = config.tls.as_ref().map(reveille_service::config::ServerTls::acceptor);
         let (released, of_delivery) = watch::channel(Timestamp::EPOCH);
@@ -170,8 +189,18 @@ impl PushServer {
         ));
         let feedback = Feedback::new(&config);
         adopt_known_topics(&store, &senders).await?;
+        let devices = Devices {
+            intake: Arc::clone(&intake),
+            bodies: BodyLimits::new(
+                PUBLIC_BODY_BYTES_MAX,
+                BODY_TIME_MAX,
+                PUBLIC_BODIES_TOGETHER_MAX,
+            ),
+            released: released.clone(),
+        };
         let state = ApiState {
             intake,
+            devices: devices.clone(),
             bodies: BodyLimits::new(BODY_BYTES_MAX, BODY_TIME_MAX, BODIES_TOGETHER_MAX),
             hmac: Arc::new(hmac_key(&store, "idempotency").await?),
             readiness: Arc::new(Readiness::new(
@@ -182,23 +211,10 @@ impl PushServer {
             metrics: metrics.clone(),
             tell: feedback.tell.clone(),
             deaths: feedback.deaths.clone(),
-            released: released.clone(),
         };
-        for (settings, sender) in senders {
-            let parts = DeliveryParts {
-                store: Arc::clone(&store),
-                clock: Arc::clone(&clock),
-                rng: entropy::rng(),
-                released: of_delivery.clone(),
-                push_ids: hmac_key(&store, "push-ids").await?,
-                drop_guard: config.drop_guard.settings,
-                hold: config.drop_guard.hold,
-                tell: feedback.tell.clone(),
-                deaths: feedback.deaths.clone(),
-            };
-            let delivery = Delivery::new(parts, sender, settings);
-            lifecycle.spawn("delivery", delivery.run(lifecycle.clone()));
-        }
+        let delivery =
+            ToDeliver { drop_guard: config.drop_guard, of_delivery, feedback: &feedback };
+        delivery.start(senders, (&store, &clock), lifecycle).await?;
         if let Some(webhook) = config.webhook {
             let webhook = Webhook {
                 store: Arc::clone(&store),
@@ -222,11 +238,82 @@ impl PushServer {
             Sweeper { store, clock: Arc::clone(&clock), trail_retention: config.trail_retention };
         lifecycle.spawn("sweeper", sweeper.run(lifecycle.clone()));
         lifecycle.spawn("metrics", fold_metrics(metrics, clock, lifecycle.clone()));
-        let router = router(state, config.callers);
+        if let (Some(listener), Some(public)) = (public, config.public) {
+            start_public(listener, public, (devices, config.vapid_key), lifecycle).await?;
+        }
+        let router = intake_router(state, config.callers);
         tracing::info!(address = %config.listen, "the push server is listening");
         lifecycle.spawn("intake", listen::serve(listener, tls, router, lifecycle.clone()));
         Ok(())
     }
+}
+
+/// What all delivery workers share.
+struct ToDeliver<'a> {
+    drop_guard: DropGuardConfig,
+    of_delivery: watch::Receiver<Timestamp>,
+    feedback: &'a Feedback,
+}
+
+impl ToDeliver<'_> {
+    /// Starts one worker for each credential set.
+    async fn start(
+        &self,
+        senders: Senders,
+        (store, clock): (&Arc<dyn Store>, &Arc<dyn Clock>),
+        lifecycle: &Lifecycle,
+    ) -> Result<(), StartError> {
+        for (settings, sender) in senders {
+            let parts = DeliveryParts {
+                store: Arc::clone(store),
+                clock: Arc::clone(clock),
+                rng: entropy::rng(),
+                released: self.of_delivery.clone(),
+                push_ids: hmac_key(store, "push-ids").await?,
+                drop_guard: self.drop_guard.settings,
+                hold: self.drop_guard.hold,
+                tell: self.feedback.tell.clone(),
+                deaths: self.feedback.deaths.clone(),
+            };
+            let delivery = Delivery::new(parts, sender, settings);
+            lifecycle.spawn("delivery", delivery.run(lifecycle.clone()));
+        }
+        Ok(())
+    }
+}
+
+async fn listen_at(address: SocketAddr, setting: &'static str) -> Result<TcpListener, StartError> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|source| StartError::Listen { setting, address, source })
+}
+
+/// Starts the public API.
+async fn start_public(
+    listener: TcpListener,
+    config: PublicConfig,
+    (devices, vapid_key): (Devices, Option<Arc<str>>),
+    lifecycle: &Lifecycle,
+) -> Result<(), StartError> {
+    let store = &devices.intake.store;
+    let anonymous = if config.anonymous {
+        Some(Anonymous::new(hmac_key(store, "anonymous").await?))
+    } else {
+        None
+    };
+    let identity = Identity::new(config.auth, anonymous).map_err(StartError::Public)?;
+    let rates = RateLimits::new(
+        config.per_user,
+        config.per_address,
+        config.trusted_proxies,
+        hmac::Key::new(hmac::HMAC_SHA256, &entropy::seed()),
+    );
+    let (identity, rates) = (Arc::new(identity), Arc::new(rates));
+    let state = PublicState { devices, identity, rates, vapid_key };
+    let router = public_router(state, &config.origins).map_err(StartError::Public)?;
+    tracing::info!(address = %config.listen, "the public API is listening");
+    let tls = config.tls.as_ref().map(reveille_service::config::ServerTls::acceptor);
+    lifecycle.spawn("public", listen::serve(listener, tls, router, lifecycle.clone()));
+    Ok(())
 }
 
 /// Who is told of deaths.
@@ -284,7 +371,8 @@ impl PushConfig {
             vapid_key_id: self.vapid_key_id.clone(),
             ttl: self.ttl,
             waiting_max: self.waiting_max,
-            per_user_max: self.per_user_max,
+            per_user_max: self.subscriptions.per_user_max,
+            stale_after: self.subscriptions.stale_after,
         }
     }
 }

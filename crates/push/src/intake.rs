@@ -7,7 +7,7 @@ use reveille_mixer::{Schedule, Window};
 use reveille_model::limits::SUBSCRIPTIONS_PER_USER_MAX;
 use reveille_model::{
     CredentialSet, Duration, EventType, MessageType, NewSubscription, NotificationId, Provider,
-    Rng, Subscription, SubscriptionId, Timestamp, Topic, User,
+    Rng, Subscription, SubscriptionChange, SubscriptionId, Timestamp, Topic, User,
 };
 use reveille_providers::webpush::Guard;
 use reveille_service::clock::Clock;
@@ -61,6 +61,8 @@ pub struct IntakeSettings {
     pub waiting_max: u64,
     /// Most subscriptions of one user.
     pub per_user_max: usize,
+    /// A device that was not registered for so long is marked stale.
+    pub stale_after: Option<Duration>,
 }
 
 /// The way into the store.
@@ -127,48 +129,33 @@ impl Intake {
 
     /// Registers a device, or refreshes its registration.
     pub(crate) async fn put(&self, new: NewSubscription) -> Result<Put, StoreError> {
-        let fresh = SubscriptionId::from_bytes(self.rng().bytes_16());
+        let fresh = SubscriptionId::from_bytes(self.random_16());
         let per_user_max = self.settings.per_user_max.min(SUBSCRIPTIONS_PER_USER_MAX);
         self.store.put(new, fresh, per_user_max, self.clock.now()).await
     }
 
-    /// The devices of a user.
-    pub(crate) async fn list(&self, user: &User) -> Result<Vec<Subscription>, StoreError> {
-        self.store.list(user).await
-    }
-
-    /// One device of a user.
-    pub(crate) async fn get(
+    /// Changes a device of a user.
+    pub(crate) async fn change(
         &self,
         user: &User,
         id: SubscriptionId,
+        change: SubscriptionChange,
     ) -> Result<Option<Subscription>, StoreError> {
-        self.store.get(user, id).await
+        self.store.change(user, id, change, self.clock.now()).await
     }
 
-    /// Gives a device another token.
-    pub(crate) async fn replace(
-        &self,
-        id: SubscriptionId,
-        new: NewSubscription,
-    ) -> Result<Option<Subscription>, StoreError> {
-        self.store.replace(id, new, self.clock.now()).await
+    /// Devices that were registered before this are stale, if any are.
+    pub(crate) fn stale_before(&self) -> Option<Timestamp> {
+        self.settings.stale_after.map(|after| self.clock.now().minus(after))
     }
 
-    /// Deletes a device of a user, or all. Returns how many there were.
-    pub(crate) async fn delete(
-        &self,
-        user: &User,
-        id: Option<SubscriptionId>,
-    ) -> Result<u64, StoreError> {
-        match id {
-            Some(id) => self.store.delete(user, id).await.map(u64::from),
-            None => self.store.delete_all(user).await,
-        }
+    /// Sixteen random bytes.
+    pub(crate) fn random_16(&self) -> [u8; 16] {
+        self.rng().bytes_16()
     }
 
     pub(crate) fn fresh_id(&self) -> NotificationId {
-        NotificationId::from_bytes(self.rng().bytes_16())
+        NotificationId::from_bytes(self.random_16())
     }
 
     /// The credential set a caller means by `app`: the section of that name, else `default`, else the only one. Where none is configured

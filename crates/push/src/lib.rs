@@ -7,13 +7,16 @@ mod api;
 mod app;
 mod config;
 mod feedback;
+mod identity;
 mod intake;
 mod metrics;
 mod worker;
 
-pub use api::openapi;
+pub use api::{intake_openapi, public_openapi};
 pub use app::{Parts, PushServer, Senders, StartError, senders};
-pub use config::{ApnsSection, FcmSection, Providers, PushConfig, StoreUrl, WebPushSection};
+pub use config::{
+    ApnsSection, FcmSection, Providers, PublicConfig, PushConfig, StoreUrl, WebPushSection,
+};
 pub use intake::{App, Intake, IntakeSettings};
 pub use metrics::describe_metrics;
 pub use worker::{Delivery, DeliveryParts, DeliverySettings, Windows};

@@ -4,7 +4,7 @@ use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use reveille_service::http_metrics;
 
 pub(crate) const INTAKE_WAKEUPS: &str = "reveille_intake_wakeups_total";
-pub(crate) const INTAKE_REFUSED: &str = "reveille_intake_refused_total";
+pub(crate) const REFUSED: &str = "reveille_requests_refused_total";
 pub(crate) const NOTIFICATIONS: &str = "reveille_notifications_total";
 pub(crate) const OUTBOX_OLDEST: &str = "reveille_outbox_oldest_overdue_seconds";
 pub(crate) const OUTBOX_SCHEDULED: &str = "reveille_outbox_scheduled_notifications";
@@ -28,6 +28,7 @@ pub(crate) const CREDENTIAL_EXPIRY: &str = "reveille_credential_expiry_timestamp
 pub(crate) const UNKNOWN_TOPICS: &str = "reveille_intake_unknown_topic_total";
 pub(crate) const LEASES_LOST: &str = "reveille_leases_lost_total";
 pub(crate) const SUBSCRIPTIONS: &str = "reveille_subscriptions";
+pub(crate) const SUBSCRIPTIONS_REFRESHED: &str = "reveille_subscriptions_refreshed_within_days";
 pub(crate) const SUBSCRIPTIONS_PUT: &str = "reveille_subscriptions_put_total";
 pub(crate) const SUBSCRIPTIONS_DELETED: &str = "reveille_subscriptions_deleted_total";
 pub(crate) const SUBSCRIPTIONS_DROPPED: &str = "reveille_subscriptions_dropped_total";
@@ -43,7 +44,7 @@ pub fn describe_metrics() {
     );
     describe_gauge!(http_metrics::IN_FLIGHT, "Requests under way.");
     describe_counter!(INTAKE_WAKEUPS, "Wake-ups accepted, by route (message, notifications).");
-    describe_counter!(INTAKE_REFUSED, "Requests refused by intake, by reason.");
+    describe_counter!(REFUSED, "Requests refused, by reason.");
     describe_counter!(
         NOTIFICATIONS,
         "Notifications accepted, by event type; `other` unless configured."
@@ -118,10 +119,14 @@ fn describe_subscriptions() {
         "reveille_store_commands_total",
         "Commands in them; divided by the commits, how well they group."
     );
-    describe_gauge!(SUBSCRIPTIONS, "Subscriptions, by state (all, suspect).");
+    describe_gauge!(SUBSCRIPTIONS, "Subscriptions, by state (all, suspect, stale).");
+    describe_gauge!(
+        SUBSCRIPTIONS_REFRESHED,
+        "Subscriptions whose app registered them within so many days."
+    );
     describe_counter!(
         SUBSCRIPTIONS_PUT,
-        "Registrations, by provider and result (created, refreshed, replaced, evicted)."
+        "Registrations, by provider and result (created, refreshed, replaced, changed, evicted)."
     );
     describe_counter!(SUBSCRIPTIONS_DELETED, "Subscriptions deleted on request.");
     describe_counter!(SUBSCRIPTIONS_DROPPED, "Subscriptions deleted on proof, by credential set.");

@@ -34,6 +34,10 @@ async fn what_people_write_is_taken() {
         "[webpush]\nvapid_key_file = \"vapid.pem\"\nsubject = \"https://www.example.org/contact\"\nmode = \"public\"\nurgency = \"very-low\"\n",
         "[webpush]\nvapid_key_files = [\"vapid.pem\", \"AuthKey.p8\"]\nsubject = \"mailto:ops@example.org\"\nallow_hosts = [\"example.org\"]\nallow_origins = [\"https://127.0.0.1:8913\"]\nproxy = \"http://proxy.example:3128\"\n",
         "[push.feedback]\nmode = \"webhook\"\nurl = \"https://example.org/hook\"\nsecret_file = \"webhook.secret\"\n",
+        "[push.public]\norigins = [\"https://a.example\", \"http://localhost:8080\"]\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]\n[push.public.auth]\nmode = \"header\"\nheader = \"X-User\"\npeers = [\"127.0.0.1\"]\nanonymous = true\n",
+        "[push.public.auth]\nmode = \"jwt\"\njwks_url = \"https://login.example/jwks\"\nissuer = \"i\"\naudience = \"a\"\n",
+        "[push.public.auth]\nmode = \"sessions\"\nurl = \"http://127.0.0.1:8081/sessions/v1/\"\nwiki = \"enwiki\"\nhmac_key_file = \"webhook.secret\"\n",
+        "[push.public.auth]\nanonymous = true\n[push.subscriptions]\nstale_after_days = 90\n",
         "[push.feedback]\nmode = \"own\"\n[push.drop_guard]\ndead_percent_max = 10\nanswers_min = 100\nretry_s = 7200\n",
     ] {
         assert_eq!(problems(text).await, [""; 0], "{text}");
@@ -56,6 +60,12 @@ async fn every_problem_has_its_path() {
         ("[apns.a]\ntopics = [\"t\"]\ncertificate_file = \"server.pem\"\nprivate_key_file = \"nonsense.pem\"\n".to_owned(), vec!["apns.a.private_key_file"]),
         ("[apns.a]\ntopics = [\"t\"]\ncertificate_file = \"server.pem\"\nprivate_key_file = \"AuthKey.p8\"\n".to_owned(), vec!["apns.a.certificate_file"]),
         (format!("[apns.a]\n{app}endpoint = \"x\"\nkind = \"loud\"\ntypo = 1\nfiltering_entitlement = true\n"), vec!["apns.a.endpoint", "apns.a.filtering_entitlement", "apns.a.kind", "apns.a.typo"]),
+        ("[push.public]\norigins = [\"https://a.example/\"]\ntrusted_proxies = [\"x\"]\n".to_owned(), vec!["push.public.auth.mode", "push.public.origins", "push.public.trusted_proxies"]),
+        ("[push.public.auth]\nmode = \"jwt\"\njwks_file = \"nonsense.pem\"\nissuer = \"i\"\naudience = \"a\"\n".to_owned(), vec!["push.public.auth.jwks_file"]),
+        ("[push.public.auth]\nmode = \"jwt\"\n".to_owned(), vec!["push.public.auth.audience", "push.public.auth.issuer", "push.public.auth.jwks_file"]),
+        ("[push.public.auth]\nmode = \"sessions\"\nurl = \"ftp://x\"\nhmac_key_file = \"absent\"\ncookie = \"a b\"\nuser_path = \"a..b\"\n".to_owned(), vec!["push.public.auth.cookie", "push.public.auth.hmac_key_file", "push.public.auth.hmac_key_file", "push.public.auth.url", "push.public.auth.user_path"]),
+        ("[push.public.auth]\nmode = \"header\"\nheader = \"a b\"\n".to_owned(), vec!["push.public.auth.header", "push.public.auth.peers"]),
+        ("[push.public.auth]\nmode = \"magic\"\n".to_owned(), vec!["push.public.auth.mode"]),
         ("[webpush]\n".to_owned(), vec!["webpush.subject", "webpush.vapid_key_file"]),
         ("[webpush]\nvapid_key_file = \"nonsense.pem\"\nsubject = \"ops@example.org\"\n".to_owned(), vec!["webpush.subject", "webpush.vapid_key_file"]),
         ("[webpush]\nvapid_key_file = \"vapid.pem\"\nsubject = \"mailto:mailto:a@example.org\"\n".to_owned(), vec!["webpush.subject"]),

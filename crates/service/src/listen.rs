@@ -1,13 +1,18 @@
 //! Sockets, with bounds on connections, sizes and times, and a graceful end.
 
-use std::net::SocketAddr;
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
 use axum::Router;
+use axum::response::Response;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
+use hyper_util::service::{TowerToHyperService, TowerToHyperServiceFuture};
 use reveille_model::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -32,6 +37,10 @@ const ACCEPT_RETRY: Duration = Duration::from_ms(100);
 /// How often an idle HTTP/2 connection is asked whether it is still there.
 const PING_INTERVAL: StdDuration = StdDuration::from_mins(1);
 
+/// Where a request's connection comes from; an extension of every request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub IpAddr);
+
 /// Serves a router on a bound socket until the lifecycle stops; requests under way are answered.
 pub async fn serve(
     listener: TcpListener,
@@ -46,23 +55,27 @@ pub async fn serve(
             accepted = listener.accept() => accepted,
             () = lifecycle.stopping() => return,
         };
-        let Some(stream) = usable(accepted).await else { continue };
-        let (tls, router, life) = (tls.clone(), router.clone(), lifecycle.clone());
+        let Some((stream, peer)) = usable(accepted).await else { continue };
+        let (tls, life) = (tls.clone(), lifecycle.clone());
+        let service =
+            OfPeer { router: TowerToHyperService::new(router.clone()), peer: Peer(peer.ip()) };
         lifecycle.spawn_brief(async move {
-            connection(stream, tls, router, &life).await;
+            connection(stream, tls, service, &life).await;
             drop(place);
         });
     }
 }
 
 /// A connection, or nothing where accepting failed: out of file descriptors, or a peer that is gone again.
-async fn usable(accepted: std::io::Result<(TcpStream, SocketAddr)>) -> Option<TcpStream> {
+async fn usable(
+    accepted: std::io::Result<(TcpStream, SocketAddr)>,
+) -> Option<(TcpStream, SocketAddr)> {
     match accepted {
-        Ok((stream, _)) => {
+        Ok((stream, peer)) => {
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "a connection was gone at once");
             }
-            Some(stream)
+            Some((stream, peer))
         }
         Err(error) => {
             tracing::warn!(%error, "cannot accept a connection");
@@ -73,7 +86,30 @@ async fn usable(accepted: std::io::Result<(TcpStream, SocketAddr)>) -> Option<Tc
     }
 }
 
-async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, router: Router, life: &Lifecycle) {
+/// The router, told of each request where it comes from.
+#[derive(Clone)]
+struct OfPeer {
+    router: TowerToHyperService<Router>,
+    peer: Peer,
+}
+
+impl Service<Request<Incoming>> for OfPeer {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = TowerToHyperServiceFuture<Router, Request<Incoming>>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.peer);
+        self.router.call(request)
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    service: OfPeer,
+    life: &Lifecycle,
+) {
     match tls {
         None => {
             // Which protocol it is shows with the first byte, and only then hyper begins to count the time.
@@ -84,7 +120,7 @@ async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, router: Router,
                 () = life.stopping() => false,
             };
             if came {
-                http(stream, auto::Builder::new(TokioExecutor::new()), router, life).await;
+                http(stream, auto::Builder::new(TokioExecutor::new()), service, life).await;
             }
         }
         Some(acceptor) => {
@@ -94,7 +130,7 @@ async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, router: Router,
                 let builder = auto::Builder::new(TokioExecutor::new());
                 let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2".as_slice());
                 let builder = if is_http2 { builder.http2_only() } else { builder.http1_only() };
-                http(stream, builder, router, life).await;
+                http(stream, builder, service, life).await;
             }
         }
     }
@@ -103,7 +139,7 @@ async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, router: Router,
 async fn http(
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     mut builder: auto::Builder<TokioExecutor>,
-    router: Router,
+    service: OfPeer,
     life: &Lifecycle,
 ) {
     builder
@@ -118,8 +154,7 @@ async fn http(
         .keep_alive_interval(PING_INTERVAL)
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX));
-    let connection =
-        builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

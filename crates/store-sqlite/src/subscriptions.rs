@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 use reveille_model::limits::SUBSCRIPTIONS_PER_USER_MAX;
-use reveille_model::{NewSubscription, Subscription, SubscriptionId, Timestamp, Topic, User};
+use reveille_model::{
+    NewSubscription, Subscription, SubscriptionChange, SubscriptionId, Timestamp, Topic, User,
+};
 use reveille_store::{Put, StoreError, Subscriptions, TokenKey};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -14,7 +16,7 @@ use crate::engine::Tables;
 
 const SELECT: &str = concat!(
     "SELECT s.id, s.user_name, c.name, s.topic, s.token, s.generation, s.created_at, s.refreshed_at,",
-    " s.suspect_since FROM subscriptions s JOIN credential_sets c ON c.id = s.set_id"
+    " s.suspect_since, s.sealed FROM subscriptions s JOIN credential_sets c ON c.id = s.set_id"
 );
 
 #[async_trait]
@@ -67,15 +69,22 @@ impl Subscriptions for SqliteStore {
             .await
     }
 
-    async fn replace(
+    async fn change(
         &self,
+        user: &User,
         id: SubscriptionId,
-        new: NewSubscription,
+        change: SubscriptionChange,
         now: Timestamp,
     ) -> Result<Option<Subscription>, StoreError> {
+        let user = user.clone();
         self.writer
             .write_or_refuse(move |tables| {
-                replace(tables, id, new, now).map_err(|error| store_error(&error))
+                let known = find(&tables.connection, &user, id);
+                let changed = known.and_then(|known| match known {
+                    Some(known) => apply(tables, known, change, now).map(Some),
+                    None => Ok(None),
+                });
+                changed.map_err(|error| store_error(&error))
             })
             .await
     }
@@ -117,6 +126,22 @@ impl Subscriptions for SqliteStore {
             })
             .await
     }
+
+    async fn refresh_days(&self) -> Result<Vec<(i64, u64)>, StoreError> {
+        self.readers
+            .read(|connection| {
+                connection
+                    .prepare_cached("SELECT day, count FROM refresh_days ORDER BY day")
+                    .and_then(|mut select| {
+                        let read = |row: &Row<'_>| {
+                            Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned()))
+                        };
+                        select.query_map([], read)?.collect()
+                    })
+                    .map_err(|error| store_error(&error))
+            })
+            .await
+    }
 }
 
 fn read_row(row: &Row<'_>) -> rusqlite::Result<Subscription> {
@@ -127,6 +152,7 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<Subscription> {
         token: token(row, 4, set.provider())?,
         set,
         topic: topic(row, 3)?,
+        sealed: row.get(9)?,
         generation: row.get(5)?,
         created_at: time(row, 6)?,
         refreshed_at: time(row, 7)?,
@@ -152,9 +178,11 @@ fn put(
         .prepare_cached(&format!("{SELECT} WHERE s.token_key = ?1"))?
         .query_row([&key], read_row)
         .optional()?;
-    if let Some(known) = known {
+    if let Some(mut known) = known {
         if known.user == new.user {
-            return refresh(tables, known, new, now).map(Put::Refreshed);
+            known.refresh(new, now);
+            write(tables, &known)?;
+            return Ok(Put::Refreshed(known));
         }
         tables.delete_subscription(known.id)?;
     }
@@ -178,32 +206,52 @@ fn put(
     Ok(Put::Created { subscription, evicted })
 }
 
-/// Registers a known subscription anew, with the token it has or another one that nobody has.
-fn refresh(
+/// Changes a known subscription, in the row and beside it.
+fn apply(
     tables: &mut Tables,
     mut known: Subscription,
-    new: NewSubscription,
+    change: SubscriptionChange,
     now: Timestamp,
 ) -> rusqlite::Result<Subscription> {
-    let set_id = tables.set_id(&new.set)?;
-    let token_key = TokenKey::new(new.set.provider(), &new.token);
-    known.refresh(new, now);
+    if let Some((set, token)) = &change.device {
+        let before = TokenKey::new(known.set.provider(), &known.token);
+        let key = TokenKey::new(set.provider(), token);
+        // What was held with the old token may try the new one.
+        tables.release_one(before, now)?;
+        tables.release_one(key, now)?;
+        tables.take_back_deaths(key)?;
+        tables
+            .connection
+            .prepare_cached("DELETE FROM subscriptions WHERE token_key = ?1 AND id <> ?2")?
+            .execute(params![key.0, known.id.as_bytes()])?;
+    }
+    known.change(change, now);
+    write(tables, &known)?;
+    Ok(known)
+}
+
+/// Writes a subscription that is there.
+fn write(tables: &mut Tables, known: &Subscription) -> rusqlite::Result<()> {
+    let set_id = tables.set_id(&known.set)?;
+    let token_key = TokenKey::new(known.set.provider(), &known.token);
     tables
         .connection
         .prepare_cached(concat!(
-            "UPDATE subscriptions SET set_id = ?2, topic = ?3, generation = ?4,",
-            " refreshed_at = ?5, token = ?6, token_key = ?7, suspect_since = NULL WHERE id = ?1"
+            "UPDATE subscriptions SET set_id = ?2, topic = ?3, generation = ?4, refreshed_at = ?5,",
+            " token = ?6, token_key = ?7, suspect_since = ?8, sealed = ?9 WHERE id = ?1"
         ))?
         .execute(params![
             known.id.as_bytes(),
             set_id,
             known.topic.as_ref().map(Topic::as_str),
             known.generation,
-            now.as_ms(),
+            known.refreshed_at.as_ms(),
             known.token.expose(),
-            token_key.0
-        ])?;
-    Ok(known)
+            token_key.0,
+            known.suspect_since.map(Timestamp::as_ms),
+            known.sealed,
+        ])
+        .map(drop)
 }
 
 fn find(
@@ -215,26 +263,6 @@ fn find(
         .prepare_cached(&format!("{SELECT} WHERE s.id = ?1 AND s.user_name = ?2"))?
         .query_row(params![id.as_bytes(), user.expose()], read_row)
         .optional()
-}
-
-fn replace(
-    tables: &mut Tables,
-    id: SubscriptionId,
-    new: NewSubscription,
-    now: Timestamp,
-) -> rusqlite::Result<Option<Subscription>> {
-    let Some(known) = find(&tables.connection, &new.user, id)? else { return Ok(None) };
-    let before = TokenKey::new(known.set.provider(), &known.token);
-    let key = TokenKey::new(new.set.provider(), &new.token);
-    // What was held with the old token may try the new one.
-    tables.release_one(before, now)?;
-    tables.release_one(key, now)?;
-    tables.take_back_deaths(key)?;
-    tables
-        .connection
-        .prepare_cached("DELETE FROM subscriptions WHERE token_key = ?1 AND id <> ?2")?
-        .execute(params![key.0, id.as_bytes()])?;
-    refresh(tables, known, new, now).map(Some)
 }
 
 /// Deletes one of the user's subscriptions, or all.

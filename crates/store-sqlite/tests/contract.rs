@@ -115,8 +115,9 @@ async fn everything_is_still_there_after_a_restart_and_claims_come_back() {
 async fn one_process_at_a_time_and_no_newer_schema() {
     let dir = Dir::new("open");
     let file = dir.database("reveille");
-    assert_eq!(SqliteStore::migrate(&file).unwrap(), (0, 3));
-    assert_eq!(SqliteStore::migrate(&file).unwrap(), (3, 3));
+    let (before, known) = SqliteStore::migrate(&file).unwrap();
+    assert_eq!(before, 0);
+    assert_eq!(SqliteStore::migrate(&file).unwrap(), (known, known));
     let store = SqliteStore::open(&file, NOW).unwrap();
     assert!(matches!(SqliteStore::open(&file, NOW), Err(OpenError::InUse)));
     store.close();
@@ -124,7 +125,9 @@ async fn one_process_at_a_time_and_no_newer_schema() {
     raw.execute_batch("PRAGMA user_version = 99").unwrap();
     drop(raw);
     let newer = SqliteStore::open(&file, NOW);
-    assert!(matches!(newer, Err(OpenError::Newer { found: 99, known: 3 })), "{newer:?}");
+    let is_told =
+        matches!(newer, Err(OpenError::Newer { found: 99, known: told }) if told == known);
+    assert!(is_told, "{newer:?}");
 }
 
 #[tokio::test]

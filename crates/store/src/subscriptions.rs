@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use reveille_model::{
-    NewSubscription, Provider, Subscription, SubscriptionId, Timestamp, Token, User,
+    NewSubscription, Provider, Subscription, SubscriptionChange, SubscriptionId, Timestamp, Token,
+    User,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -33,13 +34,13 @@ pub trait Subscriptions: Send + Sync {
         id: SubscriptionId,
     ) -> Result<Option<Subscription>, StoreError>;
 
-    /// Gives one of the user's subscriptions another token, for one that its provider has rotated; what waits for it goes to the new one.
-    /// Counts as a refresh. Whoever else had registered that token loses it, as in [`Self::put`]. Nothing where the user has no such
-    /// subscription.
-    async fn replace(
+    /// Changes one of the user's subscriptions. With another token, what waits for it goes there, and whoever else had registered that token
+    /// loses it, as in [`Self::put`]. Nothing where the user has no such subscription.
+    async fn change(
         &self,
+        user: &User,
         id: SubscriptionId,
-        new: NewSubscription,
+        change: SubscriptionChange,
         now: Timestamp,
     ) -> Result<Option<Subscription>, StoreError>;
 
@@ -51,6 +52,9 @@ pub trait Subscriptions: Send + Sync {
 
     /// How many subscriptions there are, and how many of them are suspect.
     async fn count(&self) -> Result<(u64, u64), StoreError>;
+
+    /// On which days how many of the subscriptions were last registered, as days since 1970 (UTC), in order.
+    async fn refresh_days(&self) -> Result<Vec<(i64, u64)>, StoreError>;
 }
 
 /// What registering a device did.

@@ -33,6 +33,8 @@ pub fn metrics() -> PrometheusHandle {
 pub struct PushApp {
     /// Talks to it.
     pub client: Client,
+    /// Talks to its public API, where it has one.
+    pub public: Option<Client>,
     /// Its address, for raw connections.
     pub address: std::net::SocketAddr,
     /// Its clock; windows are 10 s long.
@@ -74,6 +76,19 @@ impl PushApp {
     /// If it cannot be started.
     pub async fn start_on(store: Arc<dyn Store>, more: &str) -> Self {
         Self::start_on_parts(store, more, &Self::TOPICS).await
+    }
+
+    /// Starts one with a public API; `public` is what stands in `[push.public]` and after it.
+    pub async fn start_public(store: Arc<dyn Store>, public: &str) -> Self {
+        Self::start_on(store, &format!("[push.public]\nlisten = \"127.0.0.1:0\"\n{public}")).await
+    }
+
+    /// Its public API.
+    ///
+    /// # Panics
+    /// If it has none.
+    pub fn public(&self) -> &Client {
+        self.public.as_ref().expect("a public API")
     }
 
     /// Starts one whose app at Apple has these topics.
@@ -136,9 +151,11 @@ impl PushApp {
         let lifecycle = Lifecycle::default();
         let server = PushServer::bind(config.expect("no problems"), parts).await.expect("bound");
         let address = server.address();
+        let public = server.public_address().map(|at| Client::new(&format!("http://{at}")));
         server.start(&lifecycle).await.expect("started");
         Self {
             client: Client::new(&format!("http://{address}")),
+            public,
             address,
             clock,
             sender,

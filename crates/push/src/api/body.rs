@@ -14,22 +14,22 @@ use serde_json::error::Category;
 use super::error::ApiError;
 
 /// One field of a body, for saying what is wrong with it.
-pub(super) struct Field {
-    pub(super) name: &'static str,
-    pub(super) expected: &'static str,
-    pub(super) is_required: bool,
-    pub(super) fits: fn(&Value) -> bool,
+pub(in crate::api) struct Field {
+    pub(in crate::api) name: &'static str,
+    pub(in crate::api) expected: &'static str,
+    pub(in crate::api) is_required: bool,
+    pub(in crate::api) fits: fn(&Value) -> bool,
 }
 
 /// The media types a body may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Media {
+pub(in crate::api) enum Media {
     Json,
     NdJson,
 }
 
 /// What the body says it is. Without a type it is taken for JSON.
-pub(super) fn media(headers: &HeaderMap) -> Result<Media, ApiError> {
+pub(in crate::api) fn media(headers: &HeaderMap) -> Result<Media, ApiError> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(Media::Json) };
     let text = value.to_str().map_err(|_| ApiError::ContentType)?;
     let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -42,7 +42,7 @@ pub(super) fn media(headers: &HeaderMap) -> Result<Media, ApiError> {
 }
 
 /// Parses a body. Only where that fails is it parsed a second time, field by field, to say what is wrong.
-pub(super) fn parse<'a, T: Deserialize<'a>>(
+pub(in crate::api) fn parse<'a, T: Deserialize<'a>>(
     body: &'a [u8],
     fields: &[Field],
 ) -> Result<T, ApiError> {
@@ -55,12 +55,12 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(
     })
 }
 
-pub(super) fn malformed(error: &serde_json::Error) -> ApiError {
+pub(in crate::api) fn malformed(error: &serde_json::Error) -> ApiError {
     ApiError::MalformedJson { line: error.line(), column: error.column() }
 }
 
 /// What is wrong with a body that is JSON.
-pub(super) fn describe(value: &Value, fields: &[Field]) -> String {
+pub(in crate::api) fn describe(value: &Value, fields: &[Field]) -> String {
     let Some(object) = value.as_object() else { return "it must be a JSON object".to_owned() };
     for field in fields {
         match object.get(field.name) {
@@ -77,20 +77,20 @@ pub(super) fn describe(value: &Value, fields: &[Field]) -> String {
     format!("it has a member that is not known; the members are {}", names.join(", "))
 }
 
-pub(super) fn is_text(value: &Value) -> bool {
+pub(in crate::api) fn is_text(value: &Value) -> bool {
     value.is_string() || value.is_null()
 }
 
-pub(super) fn is_texts(value: &Value) -> bool {
+pub(in crate::api) fn is_texts(value: &Value) -> bool {
     value.as_array().is_some_and(|each| each.iter().all(Value::is_string))
 }
 
-pub(super) fn is_flag(value: &Value) -> bool {
+pub(in crate::api) fn is_flag(value: &Value) -> bool {
     value.is_boolean() || value.is_null()
 }
 
 /// The `Idempotency-Key` of a request as keyed hashes: of caller, route and key, and of the body.
-pub(super) fn idempotency(
+pub(in crate::api) fn idempotency(
     key: &hmac::Key,
     headers: &HeaderMap,
     (caller, route): (Caller, &str),

@@ -1,7 +1,7 @@
-//! Every error of the private API: one table from variant to status, kind and words.
+//! Every error of both APIs: one table from variant to status, kind and words.
 
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header};
 use metrics::counter;
 use reveille_model::Provider;
 use reveille_service::body::RETRY_AFTER_S;
@@ -9,8 +9,9 @@ use reveille_service::problem::Problem;
 use reveille_store::{AcceptError, StoreError};
 use serde_json::Value;
 
+use super::public::CallerError;
 use crate::intake::WhichApp;
-use crate::metrics::INTAKE_REFUSED;
+use crate::metrics::REFUSED;
 
 /// Why a request was not carried out. Nothing of it was.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +44,9 @@ pub(crate) enum ApiError {
     InvalidUser,
     UnknownNotification,
     UnknownSubscription,
+    SealedBrowser,
+    /// Of the public API: who is calling, from where, or how often.
+    Caller(CallerError),
     TooLate,
     OutboxFull,
     StoreBusy,
@@ -57,7 +61,7 @@ pub(crate) struct ItemError {
 }
 
 /// How long to wait for a store that is out of reach, in seconds.
-const STORE_RETRY_AFTER_S: u32 = 5;
+pub(in crate::api) const STORE_RETRY_AFTER_S: u32 = 5;
 
 impl ApiError {
     fn problem(self) -> Problem {
@@ -110,6 +114,9 @@ impl ApiError {
                 .detail("or it left longer ago than push.trail_retention_s"),
             Self::UnknownSubscription => new(StatusCode::NOT_FOUND, "unknown-subscription", "The user has no such device")
                 .detail("it was never registered, belongs to somebody else, or is gone"),
+            Self::SealedBrowser => new(StatusCode::UNPROCESSABLE_ENTITY, "sealed-browser", "A browser cannot be sealed")
+                .detail("browsers may show something for every push; only apps can take pushes that mean nothing"),
+            Self::Caller(error) => error.problem(),
             Self::TooLate => new(StatusCode::CONFLICT, "too-late", "It has joined a window")
                 .detail("a notification can be taken back until its deliver_after has come"),
             Self::OutboxFull => new(StatusCode::SERVICE_UNAVAILABLE, "outbox-full", "The outbox is full")
@@ -137,9 +144,21 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
+        let challenge = self == Self::Caller(CallerError::Unknown);
         let problem = self.problem();
-        counter!(INTAKE_REFUSED, "reason" => problem.word()).increment(1);
-        problem.into_response()
+        counter!(REFUSED, "reason" => problem.word()).increment(1);
+        let mut response = problem.into_response();
+        if challenge {
+            let bearer = HeaderValue::from_static("Bearer realm=\"reveille\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, bearer);
+        }
+        response
+    }
+}
+
+impl From<CallerError> for ApiError {
+    fn from(error: CallerError) -> Self {
+        Self::Caller(error)
     }
 }
 

@@ -1,17 +1,15 @@
-//! The private API.
+//! The two APIs: [`intake`] for callers inside the cluster, [`public`] for devices and browsers.
 
 mod body;
-mod docs;
+mod describe;
+mod devices;
 mod error;
-mod info;
-mod message;
-mod notifications;
-mod operations;
-mod quarantine;
-mod router;
-mod subscriptions;
-mod trail;
+mod headers;
+mod intake;
+mod public;
 
-pub use docs::openapi;
-pub(crate) use operations::Readiness;
-pub(crate) use router::{ApiState, router};
+pub(crate) use devices::Devices;
+pub use intake::openapi as intake_openapi;
+pub(crate) use intake::{ApiState, Readiness, router as intake_router};
+pub use public::openapi as public_openapi;
+pub(crate) use public::{PublicState, RateLimits, router as public_router};

@@ -4,11 +4,13 @@ mod apns;
 mod delivery;
 mod fcm;
 mod feedback;
+mod public;
 mod push;
 mod webpush;
 
 pub use apns::ApnsSection;
 pub use fcm::FcmSection;
 pub(crate) use feedback::DropGuardConfig;
+pub use public::PublicConfig;
 pub use push::{Providers, PushConfig, StoreUrl};
 pub use webpush::WebPushSection;

@@ -12,7 +12,7 @@ use reveille_service::auth::Callers;
 use reveille_service::config::{Document, Section, ServerTls};
 
 use super::feedback::read_feedback;
-use super::{ApnsSection, DropGuardConfig, FcmSection, WebPushSection};
+use super::{ApnsSection, DropGuardConfig, FcmSection, PublicConfig, WebPushSection};
 use crate::feedback::WebhookConfig;
 
 /// Where everything is kept.
@@ -38,12 +38,14 @@ pub struct PushConfig {
     pub listen: SocketAddr,
     pub(crate) tls: Option<ServerTls>,
     pub(crate) callers: Callers,
+    /// The public API, where there is one.
+    pub public: Option<PublicConfig>,
     /// What apps may be told; the first is the default.
     pub(crate) message_types: Vec<MessageType>,
     /// What apps are told of which event, where it is not the default.
     pub(crate) events: BTreeMap<EventType, MessageType>,
     pub(crate) window: WindowLength,
-    pub(crate) per_user_max: usize,
+    pub(crate) subscriptions: SubscriptionsConfig,
     pub(crate) ttl: Duration,
     pub(crate) trail_retention: Duration,
     pub(crate) waiting_max: u64,
@@ -53,6 +55,8 @@ pub struct PushConfig {
     pub(crate) guard: Arc<Guard>,
     /// The id of the VAPID key browsers are told of.
     pub(crate) vapid_key_id: Option<String>,
+    /// That key.
+    pub(crate) vapid_key: Option<Arc<str>>,
     /// Who carries pushes.
     pub providers: Providers,
 }
@@ -95,19 +99,16 @@ impl PushConfig {
                 "this section is missing; `reveille sandbox init DIR` writes an example",
             );
         }
-        for (key, what) in [
-            ("public", "the public API"),
-            ("limits", "limits by event type"),
-            ("inbox", "the inbox"),
-        ] {
+        for (key, what) in [("limits", "limits by event type"), ("inbox", "the inbox")] {
             push.not_built(key, what);
         }
         let store = read_store(&mut push);
         let message_types = read_message_types(&mut push);
         let events = read_events(&mut push, &message_types);
         let intake = Intake::read(push.section("intake"));
+        let public = PublicConfig::read(&mut push);
         let window = read_mix(push.section("mix"));
-        let per_user_max = read_per_user_max(push.section("subscriptions"));
+        let subscriptions = SubscriptionsConfig::read(push.section("subscriptions"));
         let webhook = read_feedback(push.section("feedback"));
         let drop_guard = DropGuardConfig::read(push.section("drop_guard"));
         let ttl_s = push.number("ttl_s", 1..=TTL_S_MAX).unwrap_or(TTL_S_DEFAULT);
@@ -121,10 +122,11 @@ impl PushConfig {
             listen: intake.listen?,
             tls: intake.tls,
             callers: intake.callers?,
+            public,
             message_types,
             events,
             window: window?,
-            per_user_max,
+            subscriptions,
             ttl: Duration::from_s(ttl_s),
             trail_retention: Duration::from_s(trail_retention_s),
             waiting_max: waiting_max.into(),
@@ -138,6 +140,10 @@ impl PushConfig {
                 .webpush
                 .as_ref()
                 .and_then(|section| section.webpush.keys.current_id().map(str::to_owned)),
+            vapid_key: providers
+                .webpush
+                .as_ref()
+                .and_then(|section| Some(section.webpush.keys.keys().first()?.public().into())),
             providers,
         })
     }
@@ -314,11 +320,26 @@ fn read_mix(mut mix: Section) -> Option<WindowLength> {
     length
 }
 
-fn read_per_user_max(mut section: Section) -> usize {
-    let highest = u32::try_from(SUBSCRIPTIONS_PER_USER_MAX).unwrap_or(u32::MAX);
-    let per_user_max = section.number("per_user_max", 1..=highest).unwrap_or(10);
-    section.finish();
-    usize::try_from(per_user_max).unwrap_or(SUBSCRIPTIONS_PER_USER_MAX)
+/// What is asked of subscriptions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SubscriptionsConfig {
+    /// Most of one user.
+    pub(crate) per_user_max: usize,
+    /// One that was not registered for so long is marked stale.
+    pub(crate) stale_after: Option<Duration>,
+}
+
+impl SubscriptionsConfig {
+    fn read(mut section: Section) -> Self {
+        let highest = u32::try_from(SUBSCRIPTIONS_PER_USER_MAX).unwrap_or(u32::MAX);
+        let per_user_max = section.number("per_user_max", 1..=highest).unwrap_or(10);
+        let stale_after_days = section.number("stale_after_days", 1..=3_650);
+        section.finish();
+        Self {
+            per_user_max: usize::try_from(per_user_max).unwrap_or(SUBSCRIPTIONS_PER_USER_MAX),
+            stale_after: stale_after_days.map(|days| Duration::from_s(days * 86_400)),
+        }
+    }
 }
 
 impl WindowLength {

@@ -50,7 +50,7 @@ pub(crate) async fn run(arguments: DevArguments) -> Result<(), Failure> {
         None => (temporary(), true),
     };
     let config = init(&dir, ports, WINDOW_S)?;
-    let result = serve(&config, &dir, ports).await;
+    let result = Box::pin(serve(&config, &dir, ports)).await;
     if is_temporary && let Err(error) = std::fs::remove_dir_all(&dir) {
         say::error(&format!("cannot remove {}: {error}", dir.display()));
     }

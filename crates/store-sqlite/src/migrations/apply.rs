@@ -5,10 +5,11 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::OpenError;
 
 /// The statements that lead from version `n` to `n + 1`, in order.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     include_str!("0001_start.sql"),
     include_str!("0002_suspects.sql"),
     include_str!("0003_release.sql"),
+    include_str!("0004_devices.sql"),
 ];
 
 /// The schema this version reads and writes.

@@ -1,9 +1,9 @@
 //! Cases of keeping: subscriptions, pauses, keys.
 
-use reveille_model::{NewSubscription, Provider, Settled, Token};
+use reveille_model::{Duration, Settled, SubscriptionChange};
 
 use super::Case;
-use super::scene::{Scene, at, notification, set, user};
+use super::scene::{Scene, at, notification, set, token, user};
 use crate::Put;
 
 pub(super) fn cases() -> Vec<(&'static str, Case)> {
@@ -12,6 +12,8 @@ pub(super) fn cases() -> Vec<(&'static str, Case)> {
         ("a token moves to whoever registers it", |store| Box::pin(moves(Scene::new(store)))),
         ("the least recently refreshed make room", |store| Box::pin(evicts(Scene::new(store)))),
         ("a rotated token takes over what waits", |store| Box::pin(replaces(Scene::new(store)))),
+        ("sealing is no refresh", |store| Box::pin(seals(Scene::new(store)))),
+        ("each day's registrations are counted", |store| Box::pin(days(Scene::new(store)))),
         ("what is deleted is not woken", |store| Box::pin(deletes(Scene::new(store)))),
         ("a pause is remembered", |store| Box::pin(pause(Scene::new(store)))),
         ("a key is created once", |store| Box::pin(key(Scene::new(store)))),
@@ -56,15 +58,12 @@ async fn replaces(scene: Scene) {
     let other = scene.register("u", "other", at(0)).await;
     scene.notify(notification(1, &["u"]), at(10)).await;
     scene.end_window(at(10)).await;
-    let new = |name: &str, token: &str| NewSubscription {
-        user: user(name),
-        set: set(),
-        topic: None,
-        token: Token::parse(Provider::Fcm, token).expect("a token"),
+    let replace = async |name: &str, id, text: &str| {
+        let change = SubscriptionChange { device: Some((set(), token(text))), sealed: None };
+        scene.store.change(&user(name), id, change, at(11)).await.expect("change")
     };
-    let replace = async |id, new| scene.store.replace(id, new, at(11)).await.expect("replace");
-    assert_eq!(replace(first.id, new("v", "mine")).await, None, "it is not theirs");
-    let replaced = replace(first.id, new("u", "new")).await.expect("it is there");
+    assert_eq!(replace("v", first.id, "mine").await, None, "it is not theirs");
+    let replaced = replace("u", first.id, "new").await.expect("it is there");
     assert_eq!((replaced.id, replaced.generation), (first.id, first.generation + 1));
     assert_eq!((replaced.created_at, replaced.refreshed_at), (at(0), at(11)));
     assert_eq!(scene.store.get(&user("v"), taken.id).await.expect("find"), None, "it moved");
@@ -74,13 +73,46 @@ async fn replaces(scene: Scene) {
     woken.sort_unstable();
     assert_eq!(woken, ["new", "other"]);
     // The token it has: a refresh.
-    let same = replace(other.id, new("u", "other")).await.expect("it is there");
+    let same = replace("u", other.id, "other").await.expect("it is there");
     assert_eq!(same.generation, other.generation + 1);
     let again = scene.register("u", "new", at(13)).await;
     assert_eq!(again.id, first.id, "it is found by its new token");
     // The one before is nobody's.
     scene.register("w", "old", at(14)).await;
     assert_eq!(scene.devices("u").await, ["new", "other"]);
+}
+
+async fn seals(scene: Scene) {
+    let first = scene.register("u", "t", at(0)).await;
+    assert!(!first.sealed);
+    let seal = async |sealed| {
+        let change = SubscriptionChange { device: None, sealed: Some(sealed) };
+        let changed = scene.store.change(&user("u"), first.id, change, at(5)).await;
+        changed.expect("change").expect("it is there")
+    };
+    let sealed = seal(true).await;
+    assert!(sealed.sealed);
+    assert_eq!((sealed.generation, sealed.refreshed_at), (first.generation, at(0)));
+    assert!(scene.register("u", "t", at(6)).await.sealed, "registering again keeps it");
+    assert!(!seal(false).await.sealed);
+}
+
+async fn days(scene: Scene) {
+    let day = |days: u32| at(0).plus(Duration::from_s(days * 86_400));
+    let counted = async || {
+        let days = scene.store.refresh_days().await.expect("days");
+        days.into_iter().map(|(day, count)| (day - at(0).day(), count)).collect::<Vec<_>>()
+    };
+    assert_eq!(counted().await, []);
+    for token in ["a", "b", "c"] {
+        scene.register("u", token, day(0)).await;
+    }
+    scene.register("u", "a", day(1)).await;
+    assert_eq!(counted().await, [(0, 2), (1, 1)]);
+    scene.register("v", "b", day(1)).await;
+    assert_eq!(counted().await, [(0, 1), (1, 2)], "a token that moves");
+    scene.store.delete_all(&user("u")).await.expect("delete");
+    assert_eq!(counted().await, [(1, 1)]);
 }
 
 async fn deletes(scene: Scene) {

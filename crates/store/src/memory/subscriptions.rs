@@ -1,8 +1,12 @@
 //! Subscriptions in memory.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use reveille_model::limits::SUBSCRIPTIONS_PER_USER_MAX;
-use reveille_model::{NewSubscription, Subscription, SubscriptionId, Timestamp, User};
+use reveille_model::{
+    NewSubscription, Subscription, SubscriptionChange, SubscriptionId, Timestamp, User,
+};
 
 use super::MemoryStore;
 use super::state::State;
@@ -83,27 +87,30 @@ impl Subscriptions for MemoryStore {
         Ok(self.lock().subscriptions.get(&id).filter(|known| known.user == *user).cloned())
     }
 
-    async fn replace(
+    async fn change(
         &self,
+        user: &User,
         id: SubscriptionId,
-        new: NewSubscription,
+        change: SubscriptionChange,
         now: Timestamp,
     ) -> Result<Option<Subscription>, StoreError> {
         let mut state = self.lock();
-        let known = state.subscriptions.get(&id).filter(|known| known.user == new.user);
+        let known = state.subscriptions.get(&id).filter(|known| known.user == *user);
         let Some(mut known) = known.cloned() else { return Ok(None) };
-        let before = TokenKey::new(known.set.provider(), &known.token);
-        let key = TokenKey::new(new.set.provider(), &new.token);
-        // What was held with the old token may try the new one.
-        state.release_one(before, now);
-        state.release_one(key, now);
-        state.take_back_deaths(key);
-        if let Some(other) = state.by_token.get(&key).copied().filter(|other| *other != id) {
-            state.remove_subscription(other);
+        if let Some((set, token)) = &change.device {
+            let before = TokenKey::new(known.set.provider(), &known.token);
+            let key = TokenKey::new(set.provider(), token);
+            // What was held with the old token may try the new one.
+            state.release_one(before, now);
+            state.release_one(key, now);
+            state.take_back_deaths(key);
+            if let Some(other) = state.by_token.get(&key).copied().filter(|other| *other != id) {
+                state.remove_subscription(other);
+            }
+            state.by_token.remove(&before);
+            state.by_token.insert(key, id);
         }
-        state.by_token.remove(&before);
-        state.by_token.insert(key, id);
-        known.refresh(new, now);
+        known.change(change, now);
         state.subscriptions.insert(id, known.clone());
         Ok(Some(known))
     }
@@ -131,5 +138,13 @@ impl Subscriptions for MemoryStore {
         let state = self.lock();
         let suspect = state.subscriptions.values().filter(|each| each.suspect_since.is_some());
         Ok((state.subscriptions.len() as u64, suspect.count() as u64))
+    }
+
+    async fn refresh_days(&self) -> Result<Vec<(i64, u64)>, StoreError> {
+        let mut days = BTreeMap::new();
+        for each in self.lock().subscriptions.values() {
+            *days.entry(each.refreshed_at.day()).or_default() += 1;
+        }
+        Ok(days.into_iter().collect())
     }
 }

@@ -4,13 +4,9 @@ use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 use axum::Router;
-use axum::extract::Request;
-use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::Response;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
-use http::{HeaderValue, header};
 use metrics_exporter_prometheus::PrometheusHandle;
-use reveille_model::Timestamp;
 use reveille_service::auth::{self, Callers};
 use reveille_service::body::BodyLimits;
 use reveille_service::problem::{method_not_allowed, not_found};
@@ -18,6 +14,8 @@ use reveille_service::{http_metrics, request_id};
 use reveille_store::Destination;
 use tokio::sync::watch;
 
+use super::super::devices::Devices;
+use super::super::headers;
 use super::{
     Readiness, docs, info, message, notifications, operations, quarantine, subscriptions, trail,
 };
@@ -27,6 +25,7 @@ use crate::intake::Intake;
 #[derive(Clone)]
 pub(crate) struct ApiState {
     pub(crate) intake: Arc<Intake>,
+    pub(crate) devices: Devices,
     pub(crate) bodies: BodyLimits,
     /// Hashes idempotency keys and bodies.
     pub(crate) hmac: Arc<hmac::Key>,
@@ -36,8 +35,6 @@ pub(crate) struct ApiState {
     pub(crate) tell: Vec<Destination>,
     /// Told when there are new ones.
     pub(crate) deaths: watch::Sender<()>,
-    /// Makes the delivery workers look for what is due.
-    pub(crate) released: watch::Sender<Timestamp>,
 }
 
 pub(crate) fn router(state: ApiState, callers: Callers) -> Router {
@@ -82,17 +79,6 @@ pub(crate) fn router(state: ApiState, callers: Callers) -> Router {
         .method_not_allowed_fallback(async || method_not_allowed())
         .layer(from_fn(http_metrics::measure))
         .layer(from_fn(request_id::echo))
-        .layer(from_fn(security_headers))
+        .layer(from_fn(headers::secure))
         .with_state(state)
-}
-
-/// What a browser must not do with our answers.
-async fn security_headers(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("SAMEORIGIN"));
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'";
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
-    response
 }

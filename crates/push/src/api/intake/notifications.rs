@@ -23,10 +23,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::body::{
+use super::super::body::{
     Field, Media, describe, idempotency, is_flag, is_text, is_texts, malformed, media,
 };
-use super::error::{ApiError, ItemError};
+use super::super::error::{ApiError, ItemError};
 use super::router::ApiState;
 use crate::metrics::{INTAKE_WAKEUPS, NOTIFICATIONS};
 

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::body::{Field, Media, is_flag, is_text, is_texts, media, parse};
-use super::error::ApiError;
+use super::super::body::{Field, Media, is_flag, is_text, is_texts, media, parse};
+use super::super::error::ApiError;
 use super::router::ApiState;
 
 /// Most ids one request names.
@@ -170,7 +170,7 @@ pub(crate) async fn release(
 ) -> Result<Json<Value>, ApiError> {
     let which = read(&state, &headers, body).await?;
     let count = all_of(&state, which, Deed::Release).await?;
-    state.released.send_modify(|_| {});
+    state.devices.released.send_modify(|_| {});
     tracing::warn!(count, "devices were released from quarantine");
     Ok(Json(json!({ "count": count })))
 }

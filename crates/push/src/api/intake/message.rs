@@ -20,8 +20,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::body::{Field, Media, idempotency, is_flag, is_text, is_texts, media, parse};
-use super::error::ApiError;
+use super::super::body::{Field, Media, idempotency, is_flag, is_text, is_texts, media, parse};
+use super::super::error::ApiError;
 use super::router::ApiState;
 use crate::intake::NO_APP;
 use crate::metrics::{INTAKE_WAKEUPS, UNKNOWN_TOPICS};

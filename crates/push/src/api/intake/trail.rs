@@ -9,7 +9,7 @@ use reveille_store::{TakeBack, Trail};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::error::ApiError;
+use super::super::error::ApiError;
 use super::router::ApiState;
 
 /// What became of a notification: counts, never a user or a token.

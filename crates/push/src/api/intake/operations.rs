@@ -18,13 +18,16 @@ use tokio::sync::Mutex;
 use super::router::ApiState;
 use crate::metrics::{
     FEEDBACK_OLDEST, FEEDBACK_UNTOLD, LEDGER, OUTBOX_OLDEST, OUTBOX_SCHEDULED, QUARANTINE,
-    SUBSCRIPTIONS,
+    SUBSCRIPTIONS, SUBSCRIPTIONS_REFRESHED,
 };
 
 /// How long an answer about the store is good for. Asking writes, and anyone may ask.
 const CHECK_INTERVAL: Duration = Duration::from_s(1);
 /// Longest time the store may take to answer.
 const CHECK_TIME_MAX: Duration = Duration::from_s(5);
+
+/// Ages by which subscriptions are counted, in days.
+const AGES_DAYS: [u16; 7] = [1, 2, 7, 30, 90, 180, 365];
 
 /// Whether the server can do its work.
 pub(crate) struct Readiness {
@@ -110,9 +113,30 @@ pub(crate) async fn metrics(State(state): State<ApiState>) -> Response {
         }
         Err(error) => tracing::error!(%error, "the subscriptions cannot be counted"),
     }
+    match state.intake.store.refresh_days().await {
+        Ok(days) => show_ages(&state, &days),
+        Err(error) => tracing::error!(%error, "the subscriptions' ages cannot be counted"),
+    }
     show_feedback(&state).await;
     let text = state.metrics.render();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+/// How long ago apps registered their devices, by day.
+fn show_ages(state: &ApiState, refresh_days: &[(i64, u64)]) {
+    let since = |day: i64| {
+        let after = refresh_days.iter().filter(|(each, _)| *each > day);
+        after.map(|(_, count)| count).sum()
+    };
+    let today = state.intake.clock.now().day();
+    for days in AGES_DAYS {
+        let count = since(today - i64::from(days));
+        gauge!(SUBSCRIPTIONS_REFRESHED, "days" => days.to_string()).set(float(count));
+    }
+    if let Some(before) = state.intake.stale_before() {
+        let all: u64 = refresh_days.iter().map(|(_, count)| count).sum();
+        gauge!(SUBSCRIPTIONS, "state" => "stale").set(float(all - since(before.day() - 1)));
+    }
 }
 
 async fn show_feedback(state: &ApiState) {

@@ -1,0 +1,15 @@
+//! The private API: of callers inside the cluster, never of the internet.
+
+mod docs;
+mod info;
+mod message;
+mod notifications;
+mod operations;
+mod quarantine;
+mod router;
+mod subscriptions;
+mod trail;
+
+pub use docs::openapi;
+pub(crate) use operations::Readiness;
+pub(crate) use router::{ApiState, router};

@@ -1,0 +1,232 @@
+//! `[push.public]`: the listener of devices and browsers, and who is calling there.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use aws_lc_rs::hmac;
+use http::{HeaderName, HeaderValue};
+use ipnet::IpNet;
+use reveille_model::Duration;
+use reveille_service::config::{Section, ServerTls};
+
+use crate::identity::{
+    AuthMode, HeaderConfig, JwtConfig, KeySource, SessionFormat, SessionsConfig,
+};
+
+/// Most origins, address ranges or path steps that can be listed.
+const LIST_MAX: usize = 1_000;
+
+/// The public listener's settings.
+#[derive(Debug)]
+pub struct PublicConfig {
+    /// Its address.
+    pub listen: SocketAddr,
+    pub(crate) tls: Option<ServerTls>,
+    pub(crate) auth: AuthMode,
+    /// Whether devices without an account get a user of their own.
+    pub(crate) anonymous: bool,
+    /// Pages of these origins may call.
+    pub(crate) origins: Vec<HeaderValue>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    /// Requests a minute of one user, and of one address.
+    pub(crate) per_user: NonZeroU32,
+    pub(crate) per_address: NonZeroU32,
+}
+
+impl PublicConfig {
+    /// Reads it, if it is there.
+    pub(super) fn read(push: &mut Section) -> Option<Self> {
+        if !push.has("public") {
+            return None;
+        }
+        let mut public = push.section("public");
+        let listen = if public.has("listen") {
+            public.address("listen")
+        } else {
+            Some(SocketAddr::from(([127, 0, 0, 1], 8901)))
+        };
+        let tls = ServerTls::read(&mut public);
+        let origins = read_origins(&mut public);
+        let trusted_proxies = read_ranges(&mut public, "trusted_proxies").unwrap_or_default();
+        let mut per_minute = |key: &str, default: u32| {
+            let number = public.number(key, 1..=60_000_000).unwrap_or(default);
+            NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN)
+        };
+        let per_user = per_minute("user_requests_per_minute_max", 120);
+        let per_address = per_minute("address_requests_per_minute_max", 600);
+        let auth = read_auth(public.section("auth"));
+        public.finish();
+        let (auth, anonymous) = auth?;
+        let (listen, origins) = (listen?, origins?);
+        Some(Self { listen, tls, auth, anonymous, origins, trusted_proxies, per_user, per_address })
+    }
+}
+
+fn read_origins(public: &mut Section) -> Option<Vec<HeaderValue>> {
+    let texts = public.strings("origins").unwrap_or_default();
+    let origin = |text: &String| {
+        let url = reqwest::Url::parse(text).ok()?;
+        // As browsers write it: scheme, host and port, nothing after.
+        (url.origin().ascii_serialization() == *text).then(|| HeaderValue::from_str(text).ok())?
+    };
+    let origins: Option<Vec<HeaderValue>> = texts.iter().map(origin).collect();
+    if origins.is_none() || texts.len() > LIST_MAX {
+        let what = "each must be an origin as browsers write it, \"https://www.example.org\", without a path";
+        public.problem("origins", what);
+    }
+    origins
+}
+
+fn read_ranges(section: &mut Section, key: &str) -> Option<Vec<IpNet>> {
+    let texts = section.strings(key)?;
+    let range = |text: &String| {
+        text.parse()
+            .ok()
+            .or_else(|| text.parse().ok().map(|address: std::net::IpAddr| address.into()))
+    };
+    let ranges: Option<Vec<IpNet>> = texts.iter().map(range).collect();
+    if ranges.is_none() || texts.len() > LIST_MAX {
+        section.problem(key, "each must be an address or a range, \"10.0.0.0/8\" or \"::1\"");
+    }
+    ranges
+}
+
+fn read_auth(mut auth: Section) -> Option<(AuthMode, bool)> {
+    let anonymous = auth.boolean("anonymous").unwrap_or(false);
+    let mode = match auth.string("mode").as_deref() {
+        Some("sessions") => read_sessions(&mut auth).map(AuthMode::Sessions),
+        Some("jwt") => read_jwt(&mut auth).map(AuthMode::Jwt),
+        Some("header") => read_header(&mut auth).map(AuthMode::Header),
+        Some("mediawiki") => {
+            auth.problem("mode", "mode \"mediawiki\" is not built yet in this version; write \"sessions\", \"jwt\" or \"header\"");
+            None
+        }
+        Some(_) => {
+            auth.problem("mode", "this must be \"sessions\", \"jwt\" or \"header\"");
+            None
+        }
+        None if anonymous => Some(AuthMode::Nobody),
+        None => {
+            auth.problem(
+                "mode",
+                "this is missing; write \"sessions\", \"jwt\" or \"header\" (or anonymous = true for devices without accounts)",
+            );
+            None
+        }
+    };
+    auth.finish();
+    Some((mode?, anonymous))
+}
+
+fn read_url(section: &mut Section, key: &str, example: &str) -> Option<reqwest::Url> {
+    let text = section.required_string(key, example)?;
+    let url = reqwest::Url::parse(&text).ok();
+    let url = url.filter(|url| {
+        ["http", "https"].contains(&url.scheme()) && url.has_host() && url.query().is_none()
+    });
+    if url.is_none() {
+        section.problem(key, "this must be an http: or https: address");
+    }
+    url
+}
+
+/// The content of a file, if one is named.
+fn read_secret(section: &mut Section, key: &str) -> Option<String> {
+    let path = section.path(key)?;
+    match std::fs::read_to_string(&path) {
+        Ok(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
+        Ok(_) => {
+            section.problem(key, format!("{} is empty", path.display()));
+            None
+        }
+        Err(error) => {
+            section.problem(key, format!("{}: {error}", path.display()));
+            None
+        }
+    }
+}
+
+fn read_sessions(auth: &mut Section) -> Option<SessionsConfig> {
+    let url = read_url(auth, "url", "http://127.0.0.1:8081/sessions/v1/");
+    let store_token = read_secret(auth, "store_token_file");
+    let wiki = auth.string("wiki");
+    if wiki.is_none() && auth.has("hmac_key_file") {
+        auth.problem("hmac_key_file", "this is MediaWiki's; set wiki = \"…\" too");
+    }
+    let hmac_key = read_secret(auth, "hmac_key_file");
+    let cookie = auth.string("cookie").unwrap_or_else(|| {
+        wiki.as_ref().map_or("session".to_owned(), |wiki| format!("{wiki}_session"))
+    });
+    let is_cookie = !cookie.is_empty()
+        && cookie
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&byte));
+    if !is_cookie {
+        auth.problem("cookie", "this must be the name of a cookie");
+    }
+    let key_prefix = auth.string("key_prefix").unwrap_or_else(|| {
+        wiki.as_ref().map_or(String::new(), |wiki| format!("{wiki}:MWSession:"))
+    });
+    let default_path = if wiki.is_some() { "metadata.userId" } else { "user" };
+    let user_path = auth.string("user_path").unwrap_or_else(|| default_path.to_owned());
+    let user_path: Vec<String> = user_path.split('.').map(str::to_owned).collect();
+    if user_path.iter().any(String::is_empty) || user_path.len() > 16 {
+        auth.problem("user_path", "this must be names with dots between, \"metadata.userId\"");
+    }
+    let time_max_ms = auth.number("timeout_ms", 10..=60_000).unwrap_or(2_000);
+    let format = match (&wiki, hmac_key) {
+        (None, _) => SessionFormat::Json,
+        (Some(_), key) => SessionFormat::MediaWiki(
+            key.map(|key| Arc::new(hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()))),
+        ),
+    };
+    Some(SessionsConfig {
+        url: url?,
+        store_token,
+        cookie,
+        key_prefix,
+        format,
+        user_path,
+        user_prefix: wiki.map_or(String::new(), |wiki| format!("{wiki}:")),
+        time_max: Duration::from_ms(time_max_ms.into()),
+    })
+}
+
+fn read_jwt(auth: &mut Section) -> Option<JwtConfig> {
+    let keys = match (auth.path("jwks_file"), auth.has("jwks_url")) {
+        (Some(path), false) => Some(KeySource::File(path)),
+        (None, true) => read_url(auth, "jwks_url", "").map(KeySource::Url),
+        _ => {
+            auth.problem("jwks_file", "set jwks_file or jwks_url: a JSON Web Key Set (RFC 7517)");
+            None
+        }
+    };
+    let issuer = auth.required_string("issuer", "https://login.example.org");
+    let audience = auth.required_string("audience", "reveille");
+    let user_claim = auth.string("user_claim").unwrap_or_else(|| "sub".to_owned());
+    let cookie = auth.string("cookie");
+    let config =
+        JwtConfig { keys: keys?, issuer: issuer?, audience: audience?, user_claim, cookie };
+    config.check().map_err(|what| auth.problem("jwks_file", what)).ok()?;
+    Some(config)
+}
+
+fn read_header(auth: &mut Section) -> Option<HeaderConfig> {
+    let header = auth.required_string("header", "X-Remote-User").and_then(|text| {
+        let name = HeaderName::try_from(text).ok();
+        if name.is_none() {
+            auth.problem("header", "this must be the name of a header");
+        }
+        name
+    });
+    if !auth.has("peers") {
+        auth.problem(
+            "peers",
+            "this is missing; write the proxy's address, peers = [\"127.0.0.1\"]",
+        );
+    }
+    let peers = read_ranges(auth, "peers");
+    Some(HeaderConfig { header: header?, peers: peers? })
+}

@@ -1,0 +1,193 @@
+//! The keys that signed tokens are checked with (RFC 7517), read anew as they change.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse};
+use jsonwebtoken::{Algorithm, DecodingKey};
+use reveille_model::{Duration, Timestamp};
+use tokio::sync::Mutex;
+
+/// Most keys in a set.
+const KEYS_MAX: usize = 64;
+/// Largest set, in bytes.
+const SET_BYTES_MAX: usize = 256 * 1024;
+/// How long a set is good for. A key that its owner has taken out is refused after that.
+const SET_AGE_MAX: Duration = Duration::from_s(300);
+/// How soon a set may be read again because a token names a key that is not in it, or because it could not be read.
+const READ_AGAIN: Duration = Duration::from_s(10);
+/// How long a set that cannot be read anew is still used.
+const SET_STALE_MAX: Duration = Duration::from_s(86_400);
+/// How long reading it may take.
+const READ_TIME_MAX: Duration = Duration::from_s(5);
+
+/// Where keys come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum KeySource {
+    /// A file with a JSON Web Key Set. It may hold secrets (`"kty": "oct"`).
+    File(PathBuf),
+    /// An address that serves one. Secrets in it are passed over.
+    Url(reqwest::Url),
+}
+
+/// A key and the only algorithm it is used with: what a token's header asks for is never followed.
+pub(super) struct Key {
+    id: Option<String>,
+    pub(super) algorithm: Algorithm,
+    pub(super) decoding: DecodingKey,
+}
+
+/// Why there is no key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoKeys {
+    /// None fits.
+    Unknown,
+    /// They cannot be read.
+    Unreadable,
+}
+
+/// A set that is read when it is needed.
+pub(super) struct KeySet {
+    source: KeySource,
+    client: reqwest::Client,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    keys: Arc<[Arc<Key>]>,
+    /// When the keys were read.
+    read_at: Option<Timestamp>,
+    /// When that was last tried.
+    tried_at: Option<Timestamp>,
+}
+
+impl std::fmt::Debug for KeySet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeySet").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+impl KeySet {
+    pub(super) fn new(source: KeySource) -> Result<Self, String> {
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(READ_TIME_MAX.to_std())
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| error.to_string())?;
+        Ok(Self { source, client, state: Mutex::default() })
+    }
+
+    /// The keys a token with this key id may have been signed with.
+    pub(super) async fn keys(
+        &self,
+        id: Option<&str>,
+        algorithm: Algorithm,
+        now: Timestamp,
+    ) -> Result<Vec<Arc<Key>>, NoKeys> {
+        // Held while the set is read: those who come meanwhile wait for the same answer.
+        let mut state = self.state.lock().await;
+        let is_old = state.read_at.is_none_or(|at| now.since(at) >= SET_AGE_MAX);
+        let may_try = state.tried_at.is_none_or(|at| now.since(at) >= READ_AGAIN);
+        let fitting = |keys: &[Arc<Key>]| -> Vec<Arc<Key>> {
+            let fits = |key: &&Arc<Key>| {
+                key.algorithm == algorithm && (id.is_none() || key.id.as_deref() == id)
+            };
+            keys.iter().filter(fits).map(Arc::clone).collect()
+        };
+        if may_try && (is_old || fitting(&state.keys).is_empty()) {
+            state.tried_at = Some(now);
+            match self.read().await {
+                Ok(keys) => {
+                    state.keys = keys.into();
+                    state.read_at = Some(now);
+                }
+                // Its address is the operator's, its content is not repeated.
+                Err(what) => tracing::error!(what, "the keys of push.public.auth cannot be read"),
+            }
+        }
+        if state.read_at.is_none_or(|at| now.since(at) >= SET_STALE_MAX) {
+            return Err(NoKeys::Unreadable);
+        }
+        let keys = fitting(&state.keys);
+        if keys.is_empty() { Err(NoKeys::Unknown) } else { Ok(keys) }
+    }
+
+    async fn read(&self) -> Result<Vec<Arc<Key>>, String> {
+        match &self.source {
+            KeySource::File(path) => {
+                let text = tokio::fs::read(path).await.map_err(|error| error.to_string())?;
+                parse(&text, Trust::Secrets)
+            }
+            KeySource::Url(url) => {
+                let response = self.client.get(url.clone()).send().await;
+                let mut response = response
+                    .and_then(reqwest::Response::error_for_status)
+                    .map_err(|error| error.without_url().to_string())?;
+                let mut text = Vec::new();
+                while let Some(part) =
+                    response.chunk().await.map_err(|error| error.without_url().to_string())?
+                {
+                    if text.len() + part.len() > SET_BYTES_MAX {
+                        return Err(format!("it has more than {SET_BYTES_MAX} bytes"));
+                    }
+                    text.extend_from_slice(&part);
+                }
+                parse(&text, Trust::PublicKeysOnly)
+            }
+        }
+    }
+}
+
+/// What may be in a set.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    Secrets,
+    PublicKeysOnly,
+}
+
+/// Looks at a set once, for its problems.
+pub(super) fn check_file(path: &std::path::Path) -> Result<(), String> {
+    let text = std::fs::read(path).map_err(|error| error.to_string())?;
+    parse(&text, Trust::Secrets).map(drop)
+}
+
+fn parse(text: &[u8], trust: Trust) -> Result<Vec<Arc<Key>>, String> {
+    if text.len() > SET_BYTES_MAX {
+        return Err(format!("it has more than {SET_BYTES_MAX} bytes"));
+    }
+    let set: JwkSet = serde_json::from_slice(text)
+        .map_err(|_| "it is not a JSON Web Key Set (RFC 7517), {\"keys\": [...]}".to_owned())?;
+    let keys: Vec<Arc<Key>> =
+        set.keys.iter().filter_map(|jwk| key(jwk, trust)).map(Arc::new).collect();
+    match keys.len() {
+        0 => Err("it holds no key for HS256, RS256, ES256 or EdDSA".to_owned()),
+        count if count > KEYS_MAX => Err(format!("it holds more than {KEYS_MAX} keys")),
+        _ => Ok(keys),
+    }
+}
+
+/// A key that is used; others are passed over, as RFC 7517 §5 asks.
+fn key(jwk: &Jwk, trust: Trust) -> Option<Key> {
+    if jwk.common.public_key_use == Some(PublicKeyUse::Encryption) {
+        return None;
+    }
+    let algorithm = match &jwk.algorithm {
+        AlgorithmParameters::OctetKey(_) if trust == Trust::Secrets => Algorithm::HS256,
+        AlgorithmParameters::RSA(_) => Algorithm::RS256,
+        AlgorithmParameters::EllipticCurve(curve) if curve.curve == EllipticCurve::P256 => {
+            Algorithm::ES256
+        }
+        AlgorithmParameters::OctetKeyPair(pair) if pair.curve == EllipticCurve::Ed25519 => {
+            Algorithm::EdDSA
+        }
+        _ => return None,
+    };
+    // A key that says it is for another algorithm is not for this one.
+    if jwk.common.key_algorithm.is_some_and(|named| named.to_string() != format!("{algorithm:?}")) {
+        return None;
+    }
+    let decoding = DecodingKey::from_jwk(jwk).ok()?;
+    Some(Key { id: jwk.common.key_id.clone(), algorithm, decoding })
+}

@@ -1,0 +1,147 @@
+//! Sessions that a site keeps in a session store: the cookie or bearer token names one, and the stored value says whose it is.
+
+use std::sync::Arc;
+
+use aws_lc_rs::hmac;
+use http::{HeaderMap, StatusCode};
+use reveille_model::{Duration, Timestamp, User};
+use serde_json::Value;
+
+use super::Denied;
+use super::credentials::{bearer, cookie};
+use super::stored_session::{self, Integrity};
+
+/// Shortest and longest id of a session, in bytes.
+const ID_BYTES: std::ops::RangeInclusive<usize> = 16..=256;
+/// Largest value that is looked at, in bytes.
+const VALUE_BYTES_MAX: usize = 1024 * 1024;
+
+/// `mode = "sessions"`.
+#[derive(Debug, Clone)]
+pub(crate) struct SessionsConfig {
+    /// The session store, with its path; ends with `/`.
+    pub url: reqwest::Url,
+    /// The bearer token the store asks for, if it does.
+    pub store_token: Option<String>,
+    /// The cookie that carries a session's id.
+    pub cookie: String,
+    /// What stands before the id in the store's key.
+    pub key_prefix: String,
+    /// How values are written.
+    pub format: SessionFormat,
+    /// Where in a value the user stands, name by name.
+    pub user_path: Vec<String>,
+    /// What the user begins with, so that those of two sites are never one.
+    pub user_prefix: String,
+    /// How long the store may take.
+    pub time_max: Duration,
+}
+
+/// How values are written.
+#[derive(Clone)]
+pub(crate) enum SessionFormat {
+    /// As JSON.
+    Json,
+    /// As MediaWiki does: `JSON.<hmac>.…` or `PHP.<hmac>.…`; with the key, if the wiki has one.
+    MediaWiki(Option<Arc<hmac::Key>>),
+}
+
+impl std::fmt::Debug for SessionFormat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Json => "Json",
+            Self::MediaWiki(_) => "MediaWiki(…)",
+        })
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Sessions {
+    config: SessionsConfig,
+    client: reqwest::Client,
+}
+
+impl Sessions {
+    pub(super) fn new(config: SessionsConfig) -> Result<Self, String> {
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(config.time_max.to_std())
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| error.to_string())?;
+        Ok(Self { config, client })
+    }
+
+    pub(super) async fn user(&self, headers: &HeaderMap, now: Timestamp) -> Result<User, Denied> {
+        let id = bearer(headers).or_else(|| cookie(headers, &self.config.cookie));
+        let id = id.filter(|id| is_id(id)).ok_or(Denied::Unknown)?;
+        let bytes = self.look_up(id).await?.ok_or(Denied::Unknown)?;
+        let value = match &self.config.format {
+            SessionFormat::Json => serde_json::from_slice(&bytes).ok(),
+            SessionFormat::MediaWiki(key) => {
+                let integrity = key.as_deref().map_or(Integrity::Unsigned, Integrity::Signed);
+                stored_session::decode(&bytes, integrity)
+            }
+        };
+        let value = value.ok_or(Denied::Unknown)?;
+        if matches!(self.config.format, SessionFormat::MediaWiki(_)) && is_over(&value, now) {
+            return Err(Denied::Unknown);
+        }
+        let user = self.config.user_path.iter().try_fold(&value, |value, name| value.get(name));
+        let user = match user {
+            Some(Value::String(text)) if !text.is_empty() && text != "0" => text.clone(),
+            // Zero is nobody: a session may begin before somebody logs in.
+            Some(Value::Number(number)) if number.as_i64() != Some(0) => number.to_string(),
+            _ => return Err(Denied::Unknown),
+        };
+        User::parse(&format!("{}{user}", self.config.user_prefix)).map_err(|_| Denied::Unknown)
+    }
+
+    /// The stored value of a session.
+    async fn look_up(&self, id: &str) -> Result<Option<Vec<u8>>, Denied> {
+        let unavailable = |what: &'static str| {
+            tracing::error!(what, "the session store of push.public.auth cannot be asked");
+            Denied::Unavailable
+        };
+        let mut url = self.config.url.clone();
+        // Escapes what a path segment cannot hold, the prefix's slashes too. MediaWiki's colons arrive plain, which decodes to the same key.
+        let pushed = url.path_segments_mut().map(|mut segments| {
+            segments.pop_if_empty().push(&format!("{}{id}", self.config.key_prefix));
+        });
+        pushed.map_err(|()| unavailable("its address takes no path"))?;
+        let mut request = self.client.get(url);
+        if let Some(token) = &self.config.store_token {
+            request = request.bearer_auth(token);
+        }
+        // Errors name the address, which names the session.
+        let mut response = request.send().await.map_err(|_| unavailable("it does not answer"))?;
+        match response.status() {
+            StatusCode::OK => {}
+            StatusCode::NOT_FOUND => return Ok(None),
+            _ => return Err(unavailable("it refuses")),
+        }
+        let mut value = Vec::new();
+        while let Some(part) =
+            response.chunk().await.map_err(|_| unavailable("its answer broke off"))?
+        {
+            if value.len() + part.len() > VALUE_BYTES_MAX {
+                return Ok(None);
+            }
+            value.extend_from_slice(&part);
+        }
+        Ok(Some(value))
+    }
+}
+
+fn is_id(id: &str) -> bool {
+    ID_BYTES.contains(&id.len())
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte))
+        // A segment of dots would be another path.
+        && id.bytes().any(|byte| byte != b'.')
+}
+
+/// Whether MediaWiki would say that a session has ended (`metadata.expires`, Unix seconds; 0 for never).
+fn is_over(value: &Value, now: Timestamp) -> bool {
+    let expires = value.pointer("/metadata/expires").and_then(Value::as_i64).unwrap_or_default();
+    expires != 0 && expires <= now.as_s()
+}

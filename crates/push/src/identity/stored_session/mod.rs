@@ -1,0 +1,6 @@
+//! Sessions as MediaWiki stores them.
+
+mod envelope;
+mod php;
+
+pub(super) use envelope::{Integrity, decode};
