@@ -10,11 +10,12 @@ use crate::process::{output, root, say};
 const LINES_MAX: usize = 500;
 
 /// Which of our crates each crate may use (ARCHITECTURE.md, code map). Development dependencies are not looked at.
-const LAYERS: [(&str, &[&str]); 11] = [
+const LAYERS: [(&str, &[&str]); 12] = [
     ("model", &[]),
     ("mixer", &["model"]),
     ("store", &["model"]),
-    ("store-sqlite", &["model", "store"]),
+    ("vault", &[]),
+    ("store-sqlite", &["model", "store", "vault"]),
     ("providers", &["model"]),
     ("service", &["model"]),
     ("push", &["model", "mixer", "store", "providers", "service"]),

@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Check(ConfigArguments),
     /// Brings the store to this version's schema
     Migrate(ConfigArguments),
+    /// The key that seals the store: `rotate` takes a fresh one
+    Keys(KeysArguments),
     /// Wakes the devices of users
     Send(SendArguments),
     /// Shows what became of a notification
@@ -43,6 +45,18 @@ pub(crate) struct ConfigArguments {
     /// The configuration file
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeysArguments {
+    #[command(subcommand)]
+    pub(crate) command: KeysCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Seals everything with a fresh key and forgets the one before. The push server must be stopped
+    Rotate(ConfigArguments),
 }
 
 #[derive(Debug, Args)]

@@ -36,6 +36,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Sandbox(arguments) => commands::sandbox::run(arguments).await,
         Command::Check(arguments) => commands::check::run(arguments).await,
         Command::Migrate(arguments) => commands::migrate::run(&arguments),
+        Command::Keys(arguments) => commands::keys::run(&arguments),
         Command::Send(arguments) => commands::client::send(arguments).await,
         Command::Trail(arguments) => commands::client::trail(arguments).await,
         Command::Subscriptions(arguments) => commands::client::subscriptions(arguments).await,

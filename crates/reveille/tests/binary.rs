@@ -95,7 +95,7 @@ async fn the_first_steps_work_as_written() {
     assert_eq!(push.terminate(), Some(0), "a stop that was asked for is no failure");
     drop(sandbox);
     let migrated = reveille(&["migrate", "--config", rig.path()]);
-    assert!(text(&migrated.stdout).contains("has schema 4, the latest"), "{migrated:?}");
+    assert!(text(&migrated.stdout).contains("has schema 5, the latest"), "{migrated:?}");
 }
 
 #[tokio::test]
@@ -148,6 +148,30 @@ async fn mistakes_get_a_clear_word() {
     let checked = reveille(&["check", "--config", rig.path()]);
     assert_eq!(checked.status.code(), Some(3), "the sandbox is not running");
     assert!(text(&checked.stderr).contains("token endpoint"), "{}", text(&checked.stderr));
+}
+
+#[tokio::test]
+async fn a_key_is_made_kept_from_others_and_changed() {
+    let rig = Rig::new();
+    let mut push = rig.start("push", "the push server is listening").await;
+    let key_file = rig.config.with_file_name("reveille.db.key");
+    let key = std::fs::read_to_string(&key_file).unwrap();
+    let rotate = || reveille(&["keys", "rotate", "--config", rig.path()]);
+    let refused = rotate();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("stop it first"), "{}", text(&refused.stderr));
+    assert_eq!(std::fs::read_to_string(&key_file).unwrap(), key, "nothing changed");
+    push.terminate();
+    let changed = rotate();
+    assert_eq!(changed.status.code(), Some(0), "{}", text(&changed.stderr));
+    assert!(!text(&changed.stdout).contains(key.split_whitespace().last().unwrap()));
+    assert_ne!(std::fs::read_to_string(&key_file).unwrap(), key);
+    let checked = reveille(&["check", "--config", rig.path()]);
+    assert!(text(&checked.stdout).contains("takes writes"), "{}", text(&checked.stdout));
+    std::fs::remove_file(&key_file).unwrap();
+    let lost = reveille(&["push", "--config", rig.path()]);
+    assert_eq!(lost.status.code(), Some(1));
+    assert!(text(&lost.stderr).contains("put that file back"), "{}", text(&lost.stderr));
 }
 
 #[tokio::test]

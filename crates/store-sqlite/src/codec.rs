@@ -4,7 +4,8 @@ use reveille_model::{
     CredentialSet, DryRun, Ledger, MessageType, NotificationId, Provider, SubscriptionId,
     Timestamp, Token, Topic, User,
 };
-use reveille_store::StoreError;
+use reveille_store::{StoreError, TokenKey};
+use reveille_vault::{Purpose, Vault};
 use rusqlite::types::Type;
 use rusqlite::{ErrorCode, Row};
 
@@ -59,8 +60,25 @@ pub(crate) fn credential_set(row: &Row<'_>, column: usize) -> rusqlite::Result<C
     CredentialSet::parse(row.get_ref(column)?.as_str()?).map_err(|_| misfit(column))
 }
 
-pub(crate) fn token(row: &Row<'_>, column: usize, provider: Provider) -> rusqlite::Result<Token> {
-    Token::parse(provider, row.get_ref(column)?.as_str()?).map_err(|_| misfit(column))
+pub(crate) fn token(
+    row: &Row<'_>,
+    column: usize,
+    (provider, vault): (Provider, &Vault),
+) -> rusqlite::Result<Token> {
+    let opened = vault.open(Purpose::Token, row.get_ref(column)?.as_blob()?);
+    let text = opened.and_then(|bytes| String::from_utf8(bytes).ok());
+    text.and_then(|text| Token::parse(provider, &text).ok()).ok_or_else(|| misfit(column))
+}
+
+/// A token as it is written.
+pub(crate) fn seal_token(vault: &Vault, token: &Token) -> Vec<u8> {
+    vault.seal(Purpose::Token, token.expose().as_bytes())
+}
+
+/// What a token is found by.
+pub(crate) fn token_key(vault: &Vault, provider: Provider, token: &Token) -> TokenKey {
+    let parts = [provider.as_str().as_bytes(), token.identity(provider).as_bytes()];
+    TokenKey(vault.blind("token", &parts))
 }
 
 pub(crate) fn subscription_id(row: &Row<'_>, column: usize) -> rusqlite::Result<SubscriptionId> {

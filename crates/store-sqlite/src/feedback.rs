@@ -1,8 +1,11 @@
 //! Feedback in SQLite.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use reveille_model::Timestamp;
 use reveille_store::{Death, DeathId, Destination, Feedback, Owner, StoreError};
+use reveille_vault::Vault;
 use rusqlite::{OptionalExtension as _, Row, params};
 
 use crate::SqliteStore;
@@ -24,6 +27,7 @@ impl Feedback for SqliteStore {
         now: Timestamp,
         limit: usize,
     ) -> Result<Vec<Death>, StoreError> {
+        let vault = Arc::clone(&self.vault);
         self.readers
             .read(move |connection| {
                 let sql = format!(
@@ -34,6 +38,7 @@ impl Feedback for SqliteStore {
                 connection
                     .prepare_cached(&sql)
                     .and_then(|mut select| {
+                        let read = |row: &Row<'_>| read(row, &vault);
                         select.query_map(params![to.as_str(), now.as_ms(), limit], read)?.collect()
                     })
                     .map_err(|error| store_error(&error))
@@ -100,7 +105,7 @@ impl Feedback for SqliteStore {
     }
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Death> {
+fn read(row: &Row<'_>, vault: &Vault) -> rusqlite::Result<Death> {
     let set = credential_set(row, 1)?;
     let is_registered = row.get_ref(4)?.as_blob_or_null()?.is_some();
     let owner = if is_registered {
@@ -110,7 +115,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Death> {
     };
     Ok(Death {
         id: DeathId(row.get(0)?),
-        token: token(row, 3, set.provider())?,
+        token: token(row, 3, (set.provider(), vault))?,
         set,
         topic: topic(row, 2)?,
         owner,

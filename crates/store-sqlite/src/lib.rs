@@ -10,10 +10,13 @@ mod keys;
 mod migrations;
 mod outbox;
 mod quarantine;
+mod sealing;
 mod store;
 mod subscriptions;
 mod suspects;
 mod trails;
 
 pub use engine::Activity;
+pub use reveille_vault::{KeyFile, KeyId};
+pub use sealing::Progress;
 pub use store::{OpenError, SqliteStore};

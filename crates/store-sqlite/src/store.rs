@@ -1,12 +1,13 @@
 //! Opening and closing a database.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use reveille_model::Timestamp;
 use reveille_store::StoreError;
+use reveille_vault::{KeyFileError, KeyId, Vault};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use tokio::sync::oneshot;
@@ -15,6 +16,7 @@ use crate::codec::store_error;
 use crate::engine::{Activity, Readers, Tables, Writer};
 use crate::migrations::{SCHEMA_VERSION, migrate};
 use crate::outbox::{Waiting, find_waiting};
+use crate::sealing::{Progress, change_key, default_key_file, unlock};
 
 /// Why a database could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +36,17 @@ pub enum OpenError {
         /// The latest schema this version knows.
         known: usize,
     },
+    /// The key it was sealed with is not in the file of keys.
+    #[error("the database was sealed with the key {id}, which is not in {}; put that file back (push.key_file names it)", path.display())]
+    KeyMissing {
+        /// The key.
+        id: KeyId,
+        /// The file of keys.
+        path: PathBuf,
+    },
+    /// The file of keys cannot be used.
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
     /// The file or its folder cannot be used.
     #[error("{0}")]
     File(#[from] std::io::Error),
@@ -50,6 +63,8 @@ pub enum OpenError {
 pub struct SqliteStore {
     pub(crate) writer: Writer,
     pub(crate) readers: Readers,
+    /// Seals tokens and finds them.
+    pub(crate) vault: Arc<Vault>,
     // Declared after the senders: the thread ends once they are gone.
     thread: Thread,
 }
@@ -63,19 +78,27 @@ struct Thread {
 }
 
 impl SqliteStore {
-    /// Opens a database, creating and migrating it as needed. Wake-ups that a crashed process had claimed are due again.
+    /// Opens a database with the key file beside it, `FILE.key`. See [`Self::open_with_key`].
     pub fn open(path: &Path, now: Timestamp) -> Result<Self, OpenError> {
+        Self::open_with_key(path, &default_key_file(path), now)
+    }
+
+    /// Opens a database, creating and migrating it as needed, and the key file with it. Wake-ups that a crashed process had claimed are due
+    /// again.
+    pub fn open_with_key(path: &Path, key_file: &Path, now: Timestamp) -> Result<Self, OpenError> {
         let lock = lock(path)?;
         let mut connection = connect(path)?;
         migrate(&mut connection)?;
+        let vault = Arc::new(unlock(&mut connection, key_file)?);
         let Waiting { by_head, twins } = find_waiting(&connection)?;
-        let mut tables = Tables::load(connection, by_head)?;
+        let mut tables = Tables::load(connection, Arc::clone(&vault), by_head)?;
         tables.recover(&twins, now)?;
         let (writer, thread, ended) = Writer::start(tables)?;
         let readers = Readers::start(path)?;
         Ok(Self {
             writer,
             readers,
+            vault,
             thread: Thread {
                 handle: Mutex::new(Some(thread)),
                 ended: Mutex::new(Some(ended)),
@@ -85,10 +108,25 @@ impl SqliteStore {
     }
 
     /// Brings a database to this version's schema. Returns the version it had and the one it has.
-    pub fn migrate(path: &Path) -> Result<(usize, usize), OpenError> {
+    pub fn migrate(path: &Path, key_file: &Path) -> Result<(usize, usize), OpenError> {
         let _lock = lock(path)?;
-        let steps = migrate(&mut connect(path)?)?;
+        let mut connection = connect(path)?;
+        let steps = migrate(&mut connection)?;
+        unlock(&mut connection, key_file)?;
         Ok((SCHEMA_VERSION - steps, SCHEMA_VERSION))
+    }
+
+    /// Seals everything in a database with a fresh key, and takes the one before out of the file. Nobody else may have the database open.
+    /// Returns the ids of both keys. Interrupted, it leaves a database that opens, and goes on when it is called again.
+    pub fn change_key(
+        path: &Path,
+        key_file: &Path,
+        progress: Progress<'_>,
+    ) -> Result<(KeyId, KeyId), OpenError> {
+        let _lock = lock(path)?;
+        let mut connection = connect(path)?;
+        migrate(&mut connection)?;
+        change_key(&mut connection, key_file, progress)
     }
 
     /// Returns when the writer has ended, which without a `close` means that it panicked: nothing can be stored any more, and the process
@@ -112,7 +150,7 @@ impl SqliteStore {
     /// Waits until the writer has ended and the database is free for another process. For a shutdown and for tests; dropping a store
     /// lets its thread end by itself.
     pub fn close(self) {
-        let Self { writer, readers, thread } = self;
+        let Self { writer, readers, thread, .. } = self;
         drop(writer);
         drop(readers);
         let handle = thread.handle.lock().unwrap_or_else(PoisonError::into_inner).take();

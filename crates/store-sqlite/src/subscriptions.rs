@@ -1,16 +1,20 @@
 //! Subscriptions in SQLite.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use reveille_model::limits::SUBSCRIPTIONS_PER_USER_MAX;
 use reveille_model::{
     NewSubscription, Subscription, SubscriptionChange, SubscriptionId, Timestamp, Topic, User,
 };
 use reveille_store::{Put, StoreError, Subscriptions, TokenKey};
+use reveille_vault::Vault;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::SqliteStore;
 use crate::codec::{
-    credential_set, optional_time, store_error, subscription_id, time, token, topic, user,
+    credential_set, optional_time, seal_token, store_error, subscription_id, time, token, topic,
+    user,
 };
 use crate::engine::Tables;
 
@@ -36,7 +40,7 @@ impl Subscriptions for SqliteStore {
     }
 
     async fn list(&self, user: &User) -> Result<Vec<Subscription>, StoreError> {
-        let user = user.clone();
+        let (user, vault) = (user.clone(), Arc::clone(&self.vault));
         self.readers
             .read(move |connection| {
                 let sql =
@@ -45,10 +49,9 @@ impl Subscriptions for SqliteStore {
                     .prepare_cached(&sql)
                     .and_then(|mut select| {
                         select
-                            .query_map(
-                                params![user.expose(), SUBSCRIPTIONS_PER_USER_MAX],
-                                read_row,
-                            )?
+                            .query_map(params![user.expose(), SUBSCRIPTIONS_PER_USER_MAX], |row| {
+                                read_row(row, &vault)
+                            })?
                             .collect()
                     })
                     .map_err(|error| store_error(&error))
@@ -61,10 +64,10 @@ impl Subscriptions for SqliteStore {
         user: &User,
         id: SubscriptionId,
     ) -> Result<Option<Subscription>, StoreError> {
-        let user = user.clone();
+        let (user, vault) = (user.clone(), Arc::clone(&self.vault));
         self.readers
             .read(move |connection| {
-                find(connection, &user, id).map_err(|error| store_error(&error))
+                find((connection, &vault), &user, id).map_err(|error| store_error(&error))
             })
             .await
     }
@@ -79,7 +82,7 @@ impl Subscriptions for SqliteStore {
         let user = user.clone();
         self.writer
             .write_or_refuse(move |tables| {
-                let known = find(&tables.connection, &user, id);
+                let known = find((&tables.connection, &tables.vault), &user, id);
                 let changed = known.and_then(|known| match known {
                     Some(known) => apply(tables, known, change, now).map(Some),
                     None => Ok(None),
@@ -144,12 +147,12 @@ impl Subscriptions for SqliteStore {
     }
 }
 
-fn read_row(row: &Row<'_>) -> rusqlite::Result<Subscription> {
+fn read_row(row: &Row<'_>, vault: &Vault) -> rusqlite::Result<Subscription> {
     let set = credential_set(row, 2)?;
     Ok(Subscription {
         id: subscription_id(row, 0)?,
         user: user(row, 1)?,
-        token: token(row, 4, set.provider())?,
+        token: token(row, 4, (set.provider(), vault))?,
         set,
         topic: topic(row, 3)?,
         sealed: row.get(9)?,
@@ -168,7 +171,7 @@ fn put(
     now: Timestamp,
 ) -> rusqlite::Result<Put> {
     let set_id = tables.set_id(&new.set)?;
-    let token_key = TokenKey::new(new.set.provider(), &new.token);
+    let token_key = tables.token_key(new.set.provider(), &new.token);
     // An app that registers its token is alive.
     tables.release_one(token_key, now)?;
     tables.take_back_deaths(token_key)?;
@@ -176,7 +179,7 @@ fn put(
     let known = tables
         .connection
         .prepare_cached(&format!("{SELECT} WHERE s.token_key = ?1"))?
-        .query_row([&key], read_row)
+        .query_row([&key], |row| read_row(row, &tables.vault))
         .optional()?;
     if let Some(mut known) = known {
         if known.user == new.user {
@@ -197,7 +200,7 @@ fn put(
             new.user.expose(),
             set_id,
             new.topic.as_ref().map(Topic::as_str),
-            new.token.expose(),
+            seal_token(&tables.vault, &new.token),
             key,
             now.as_ms()
         ])?;
@@ -214,8 +217,8 @@ fn apply(
     now: Timestamp,
 ) -> rusqlite::Result<Subscription> {
     if let Some((set, token)) = &change.device {
-        let before = TokenKey::new(known.set.provider(), &known.token);
-        let key = TokenKey::new(set.provider(), token);
+        let before = tables.token_key(known.set.provider(), &known.token);
+        let key = tables.token_key(set.provider(), token);
         // What was held with the old token may try the new one.
         tables.release_one(before, now)?;
         tables.release_one(key, now)?;
@@ -233,7 +236,7 @@ fn apply(
 /// Writes a subscription that is there.
 fn write(tables: &mut Tables, known: &Subscription) -> rusqlite::Result<()> {
     let set_id = tables.set_id(&known.set)?;
-    let token_key = TokenKey::new(known.set.provider(), &known.token);
+    let token_key = tables.token_key(known.set.provider(), &known.token);
     tables
         .connection
         .prepare_cached(concat!(
@@ -246,7 +249,7 @@ fn write(tables: &mut Tables, known: &Subscription) -> rusqlite::Result<()> {
             known.topic.as_ref().map(Topic::as_str),
             known.generation,
             known.refreshed_at.as_ms(),
-            known.token.expose(),
+            seal_token(&tables.vault, &known.token),
             token_key.0,
             known.suspect_since.map(Timestamp::as_ms),
             known.sealed,
@@ -255,13 +258,13 @@ fn write(tables: &mut Tables, known: &Subscription) -> rusqlite::Result<()> {
 }
 
 fn find(
-    connection: &Connection,
+    (connection, vault): (&Connection, &Vault),
     user: &User,
     id: SubscriptionId,
 ) -> rusqlite::Result<Option<Subscription>> {
     connection
         .prepare_cached(&format!("{SELECT} WHERE s.id = ?1 AND s.user_name = ?2"))?
-        .query_row(params![id.as_bytes(), user.expose()], read_row)
+        .query_row(params![id.as_bytes(), user.expose()], |row| read_row(row, vault))
         .optional()
 }
 

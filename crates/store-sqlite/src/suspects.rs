@@ -5,9 +5,10 @@ use reveille_model::{
     CredentialSet, Proof, Reason, Strike, SubscriptionId, Timestamp, Token, User,
 };
 use reveille_store::{Claim, Destination, SettleReport, Sweep, TokenKey};
+use reveille_vault::Vault;
 use rusqlite::{OptionalExtension as _, Row, params};
 
-use crate::codec::{credential_set, subscription_id, time, token, user};
+use crate::codec::{credential_set, seal_token, subscription_id, time, token, token_key, user};
 use crate::engine::Tables;
 
 /// How often suspects are looked through, in milliseconds.
@@ -57,7 +58,11 @@ impl Suspect {
     }
 }
 
-fn read(row: &Row<'_>, generation: Option<u32>) -> rusqlite::Result<Option<Suspect>> {
+fn read(
+    row: &Row<'_>,
+    vault: &Vault,
+    generation: Option<u32>,
+) -> rusqlite::Result<Option<Suspect>> {
     let set = credential_set(row, 1)?;
     let is_registered = row.get_ref(2)?.as_blob_or_null()?.is_some();
     let current: Option<u32> = row.get(5)?;
@@ -71,8 +76,8 @@ fn read(row: &Row<'_>, generation: Option<u32>) -> rusqlite::Result<Option<Suspe
             is_newer: generation.is_some_and(|sent_to| sent_to != current),
         }),
     };
-    let token = token(row, 4, set.provider())?;
-    let key = TokenKey::new(set.provider(), &token);
+    let token = token(row, 4, (set.provider(), vault))?;
+    let key = token_key(vault, set.provider(), &token);
     Ok(Some(Suspect { key, set_id: row.get(0)?, topic: row.get(3)?, token, owner }))
 }
 
@@ -97,8 +102,8 @@ impl Tables {
                 " WHERE w.id = ?1"
             ))?
             .query_row([wakeup], |row| {
-                let is_gone = row.get_ref(4)?.as_str_or_null()?.is_none();
-                if is_gone { Ok(None) } else { read(row, generation) }
+                let is_gone = row.get_ref(4)?.as_blob_or_null()?.is_none();
+                if is_gone { Ok(None) } else { read(row, &self.vault, generation) }
             })
             .optional()?;
         let Some(mut found) = found.flatten() else { return Ok(None) };
@@ -217,7 +222,7 @@ impl Tables {
                 suspect.key.0,
                 suspect.set_id,
                 suspect.topic,
-                suspect.token.expose(),
+                seal_token(&self.vault, &suspect.token),
                 suspect.subscription(),
                 reason,
                 now.as_ms()
@@ -237,7 +242,7 @@ impl Tables {
         if self.suspects == 0 {
             return Ok(Held::Not);
         }
-        let key = TokenKey::new(set.provider(), token);
+        let key = self.token_key(set.provider(), token);
         let next_try = self
             .connection
             .prepare_cached(
@@ -278,7 +283,7 @@ impl Tables {
                     dead.key.0,
                     dead.set_id,
                     dead.topic,
-                    dead.token.expose(),
+                    seal_token(&self.vault, &dead.token),
                     dead.subscription(),
                     dead.owner.as_ref().map(|owner| owner.user.expose()),
                     reason,
@@ -380,7 +385,7 @@ impl Tables {
                 " s.refreshed_at FROM suspects q JOIN credential_sets c ON c.id = q.set_id",
                 " LEFT JOIN subscriptions s ON s.token_key = q.key WHERE q.key = ?1"
             ))?
-            .query_row([key.0], |row| read(row, None))
+            .query_row([key.0], |row| read(row, &self.vault, None))
             .optional()?;
         Ok(found.flatten())
     }

@@ -115,9 +115,13 @@ async fn everything_is_still_there_after_a_restart_and_claims_come_back() {
 async fn one_process_at_a_time_and_no_newer_schema() {
     let dir = Dir::new("open");
     let file = dir.database("reveille");
-    let (before, known) = SqliteStore::migrate(&file).unwrap();
+    let (before, known) =
+        SqliteStore::migrate(&file, &dir.database("reveille").with_extension("db.key")).unwrap();
     assert_eq!(before, 0);
-    assert_eq!(SqliteStore::migrate(&file).unwrap(), (known, known));
+    assert_eq!(
+        SqliteStore::migrate(&file, &dir.database("reveille").with_extension("db.key")).unwrap(),
+        (known, known)
+    );
     let store = SqliteStore::open(&file, NOW).unwrap();
     assert!(matches!(SqliteStore::open(&file, NOW), Err(OpenError::InUse)));
     store.close();

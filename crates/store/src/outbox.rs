@@ -8,7 +8,7 @@ use reveille_model::{
 use sha2::{Digest as _, Sha256};
 
 use crate::subscriptions::first_16;
-use crate::{Destination, StoreError};
+use crate::{Destination, StoreError, TokenKey};
 
 /// Keeps accepted wake-ups until they are settled. Every method is one transaction: all of it happened, or nothing.
 #[async_trait]
@@ -350,19 +350,15 @@ impl WakeupKey {
 
     /// For a token that nobody registered.
     pub fn for_token(
-        set: &CredentialSet,
+        token: TokenKey,
         topic: Option<&Topic>,
-        token: &Token,
         message_type: &MessageType,
         dry_run: DryRun,
     ) -> Self {
         let mut hash = Sha256::new();
         hash.update(b"token\0");
-        hash.update(set.provider().as_str());
-        hash.update([0]);
+        hash.update(token.0);
         hash.update(topic.map_or("", Topic::as_str));
-        hash.update([0]);
-        hash.update(token.identity(set.provider()));
         hash.update([0]);
         Self::finish(hash, message_type, dry_run)
     }

@@ -71,13 +71,13 @@ pub enum Put {
     Refreshed(Subscription),
 }
 
-/// Names a token inside a store: the first 16 bytes of a SHA-256 over provider and token.
+/// Names a token inside a store: 16 bytes of a hash over provider and token. A store that writes it down makes it with a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TokenKey(pub [u8; 16]);
 
 impl TokenKey {
-    /// The key of a provider's token.
-    pub fn new(provider: Provider, token: &Token) -> Self {
+    /// Without a key, for a store that keeps nothing.
+    pub(crate) fn unkeyed(provider: Provider, token: &Token) -> Self {
         let mut hash = Sha256::new();
         hash.update(provider.as_str());
         hash.update([0]);

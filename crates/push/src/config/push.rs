@@ -19,7 +19,12 @@ use crate::feedback::WebhookConfig;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreUrl {
     /// `sqlite:FILE`.
-    Sqlite(PathBuf),
+    Sqlite {
+        /// The file.
+        database: PathBuf,
+        /// The keys it is sealed with.
+        key_file: PathBuf,
+    },
 }
 
 /// How long windows are.
@@ -222,7 +227,11 @@ impl Intake {
 fn read_store(push: &mut Section) -> Option<StoreUrl> {
     let text = push.required_string("store", "sqlite:reveille.db")?;
     match text.split_once(':') {
-        Some(("sqlite", file)) if !file.is_empty() => Some(StoreUrl::Sqlite(push.resolve(file))),
+        Some(("sqlite", file)) if !file.is_empty() => {
+            let beside = push.resolve(&format!("{file}.key"));
+            let key_file = push.path("key_file").unwrap_or(beside);
+            Some(StoreUrl::Sqlite { database: push.resolve(file), key_file })
+        }
         Some(("mariadb", _)) => {
             push.problem(
                 "store",

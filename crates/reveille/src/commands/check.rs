@@ -1,5 +1,6 @@
 //! `reveille check`: reads the configuration, tries store and provider credentials, and says everything that is wrong at once.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use reveille_model::{Provider, Topic};
@@ -7,7 +8,7 @@ use reveille_push::{PushConfig, StoreUrl, senders};
 use reveille_sandbox::SandboxConfig;
 use reveille_service::clock::{Clock, SystemClock};
 use reveille_service::config::{ConfigProblem, Document};
-use reveille_store_sqlite::{OpenError, SqliteStore};
+use reveille_store_sqlite::{KeyFile, OpenError, SqliteStore};
 
 use crate::cli::ConfigArguments;
 use crate::failure::Failure;
@@ -47,24 +48,34 @@ pub(crate) async fn run(arguments: ConfigArguments) -> Result<(), Failure> {
     }
 }
 
-fn try_store(StoreUrl::Sqlite(path): &StoreUrl) -> Option<ConfigProblem> {
-    match SqliteStore::open(path, SystemClock.now()) {
+fn try_store(StoreUrl::Sqlite { database, key_file }: &StoreUrl) -> Option<ConfigProblem> {
+    let path = database.display();
+    match SqliteStore::open_with_key(database, key_file, SystemClock.now()) {
         Ok(store) => {
             store.close();
-            say::line(&format!("ok       the store {} takes writes", path.display()));
+            say::line(&format!("ok       the store {path} takes writes"));
+            warn_of_key(key_file);
             None
         }
         Err(OpenError::InUse) => {
-            say::line(&format!(
-                "ok       the store {} is in use by a running server",
-                path.display()
-            ));
+            say::line(&format!("ok       the store {path} is in use by a running server"));
+            warn_of_key(key_file);
             None
         }
         Err(error) => Some(ConfigProblem {
             path: "push.store".to_owned(),
-            what: format!("cannot open {}: {error}", path.display()),
+            what: format!("cannot open {path}: {error}"),
         }),
+    }
+}
+
+/// Whoever can read the key and the database has every device's token.
+fn warn_of_key(key_file: &Path) {
+    let is_open = KeyFile::read(key_file)
+        .is_ok_and(|file| file.is_some_and(|file| file.is_readable_by_others()));
+    if is_open {
+        let path = key_file.display();
+        say::line(&format!("warning  everybody on this machine can read {path}: chmod 600 {path}"));
     }
 }
 

@@ -34,9 +34,9 @@ pub(crate) fn whole<T>(read: Option<T>, document: &Document) -> Result<T, Failur
 
 /// Opens the store a configuration names.
 pub(crate) fn open_store(store: &StoreUrl) -> Result<Arc<SqliteStore>, Failure> {
-    let StoreUrl::Sqlite(path) = store;
-    let opened = SqliteStore::open(path, SystemClock.now());
-    Ok(Arc::new(opened.with_context(|| format!("cannot open the store {}", path.display()))?))
+    let StoreUrl::Sqlite { database, key_file } = store;
+    let opened = SqliteStore::open_with_key(database, key_file, SystemClock.now());
+    Ok(Arc::new(opened.with_context(|| format!("cannot open the store {}", database.display()))?))
 }
 
 /// Waits until a store is closed, so that another process may open it.

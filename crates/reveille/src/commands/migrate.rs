@@ -10,13 +10,14 @@ use crate::failure::Failure;
 use crate::say;
 
 pub(crate) fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
-    let StoreUrl::Sqlite(path) = push_config(&arguments.config)?.store;
-    let migrated = SqliteStore::migrate(&path);
-    let (had, has) = migrated.with_context(|| format!("cannot migrate {}", path.display()))?;
+    let StoreUrl::Sqlite { database, key_file } = push_config(&arguments.config)?.store;
+    let path = database.display();
+    let migrated = SqliteStore::migrate(&database, &key_file);
+    let (had, has) = migrated.with_context(|| format!("cannot migrate {path}"))?;
     if had == has {
-        say::line(&format!("{} has schema {has}, the latest", path.display()));
+        say::line(&format!("{path} has schema {has}, the latest"));
     } else {
-        say::line(&format!("{} went from schema {had} to {has}", path.display()));
+        say::line(&format!("{path} went from schema {had} to {has}"));
     }
     Ok(())
 }

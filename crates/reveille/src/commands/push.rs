@@ -55,6 +55,7 @@ pub(crate) async fn start(
     let senders = senders(std::mem::take(&mut config.providers), &clock)?;
     let parts =
         Parts { store: Arc::<SqliteStore>::clone(store), clock, senders, metrics, expiries };
-    PushServer::bind(config, parts).await?.start(lifecycle).await?;
+    let server = PushServer::bind(config, parts).await?;
+    Box::pin(server.start(lifecycle)).await?;
     Ok(())
 }

@@ -1,13 +1,15 @@
 //! What a command sees: the connection inside a transaction, and what is kept in memory beside it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use reveille_model::{CredentialSet, Ledger, Timestamp};
+use reveille_model::{CredentialSet, Ledger, Provider, Timestamp, Token};
 use reveille_store::{StoreError, TokenKey};
+use reveille_vault::Vault;
 use rusqlite::Connection;
 
 use super::journaled::Journaled;
-use crate::codec::{credential_set, read_ledger, store_error};
+use crate::codec::{credential_set, read_ledger, store_error, token_key};
 use crate::outbox::{Plan, join_twins};
 
 /// Statements kept prepared.
@@ -30,6 +32,8 @@ pub(crate) struct Lease {
 #[derive(Debug)]
 pub(crate) struct Tables {
     pub(crate) connection: Connection,
+    /// Seals tokens and finds them.
+    pub(crate) vault: Arc<Vault>,
     /// Written back once per transaction.
     pub(crate) ledger: Ledger,
     /// Users and subscriptions that scheduled notifications name.
@@ -61,11 +65,13 @@ impl Tables {
     /// Reads what is kept in memory. `waiting` is what [`crate::outbox::find_waiting`] found.
     pub(crate) fn load(
         connection: Connection,
+        vault: Arc<Vault>,
         waiting: BTreeMap<u64, i64>,
     ) -> Result<Self, StoreError> {
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
         let mut tables = Self {
             connection,
+            vault,
             ledger: Ledger::default(),
             scheduled: 0,
             suspects: 0,
@@ -143,6 +149,11 @@ impl Tables {
                 .map(u64::cast_signed),
             )?;
         Ok(())
+    }
+
+    /// What a token is found by.
+    pub(crate) fn token_key(&self, provider: Provider, token: &Token) -> TokenKey {
+        token_key(&self.vault, provider, token)
     }
 
     /// The number of a credential set, given on first sight.

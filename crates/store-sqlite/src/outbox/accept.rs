@@ -10,6 +10,7 @@ use reveille_model::{
 use reveille_store::{
     AcceptError, Acceptance, Accepted, Idempotency, Item, StoreError, TokenMessage,
 };
+use reveille_vault::{Purpose, Vault};
 use rusqlite::{OptionalExtension as _, params};
 
 use super::tables::{Change, Shape, corrupt, sql};
@@ -19,7 +20,32 @@ use crate::engine::Tables;
 /// How much of a gathered row targets fill: with the rest of it, one page of 4 KiB.
 const ROW_BYTES: usize = 3_800;
 
-pub(super) fn accept(tables: &mut Tables, acceptance: Acceptance) -> Result<Accepted, AcceptError> {
+/// The tokens of one gathered row, sealed.
+pub(super) struct SealedRow {
+    count: usize,
+    targets: Vec<u8>,
+}
+
+/// Packs and seals the tokens of each item, before the writer has it.
+pub(super) fn seal(vault: &Vault, items: &[Item]) -> Vec<Vec<SealedRow>> {
+    let rows = |item: &Item| match item {
+        Item::Notification(_) => Vec::new(),
+        Item::Tokens(message) => fitting(&message.tokens, ROW_BYTES, Token::expose)
+            .map(|tokens| {
+                let packed = pack_texts(tokens.iter().map(Token::expose));
+                SealedRow { count: tokens.len(), targets: vault.seal(Purpose::Targets, &packed) }
+            })
+            .collect(),
+    };
+    items.iter().map(rows).collect()
+}
+
+/// `sealed` has the rows of each item.
+pub(super) fn accept(
+    tables: &mut Tables,
+    acceptance: Acceptance,
+    sealed: Vec<Vec<SealedRow>>,
+) -> Result<Accepted, AcceptError> {
     if let Some(idempotency) = acceptance.idempotency
         && let Some(ids) = repeated(tables, idempotency)?
     {
@@ -33,9 +59,9 @@ pub(super) fn accept(tables: &mut Tables, acceptance: Acceptance) -> Result<Acce
         return Err(AcceptError::Full);
     }
     let (mut ids, mut wakeups) = (Vec::new(), 0);
-    for item in acceptance.items {
+    for (item, rows) in acceptance.items.into_iter().zip(sealed) {
         wakeups += match item {
-            Item::Tokens(message) => accept_tokens(tables, &message, acceptance.window_end),
+            Item::Tokens(message) => accept_tokens(tables, &message, rows, acceptance.window_end),
             Item::Notification(notification) => {
                 ids.push(notification.id);
                 accept_notification(tables, &notification, acceptance.window_end)
@@ -72,6 +98,7 @@ fn repeated(
 fn accept_tokens(
     tables: &mut Tables,
     message: &TokenMessage,
+    rows: Vec<SealedRow>,
     window_end: Timestamp,
 ) -> Result<u64, StoreError> {
     let count = message.tokens.len();
@@ -80,7 +107,7 @@ fn accept_tokens(
         "INSERT INTO gathered (window_end, message_type, ttl_ms, dry_run, set_id, topic, count,",
         " targets) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
     )))?;
-    for tokens in fitting(&message.tokens, ROW_BYTES, Token::expose) {
+    for row in rows {
         sql(insert.execute(params![
             window_end.as_ms(),
             message.message_type.as_str(),
@@ -88,8 +115,8 @@ fn accept_tokens(
             message.dry_run == DryRun::Yes,
             set_id,
             message.topic.as_ref().map(Topic::as_str),
-            tokens.len(),
-            pack_texts(tokens.iter().map(Token::expose)),
+            row.count,
+            row.targets,
         ]))?;
     }
     drop(insert);

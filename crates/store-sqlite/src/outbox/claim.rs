@@ -3,6 +3,7 @@
 use reveille_model::limits::CLAIM_MAX;
 use reveille_model::{Settled, Timestamp, Token, Topic, WakeupId};
 use reveille_store::{Claim, Claimed, Device, WakeupKey};
+use reveille_vault::Vault;
 use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::settle::{Return, end, return_to_waiting};
@@ -172,18 +173,18 @@ fn find(tables: &Tables, id: i64, claim: &Claim) -> rusqlite::Result<Option<Due>
             " w.subscription, w.topic, w.token, s.topic, s.token, s.generation, w.sort_key, w.held, w.key, w.trail",
             " FROM wakeups w LEFT JOIN subscriptions s ON s.id = w.subscription WHERE w.id = ?1"
         ))?
-        .query_row([id], |row| read(row, claim))
+        .query_row([id], |row| read(row, claim, &tables.vault))
         .optional()
 }
 
-fn read(row: &Row<'_>, claim: &Claim) -> rusqlite::Result<Due> {
-    let provider = claim.set.provider();
+fn read(row: &Row<'_>, claim: &Claim, vault: &Vault) -> rusqlite::Result<Due> {
+    let opening = (claim.set.provider(), vault);
     let is_registered = row.get_ref(5)?.as_blob_or_null()?.is_some();
     let address = if !is_registered {
-        Some((token(row, 7, provider)?, topic(row, 6)?, None))
+        Some((token(row, 7, opening)?, topic(row, 6)?, None))
     } else if let Some(generation) = row.get(10)? {
         let device = Device { subscription: subscription_id(row, 5)?, generation };
-        Some((token(row, 9, provider)?, topic(row, 8)?, Some(device)))
+        Some((token(row, 9, opening)?, topic(row, 8)?, Some(device)))
     } else {
         None
     };

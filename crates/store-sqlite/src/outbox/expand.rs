@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 
 use reveille_model::{CredentialSet, DryRun, Settled, SubscriptionId, Timestamp, Token, Topic};
 use reveille_store::{Expanded, StoreError, TokenKey, WakeupKey};
+use reveille_vault::Purpose;
 use rusqlite::{OptionalExtension as _, params};
 
 use super::plan::Entry;
 use super::tables::{Change, Shape, corrupt, sql};
 use super::waiting::{Row, head, waiting_with};
-use crate::codec::{dry_run, message_type, nth_id, nth_text, subscription_id, time, topic};
+use crate::codec::{
+    dry_run, message_type, nth_id, nth_text, seal_token, subscription_id, time, topic,
+};
 use crate::engine::Tables;
 
 /// A gathered row, read.
@@ -104,13 +107,15 @@ fn target_of(tables: &mut Tables, row: &Gathered, index: usize) -> Result<Found,
         return Ok(set_id.map(|set_id| registered((id, set_id))));
     };
     let set: CredentialSet = sql(tables.set_of(set_id))?;
-    let text = nth_text(&row.targets, index).ok_or_else(corrupt)?;
+    let opened = tables.vault.open(Purpose::Targets, &row.targets).ok_or_else(corrupt)?;
+    let text = nth_text(&opened, index).ok_or_else(corrupt)?;
     let token = Token::parse(set.provider(), text).map_err(|_| corrupt())?;
-    let device = sql(subscription_of(tables, TokenKey::new(set.provider(), &token)))?;
+    let token_key = tables.token_key(set.provider(), &token);
+    let device = sql(subscription_of(tables, token_key))?;
     Ok(Some(match device {
         Some(device) => registered(device),
         None => {
-            let key = WakeupKey::for_token(&set, row.topic.as_ref(), &token, kind, dry);
+            let key = WakeupKey::for_token(token_key, row.topic.as_ref(), kind, dry);
             (set_id, key, Target::Token(token))
         }
     }))
@@ -143,13 +148,13 @@ fn wake(
     target: &Target,
 ) -> rusqlite::Result<bool> {
     let (subscription, token) = match target {
-        Target::Token(token) => (None, Some(token.expose())),
+        Target::Token(token) => (None, Some(seal_token(&tables.vault, token))),
         Target::Subscription(id) => (Some(id.as_bytes()), None),
     };
     let due_at = row.window_end.as_ms();
     let expires_at = due_at.saturating_add(row.shape.ttl_ms);
     if let Some(waiting) = waiting_with(tables, key)? {
-        prolong(tables, waiting, (set_id, due_at, expires_at), token)?;
+        prolong(tables, waiting, (set_id, due_at, expires_at), token.as_deref())?;
         return Ok(false);
     }
     let id = tables
@@ -169,7 +174,7 @@ fn wake(
             row.shape.message_type.as_str(),
             row.trail,
             subscription,
-            token.and(row.topic.as_ref()).map(Topic::as_str),
+            token.as_ref().and(row.topic.as_ref()).map(Topic::as_str),
             token,
         ])?;
     tables.waiting.insert(head(key), id);
@@ -182,7 +187,7 @@ fn prolong(
     tables: &mut Tables,
     waiting: Row,
     (set_id, due_at, expires_at): (i64, i64, i64),
-    token: Option<&str>,
+    token: Option<&[u8]>,
 ) -> rusqlite::Result<()> {
     // Where the device was registered with other credentials since, what it waited for is not theirs.
     let due_at = if waiting.set_id == set_id { waiting.due_at } else { due_at };

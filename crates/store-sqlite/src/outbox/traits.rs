@@ -26,7 +26,8 @@ impl SqliteStore {
 #[async_trait]
 impl Outbox for SqliteStore {
     async fn accept(&self, acceptance: Acceptance) -> Result<Accepted, AcceptError> {
-        self.writer.write_or_refuse(move |tables| accept::accept(tables, acceptance)).await
+        let sealed = accept::seal(&self.vault, &acceptance.items);
+        self.writer.write_or_refuse(move |tables| accept::accept(tables, acceptance, sealed)).await
     }
 
     async fn close(&self, until: Timestamp) -> Result<(), StoreError> {

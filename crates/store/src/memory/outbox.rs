@@ -113,7 +113,8 @@ impl State {
             Targets::Tokens { set, topic, tokens } => tokens
                 .iter()
                 .map(|token| {
-                    let target = match self.by_token.get(&TokenKey::new(set.provider(), token)) {
+                    let target = match self.by_token.get(&TokenKey::unkeyed(set.provider(), token))
+                    {
                         Some(id) => Target::Subscription(*id),
                         None => Target::Token { token: token.clone(), topic: topic.clone() },
                     };
@@ -167,7 +168,8 @@ impl State {
         let key = match &target {
             Target::Subscription(id) => WakeupKey::for_subscription(*id, kind, dry_run),
             Target::Token { token, topic } => {
-                WakeupKey::for_token(&set, topic.as_ref(), token, kind, dry_run)
+                let key = TokenKey::unkeyed(set.provider(), token);
+                WakeupKey::for_token(key, topic.as_ref(), kind, dry_run)
             }
         };
         let expires_at = row.window_end.plus(row.shape.ttl);

@@ -121,7 +121,7 @@ impl State {
             report.collapsed += u64::from(self.return_to_waiting(id, now));
             return;
         };
-        let key = TokenKey::new(fresh.set.provider(), &fresh.token);
+        let key = TokenKey::unkeyed(fresh.set.provider(), &fresh.token);
         let held_since =
             self.suspects.get(&key).filter(|each| each.next_try.is_some()).map(|each| each.since);
         if suspicion.is_trusted && held_since.is_some_and(|since| since.plus(batch.hold) <= now) {
@@ -160,7 +160,7 @@ impl State {
         now: Timestamp,
     ) -> bool {
         let Some(fresh) = self.suspect_of(settlement.id.0, now) else { return false };
-        let key = TokenKey::new(fresh.set.provider(), &fresh.token);
+        let key = TokenKey::unkeyed(fresh.set.provider(), &fresh.token);
         if self.is_renewed(settlement.device) || !self.has_room(key) {
             return false;
         }
@@ -191,7 +191,7 @@ impl State {
             Target::Subscription(subscription) => Some(subscription),
             // It may have been registered since.
             Target::Token { .. } => {
-                self.by_token.get(&TokenKey::new(row.set.provider(), &token)).copied()
+                self.by_token.get(&TokenKey::unkeyed(row.set.provider(), &token)).copied()
             }
         };
         Some(Suspect {
@@ -226,6 +226,6 @@ impl State {
     fn token_key_of(&self, id: i64) -> Option<TokenKey> {
         let row = self.wakeups.get(&id)?;
         let (token, ..) = self.address(row)?;
-        Some(TokenKey::new(row.set.provider(), &token))
+        Some(TokenKey::unkeyed(row.set.provider(), &token))
     }
 }

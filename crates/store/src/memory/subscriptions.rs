@@ -23,7 +23,7 @@ impl State {
 
     pub(super) fn remove_subscription(&mut self, id: SubscriptionId) {
         if let Some(gone) = self.subscriptions.remove(&id) {
-            let key = TokenKey::new(gone.set.provider(), &gone.token);
+            let key = TokenKey::unkeyed(gone.set.provider(), &gone.token);
             self.by_token.remove(&key);
             self.suspects.remove(&key);
         }
@@ -55,7 +55,7 @@ impl Subscriptions for MemoryStore {
         now: Timestamp,
     ) -> Result<Put, StoreError> {
         let mut state = self.lock();
-        let key = TokenKey::new(new.set.provider(), &new.token);
+        let key = TokenKey::unkeyed(new.set.provider(), &new.token);
         // An app that registers its token is alive.
         state.release_one(key, now);
         state.take_back_deaths(key);
@@ -98,8 +98,8 @@ impl Subscriptions for MemoryStore {
         let known = state.subscriptions.get(&id).filter(|known| known.user == *user);
         let Some(mut known) = known.cloned() else { return Ok(None) };
         if let Some((set, token)) = &change.device {
-            let before = TokenKey::new(known.set.provider(), &known.token);
-            let key = TokenKey::new(set.provider(), token);
+            let before = TokenKey::unkeyed(known.set.provider(), &known.token);
+            let key = TokenKey::unkeyed(set.provider(), token);
             // What was held with the old token may try the new one.
             state.release_one(before, now);
             state.release_one(key, now);

@@ -23,7 +23,7 @@ impl State {
         token: &Token,
         (now, hold): (Timestamp, Duration),
     ) -> Option<(TokenKey, Timestamp)> {
-        let key = TokenKey::new(provider, token);
+        let key = TokenKey::unkeyed(provider, token);
         let next_try = self.suspects.get_mut(&key)?.next_try.as_mut()?;
         if *next_try > now {
             return Some((key, *next_try));
@@ -34,7 +34,7 @@ impl State {
 
     /// Deletes what belongs to a dead device and tells it. Returns whether a subscription went.
     pub(super) fn bury(&mut self, dead: &Suspect, tell: &[Destination], now: Timestamp) -> bool {
-        let key = TokenKey::new(dead.set.provider(), &dead.token);
+        let key = TokenKey::unkeyed(dead.set.provider(), &dead.token);
         let owner = dead
             .subscription
             .and_then(|id| self.subscriptions.get(&id))
@@ -111,7 +111,7 @@ impl State {
 }
 
 fn key_of(death: &Death) -> TokenKey {
-    TokenKey::new(death.set.provider(), &death.token)
+    TokenKey::unkeyed(death.set.provider(), &death.token)
 }
 
 #[async_trait]

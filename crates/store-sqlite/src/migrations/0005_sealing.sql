@@ -1,0 +1,5 @@
+-- The key everything secret in this database is sealed with. No row: it was made by a version that did not seal.
+CREATE TABLE sealing (
+    one    INTEGER PRIMARY KEY CHECK (one = 1),
+    key_id BLOB NOT NULL
+);
