@@ -2,20 +2,34 @@
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use reveille_sandbox::{Ports, Sandbox, SandboxConfig, Watch, init};
 use reveille_service::config::Document;
+use reveille_service::entropy;
 use reveille_service::lifecycle::Lifecycle;
 
 use crate::{Client, Dir};
 
-/// A port nobody listens at now.
+/// The first port that tests take, and how many there are.
+const FIRST_PORT: u16 = 10_000;
+const PORTS: u16 = 20_000;
+
+/// A port nobody listens at now, and none that the system gives to outgoing connections, which begin at 32768. Each is given out once.
 ///
 /// # Panics
 /// If there is none.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").port()
+    static NEXT: OnceLock<AtomicU64> = OnceLock::new();
+    // Each test process begins somewhere else.
+    let next = NEXT.get_or_init(|| AtomicU64::new(entropy::rng().next_u64() >> 1));
+    let ports = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed) % u64::from(PORTS));
+    ports
+        .take(PORTS.into())
+        .filter_map(|number| Some(FIRST_PORT + u16::try_from(number).ok()?))
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("a free port")
 }
 
 /// Ports nobody listens at now, for a whole rig.

@@ -18,8 +18,15 @@ pub(crate) struct Rig {
     lifecycle: Lifecycle,
 }
 
+/// Below those that the system gives to outgoing connections, which begin at 32768.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    let mut rng = reveille_service::entropy::rng();
+    loop {
+        let port = 10_000 + u16::try_from(rng.next_u64() % 20_000).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 impl Rig {
