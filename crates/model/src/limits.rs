@@ -35,6 +35,8 @@ pub const DELIVER_AFTER_S_MAX: u32 = 30 * 86_400;
 
 /// Most subscriptions of one user that one notification wakes.
 pub const SUBSCRIPTIONS_PER_USER_MAX: usize = 100;
+/// Most event types one user says something about.
+pub const PREFERENCES_PER_USER_MAX: usize = 200;
 /// Most targets one gathered row holds.
 pub const TARGETS_PER_ROW_MAX: usize = 5_000;
 /// Most targets one expanding transaction looks at, so that intake waits a few milliseconds for it at most.

@@ -45,4 +45,39 @@ pub struct Notification {
     pub dry_run: DryRun,
     /// It joins the window in which this falls.
     pub deliver_after: Option<Timestamp>,
+    /// What is asked before it wakes somebody.
+    pub policy: Policy,
+}
+
+/// What the configuration says about an event type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// Whether it wakes users who have not said whether it shall.
+    pub wakes: bool,
+    /// How many of it one user gets.
+    pub limit: Option<Limit>,
+}
+
+impl Policy {
+    /// Everybody, as often as it happens.
+    pub const OPEN: Self = Self { wakes: true, limit: None };
+}
+
+/// How many notifications of one event type one user gets in a period. Periods are fixed: the n-th begins n times its length after the Unix
+/// epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// So many, at least one.
+    pub count: u32,
+    /// In so long, at least a millisecond.
+    pub per: Duration,
+}
+
+impl Limit {
+    /// When the period ends that a moment is in.
+    pub const fn period_end(&self, moment: Timestamp) -> Timestamp {
+        let per_ms = self.per.as_ms().cast_signed();
+        let per_ms = if per_ms < 1 { 1 } else { per_ms };
+        Timestamp::from_ms((moment.as_ms().div_euclid(per_ms) + 1).saturating_mul(per_ms))
+    }
 }

@@ -24,12 +24,21 @@ pub enum Settled {
     PayloadError,
     /// It was a dry run.
     DryRun,
+    /// Its user had had as many of its event type as a period allows.
+    Limited,
 }
 
 impl Settled {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Sent, Self::Dead, Self::Expired, Self::Cancelled, Self::PayloadError, Self::DryRun];
+    pub const ALL: [Self; 7] = [
+        Self::Sent,
+        Self::Dead,
+        Self::Expired,
+        Self::Cancelled,
+        Self::PayloadError,
+        Self::DryRun,
+        Self::Limited,
+    ];
 
     /// Its word in tables, metrics and the trail.
     pub const fn as_str(self) -> &'static str {
@@ -40,6 +49,7 @@ impl Settled {
             Self::Cancelled => "cancelled",
             Self::PayloadError => "payload_error",
             Self::DryRun => "dry_run",
+            Self::Limited => "limited",
         }
     }
 }

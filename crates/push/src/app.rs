@@ -360,6 +360,8 @@ impl PushConfig {
             schedule: schedule.clone(),
             message_types: self.message_types.clone(),
             events: self.events.clone(),
+            limits: self.limits.of.clone(),
+            default_limit: self.limits.default,
             apps: senders
                 .iter()
                 .map(|(settings, _)| App {

@@ -6,14 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use reveille_mixer::{Schedule, Window};
 use reveille_model::limits::SUBSCRIPTIONS_PER_USER_MAX;
 use reveille_model::{
-    CredentialSet, Duration, EventType, MessageType, NewSubscription, NotificationId, Provider,
-    Rng, Subscription, SubscriptionChange, SubscriptionId, Timestamp, Topic, User,
+    CredentialSet, Duration, EventType, Limit, MessageType, NewSubscription, NotificationId,
+    Policy, Provider, Rng, Subscription, SubscriptionChange, SubscriptionId, Timestamp, Topic,
+    User,
 };
 use reveille_providers::webpush::Guard;
 use reveille_service::clock::Clock;
 use reveille_store::{
     AcceptError, Acceptance, Accepted, Idempotency, Item, Put, Store, StoreError,
 };
+
+use crate::config::EventConfig;
 
 /// How often a request that came as its window closed is tried with the next one.
 const WINDOWS_TRIED_MAX: u32 = 5;
@@ -47,8 +50,12 @@ pub struct IntakeSettings {
     pub schedule: Schedule,
     /// What apps may be told; the first is the default.
     pub message_types: Vec<MessageType>,
-    /// What apps are told of which event, where it is not the default.
-    pub events: BTreeMap<EventType, MessageType>,
+    /// What is said about event types.
+    pub events: BTreeMap<EventType, EventConfig>,
+    /// How many notifications of an event type users get.
+    pub limits: BTreeMap<EventType, Limit>,
+    /// And of one that is not named there.
+    pub default_limit: Option<Limit>,
     /// The configured credential sets.
     pub apps: Vec<App>,
     /// Where browsers' endpoints may lead.
@@ -222,8 +229,18 @@ impl Intake {
         self.settings
             .events
             .get(event_type)
+            .map(|event| &event.message_type)
             .or_else(|| self.settings.message_types.first())
             .cloned()
+    }
+
+    /// What is asked before an event wakes somebody.
+    pub(crate) fn policy_for(&self, event_type: &EventType) -> Policy {
+        let IntakeSettings { events, limits, default_limit, .. } = &self.settings;
+        Policy {
+            wakes: events.get(event_type).is_none_or(|event| event.wakes),
+            limit: limits.get(event_type).copied().or(*default_limit),
+        }
     }
 
     fn rng(&self) -> std::sync::MutexGuard<'_, Rng> {

@@ -15,7 +15,8 @@ mod worker;
 pub use api::{intake_openapi, public_openapi};
 pub use app::{Parts, PushServer, Senders, StartError, senders};
 pub use config::{
-    ApnsSection, FcmSection, Providers, PublicConfig, PushConfig, StoreUrl, WebPushSection,
+    ApnsSection, EventConfig, FcmSection, Providers, PublicConfig, PushConfig, StoreUrl,
+    WebPushSection,
 };
 pub use intake::{App, Intake, IntakeSettings};
 pub use metrics::describe_metrics;

@@ -5,6 +5,7 @@ use reveille_service::http_metrics;
 
 pub(crate) const INTAKE_WAKEUPS: &str = "reveille_intake_wakeups_total";
 pub(crate) const REFUSED: &str = "reveille_requests_refused_total";
+pub(crate) const MUTED: &str = "reveille_users_muted_total";
 pub(crate) const NOTIFICATIONS: &str = "reveille_notifications_total";
 pub(crate) const OUTBOX_OLDEST: &str = "reveille_outbox_oldest_overdue_seconds";
 pub(crate) const OUTBOX_SCHEDULED: &str = "reveille_outbox_scheduled_notifications";
@@ -48,6 +49,10 @@ pub fn describe_metrics() {
     describe_counter!(
         NOTIFICATIONS,
         "Notifications accepted, by event type; `other` unless configured."
+    );
+    describe_counter!(
+        MUTED,
+        "Users a notification named who do not want its event type to wake them."
     );
     describe_gauge!(
         OUTBOX_OLDEST,

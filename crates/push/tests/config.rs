@@ -38,6 +38,7 @@ async fn what_people_write_is_taken() {
         "[push.public.auth]\nmode = \"jwt\"\njwks_url = \"https://login.example/jwks\"\nissuer = \"i\"\naudience = \"a\"\n",
         "[push.public.auth]\nmode = \"sessions\"\nurl = \"http://127.0.0.1:8081/sessions/v1/\"\nwiki = \"enwiki\"\nhmac_key_file = \"webhook.secret\"\n",
         "[push.public.auth]\nanonymous = true\n[push.subscriptions]\nstale_after_days = 90\n",
+        "[push.limits.default]\ncount = 20\nper_s = 3600\n[push.limits.\"edit-user-talk\"]\ncount = 5\nper_s = 600\n[push.events.thanks]\nwakes = false\n",
         "[push.feedback]\nmode = \"own\"\n[push.drop_guard]\ndead_percent_max = 10\nanswers_min = 100\nretry_s = 7200\n",
     ] {
         assert_eq!(problems(text).await, [""; 0], "{text}");
@@ -60,6 +61,7 @@ async fn every_problem_has_its_path() {
         ("[apns.a]\ntopics = [\"t\"]\ncertificate_file = \"server.pem\"\nprivate_key_file = \"nonsense.pem\"\n".to_owned(), vec!["apns.a.private_key_file"]),
         ("[apns.a]\ntopics = [\"t\"]\ncertificate_file = \"server.pem\"\nprivate_key_file = \"AuthKey.p8\"\n".to_owned(), vec!["apns.a.certificate_file"]),
         (format!("[apns.a]\n{app}endpoint = \"x\"\nkind = \"loud\"\ntypo = 1\nfiltering_entitlement = true\n"), vec!["apns.a.endpoint", "apns.a.filtering_entitlement", "apns.a.kind", "apns.a.typo"]),
+        ("[push.limits.\"a b\"]\ncount = 0\n".to_owned(), vec!["push.limits.a b.count", "push.limits.a b.count", "push.limits.a b.per_s"]),
         ("[push.public]\norigins = [\"https://a.example/\"]\ntrusted_proxies = [\"x\"]\n".to_owned(), vec!["push.public.auth.mode", "push.public.origins", "push.public.trusted_proxies"]),
         ("[push.public.auth]\nmode = \"jwt\"\njwks_file = \"nonsense.pem\"\nissuer = \"i\"\naudience = \"a\"\n".to_owned(), vec!["push.public.auth.jwks_file"]),
         ("[push.public.auth]\nmode = \"jwt\"\n".to_owned(), vec!["push.public.auth.audience", "push.public.auth.issuer", "push.public.auth.jwks_file"]),

@@ -229,7 +229,7 @@ async fn settle(rig: &Rig) {
 fn ledger(config: &Path) -> (i64, i64, i64, i64, i64) {
     let database = rusqlite::Connection::open(config.with_file_name("reveille.db")).unwrap();
     let sql = "SELECT accepted, waiting, collapsed, settled_sent + settled_dead + settled_expired +
-        settled_cancelled + settled_payload_error + settled_dry_run,
+        settled_cancelled + settled_payload_error + settled_dry_run + settled_limited,
         (SELECT COUNT(*) FROM subscriptions) FROM state";
     let row = database
         .query_row(sql, [], |row| {

@@ -1,8 +1,8 @@
 //! Rows to words and back.
 
 use reveille_model::{
-    CredentialSet, DryRun, Ledger, MessageType, NotificationId, Provider, SubscriptionId,
-    Timestamp, Token, Topic, User,
+    CredentialSet, DryRun, EventType, Ledger, MessageType, NotificationId, Provider,
+    SubscriptionId, Timestamp, Token, Topic, User,
 };
 use reveille_store::{StoreError, TokenKey};
 use reveille_vault::{Purpose, Vault};
@@ -45,6 +45,10 @@ pub(crate) fn message_type(row: &Row<'_>, column: usize) -> rusqlite::Result<Mes
     MessageType::parse(row.get_ref(column)?.as_str()?).map_err(|_| misfit(column))
 }
 
+pub(crate) fn event_type(row: &Row<'_>, column: usize) -> rusqlite::Result<EventType> {
+    EventType::parse(row.get_ref(column)?.as_str()?).map_err(|_| misfit(column))
+}
+
 pub(crate) fn topic(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Topic>> {
     match row.get_ref(column)?.as_str_or_null()? {
         Some(text) => Topic::parse(text).map(Some).map_err(|_| misfit(column)),
@@ -85,14 +89,14 @@ pub(crate) fn subscription_id(row: &Row<'_>, column: usize) -> rusqlite::Result<
     row.get(column).map(SubscriptionId::from_bytes)
 }
 
-/// The nine counts from `column` on.
+/// The ten counts from `column` on.
 pub(crate) fn read_ledger(row: &Row<'_>, column: usize) -> rusqlite::Result<Ledger> {
     let count = |offset: usize| row.get::<_, i64>(column + offset).map(i64::cast_unsigned);
     Ok(Ledger {
         accepted: count(0)?,
         waiting: count(1)?,
         collapsed: count(2)?,
-        settled: [count(3)?, count(4)?, count(5)?, count(6)?, count(7)?, count(8)?],
+        settled: [count(3)?, count(4)?, count(5)?, count(6)?, count(7)?, count(8)?, count(9)?],
     })
 }
 

@@ -9,6 +9,7 @@ mod feedback;
 mod keys;
 mod migrations;
 mod outbox;
+mod preferences;
 mod quarantine;
 mod sealing;
 mod store;

@@ -106,6 +106,8 @@ fn seal_all(
     sealing.wakeups()?;
     sealing.gathered()?;
     sealing.keys()?;
+    // Nobody knows whose they are: periods begin anew.
+    transaction.execute("DELETE FROM limit_counters", [])?;
     transaction.execute(
         "INSERT INTO sealing (one, key_id) VALUES (1, ?1) ON CONFLICT DO UPDATE SET key_id = ?1",
         [to.id().0],

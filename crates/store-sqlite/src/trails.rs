@@ -28,15 +28,15 @@ fn find(connection: &Connection, id: NotificationId) -> rusqlite::Result<Option<
     connection
         .prepare_cached(concat!(
             "SELECT accepted, waiting, collapsed, settled_sent, settled_dead, settled_expired,",
-            " settled_cancelled, settled_payload_error, settled_dry_run, window_end, deliver_after,",
+            " settled_cancelled, settled_payload_error, settled_dry_run, settled_limited, window_end, deliver_after,",
             " taken_back FROM trails WHERE id = ?1"
         ))?
         .query_row([id.as_bytes()], |row| {
             Ok(Trail {
                 id,
-                window_end: optional_time(row, 9)?,
-                deliver_after: optional_time(row, 10)?,
-                taken_back: row.get(11)?,
+                window_end: optional_time(row, 10)?,
+                deliver_after: optional_time(row, 11)?,
+                taken_back: row.get(12)?,
                 ledger: read_ledger(row, 0)?,
             })
         })

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use reveille_model::{
-    CredentialSet, DryRun, Duration, LeaseId, MessageType, Provider, Reason, Shuffle, Timestamp,
-    Token,
+    Audience, CredentialSet, DryRun, Duration, EventType, LeaseId, Limit, MessageType,
+    NewSubscription, Notification, NotificationId, Policy, Provider, Reason, Settled, Shuffle,
+    SubscriptionId, Timestamp, Token, User,
 };
 use reveille_store::{
     Acceptance, Claim, Claimed, End, Item, Keys as _, Outbox, Quarantine as _, SettleBatch,
@@ -109,6 +110,37 @@ async fn everything_is_still_there_after_a_restart_and_claims_come_back() {
     let late = store.accept(acceptance(&["c"], end)).await;
     assert!(late.is_err(), "a closed window stays closed");
     store.close();
+}
+
+#[tokio::test]
+async fn a_limit_holds_across_a_restart() {
+    let dir = Dir::new("limit");
+    let file = dir.database("reveille");
+    let limit = Some(Limit { count: 2, per: Duration::from_s(3600) });
+    let alice = User::parse("alice").unwrap();
+    for number in 1..=4 {
+        let store = SqliteStore::open(&file, NOW).unwrap();
+        let token = Token::parse(Provider::Fcm, "phone").unwrap();
+        let new = NewSubscription { user: alice.clone(), set: set(), topic: None, token };
+        store.put(new, SubscriptionId::from_bytes([1; 16]), 10, NOW).await.unwrap();
+        let notification = Notification {
+            id: NotificationId::from_bytes([number; 16]),
+            event_type: EventType::parse("mention").unwrap(),
+            message_type: MessageType::parse("checkEchoV1").unwrap(),
+            audience: Audience::Users(vec![alice.clone()]),
+            ttl: Duration::from_s(3600),
+            dry_run: DryRun::No,
+            deliver_after: None,
+            policy: Policy { wakes: true, limit },
+        };
+        let items = vec![Item::Notification(notification)];
+        let end = NOW.plus(Duration::from_s(10));
+        store.accept(Acceptance { items, ..acceptance(&[], end) }).await.unwrap();
+        let ledger = Outbox::depth(&store).await.unwrap().ledger;
+        assert_eq!(ledger.waiting, u64::from(number.min(2)));
+        assert_eq!(ledger.settled(Settled::Limited), u64::from(number.saturating_sub(2)));
+        store.close();
+    }
 }
 
 #[tokio::test]

@@ -1,12 +1,13 @@
 //! What is kept, as small traits; the in-memory store; the contract every store passes.
 //!
-//! No driver is named here. A store is any type that implements [`Outbox`], [`Trails`], [`Subscriptions`], [`Quarantine`],
-//! [`Feedback`] and [`Keys`]; it is a Reveille store once it passes `contract`. Times are arguments: a store reads no clock.
+//! No driver is named here. A store is any type that implements [`Outbox`], [`Trails`], [`Subscriptions`], [`Preferences`],
+//! [`Quarantine`], [`Feedback`] and [`Keys`]; it is a Reveille store once it passes `contract`. Times are arguments: a store reads no clock.
 
 mod error;
 mod feedback;
 mod keys;
 mod outbox;
+mod preferences;
 mod quarantine;
 mod subscriptions;
 mod trails;
@@ -23,11 +24,15 @@ pub use outbox::{
     Item, Outbox, SettleBatch, SettleReport, Settlement, Suspicion, Sweep, Swept, TokenMessage,
     WakeupKey,
 };
+pub use preferences::{Preferences, Wakes};
 pub use quarantine::{Quarantine, QuarantineId, Quarantined, Which};
 pub use subscriptions::{Put, Subscriptions, TokenKey};
 pub use trails::{TakeBack, Trail, Trails};
 
 /// Everything a push server keeps. Implemented by whatever implements its parts.
-pub trait Store: Outbox + Trails + Subscriptions + Quarantine + Feedback + Keys {}
+pub trait Store:
+    Outbox + Trails + Subscriptions + Preferences + Quarantine + Feedback + Keys
+{
+}
 
-impl<T: Outbox + Trails + Subscriptions + Quarantine + Feedback + Keys> Store for T {}
+impl<T: Outbox + Trails + Subscriptions + Preferences + Quarantine + Feedback + Keys> Store for T {}

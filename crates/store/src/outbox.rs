@@ -123,6 +123,8 @@ pub enum Accepted {
         ids: Vec<NotificationId>,
         /// How many wake-ups joined the window.
         wakeups: u64,
+        /// How many users are not woken because they do not want to be.
+        muted: u64,
     },
     /// The same request was accepted before, under these ids.
     Repeated {
@@ -318,6 +320,8 @@ pub struct Swept {
     pub idempotency_keys: u64,
     /// Suspects forgotten.
     pub suspects: u64,
+    /// Counters of limits whose period was over.
+    pub counters: u64,
 }
 
 /// How much there is.

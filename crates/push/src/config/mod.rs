@@ -2,6 +2,7 @@
 
 mod apns;
 mod delivery;
+mod events;
 mod fcm;
 mod feedback;
 mod public;
@@ -9,6 +10,7 @@ mod push;
 mod webpush;
 
 pub use apns::ApnsSection;
+pub use events::EventConfig;
 pub use fcm::FcmSection;
 pub(crate) use feedback::DropGuardConfig;
 pub use public::PublicConfig;

@@ -11,8 +11,9 @@ use reveille_providers::webpush::Guard;
 use reveille_service::auth::Callers;
 use reveille_service::config::{Document, Section, ServerTls};
 
+use super::events::{LimitsConfig, read_events};
 use super::feedback::read_feedback;
-use super::{ApnsSection, DropGuardConfig, FcmSection, PublicConfig, WebPushSection};
+use super::{ApnsSection, DropGuardConfig, EventConfig, FcmSection, PublicConfig, WebPushSection};
 use crate::feedback::WebhookConfig;
 
 /// Where everything is kept.
@@ -47,8 +48,9 @@ pub struct PushConfig {
     pub public: Option<PublicConfig>,
     /// What apps may be told; the first is the default.
     pub(crate) message_types: Vec<MessageType>,
-    /// What apps are told of which event, where it is not the default.
-    pub(crate) events: BTreeMap<EventType, MessageType>,
+    /// What is said about event types.
+    pub(crate) events: BTreeMap<EventType, EventConfig>,
+    pub(crate) limits: LimitsConfig,
     pub(crate) window: WindowLength,
     pub(crate) subscriptions: SubscriptionsConfig,
     pub(crate) ttl: Duration,
@@ -104,12 +106,11 @@ impl PushConfig {
                 "this section is missing; `reveille sandbox init DIR` writes an example",
             );
         }
-        for (key, what) in [("limits", "limits by event type"), ("inbox", "the inbox")] {
-            push.not_built(key, what);
-        }
+        push.not_built("inbox", "the inbox");
         let store = read_store(&mut push);
         let message_types = read_message_types(&mut push);
         let events = read_events(&mut push, &message_types);
+        let limits = LimitsConfig::read(&mut push);
         let intake = Intake::read(push.section("intake"));
         let public = PublicConfig::read(&mut push);
         let window = read_mix(push.section("mix"));
@@ -130,6 +131,7 @@ impl PushConfig {
             public,
             message_types,
             events,
+            limits,
             window: window?,
             subscriptions,
             ttl: Duration::from_s(ttl_s),
@@ -264,32 +266,6 @@ fn read_message_types(push: &mut Section) -> Vec<MessageType> {
         }
     }
     types
-}
-
-fn read_events(push: &mut Section, known: &[MessageType]) -> BTreeMap<EventType, MessageType> {
-    let mut events = BTreeMap::new();
-    for (name, mut section) in push.section("events").sections() {
-        let message_type = match section.string("message_type") {
-            None => known.first().cloned(),
-            Some(word) => {
-                let found = known.iter().find(|each| each.as_str() == word).cloned();
-                if found.is_none() {
-                    section.problem("message_type", "this must be one of push.message_types");
-                }
-                found
-            }
-        };
-        match (EventType::parse(&name), message_type) {
-            (Ok(event_type), Some(message_type)) => {
-                events.insert(event_type, message_type);
-            }
-            (Ok(_), None) => {}
-            (Err(_), _) => section
-                .problem("message_type", "an event type is 1 to 64 letters, digits, _ . or -"),
-        }
-        section.finish();
-    }
-    events
 }
 
 fn read_mix(mut mix: Section) -> Option<WindowLength> {

@@ -4,6 +4,7 @@
 mod auth;
 mod devices;
 mod pages;
+mod preferences;
 
 use reveille_testkit::{Answer, Client};
 use serde_json::Value;

@@ -7,8 +7,8 @@ use reveille_mixer::{
 };
 use reveille_model::{
     Audience, CredentialSet, Delay, DryRun, Duration, EventType, LeaseId, NewSubscription,
-    Notification, NotificationId, Outcome, Proof, Provider, Reason, Rng, Settled, SubscriptionId,
-    Timestamp, Token, Topic, User, Verdict,
+    Notification, NotificationId, Outcome, Policy, Proof, Provider, Reason, Rng, Settled,
+    SubscriptionId, Timestamp, Token, Topic, User, Verdict,
 };
 use reveille_providers::http2::{NoReply, unanswered};
 use reveille_providers::webpush::{self, Service};
@@ -239,6 +239,7 @@ impl Rig {
             ttl: Duration::from_s(36_000),
             dry_run: DryRun::No,
             deliver_after: None,
+            policy: Policy::OPEN,
         };
         let acceptance = Acceptance {
             now: self.now,

@@ -8,7 +8,7 @@ use reveille_mixer::{
 };
 use reveille_model::{
     Audience, Delay, DryRun, Duration, EventType, LeaseId, NewSubscription, Notification,
-    NotificationId, Outcome, Proof, Provider as Kind, Reason, Rng, Settled, SubscriptionId,
+    NotificationId, Outcome, Policy, Proof, Provider as Kind, Reason, Rng, Settled, SubscriptionId,
     Timestamp, Token, User, WakeupId,
 };
 use reveille_store::memory::MemoryStore;
@@ -269,6 +269,7 @@ impl World {
             ttl: self.ttl,
             dry_run: DryRun::No,
             deliver_after: None,
+            policy: Policy::OPEN,
         };
         let (accepted, window_end) = self.give(&Item::Notification(notification), None)?;
         if !matches!(accepted, Accepted::New { wakeups: 0, .. }) {

@@ -42,6 +42,8 @@ pub(crate) struct Tables {
     pub(crate) suspects: u64,
     /// Rows of `deaths`.
     pub(crate) deaths: u64,
+    /// Rows of `preferences`.
+    pub(crate) preferences: u64,
     pub(crate) closed_until: i64,
     /// Up to here everything closed was wholly expanded.
     pub(crate) expanded_until: i64,
@@ -76,6 +78,7 @@ impl Tables {
             scheduled: 0,
             suspects: 0,
             deaths: 0,
+            preferences: 0,
             closed_until: 0,
             expanded_until: 0,
             sets: BTreeMap::new(),
@@ -107,18 +110,19 @@ impl Tables {
             .connection
             .prepare_cached(concat!(
                 "SELECT accepted, waiting, collapsed, settled_sent, settled_dead, settled_expired,",
-                " settled_cancelled, settled_payload_error, settled_dry_run, closed_until, expanded_until FROM state"
+                " settled_cancelled, settled_payload_error, settled_dry_run, settled_limited, closed_until, expanded_until FROM state"
             ))
-            .and_then(|mut read| read.query_row([], |row| Ok((read_ledger(row, 0)?, row.get(9)?, row.get(10)?))))
+            .and_then(|mut read| read.query_row([], |row| Ok((read_ledger(row, 0)?, row.get(10)?, row.get(11)?))))
             .map_err(|error| store_error(&error))?;
-        (self.scheduled, self.suspects, self.deaths) = self
+        (self.scheduled, self.suspects, self.deaths, self.preferences) = self
             .connection
             .prepare_cached(concat!(
                 "SELECT (SELECT COALESCE(SUM(named), 0) FROM scheduled),",
-                " (SELECT COUNT(*) FROM suspects), (SELECT COUNT(*) FROM deaths)"
+                " (SELECT COUNT(*) FROM suspects), (SELECT COUNT(*) FROM deaths),",
+                " (SELECT COUNT(*) FROM preferences)"
             ))
             .and_then(|mut read| {
-                read.query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+                read.query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
             })
             .map_err(|error| store_error(&error))?;
         self.sets.clear();
@@ -127,12 +131,12 @@ impl Tables {
 
     pub(crate) fn write_ledger(&self) -> rusqlite::Result<()> {
         let Ledger { accepted, waiting, collapsed, settled } = self.ledger;
-        let [done, dead, expired, cancelled, payload_error, dry_run] = settled;
+        let [done, dead, expired, cancelled, payload_error, dry_run, limited] = settled;
         self.connection
             .prepare_cached(concat!(
                 "UPDATE state SET accepted = ?1, waiting = ?2, collapsed = ?3, settled_sent = ?4,",
                 " settled_dead = ?5, settled_expired = ?6, settled_cancelled = ?7,",
-                " settled_payload_error = ?8, settled_dry_run = ?9"
+                " settled_payload_error = ?8, settled_dry_run = ?9, settled_limited = ?10"
             ))?
             .execute(
                 [
@@ -145,6 +149,7 @@ impl Tables {
                     cancelled,
                     payload_error,
                     dry_run,
+                    limited,
                 ]
                 .map(u64::cast_signed),
             )?;
@@ -202,6 +207,7 @@ impl Tables {
             scheduled: self.scheduled,
             suspects: self.suspects,
             deaths: self.deaths,
+            preferences: self.preferences,
             closed_until: self.closed_until,
             expanded_until: self.expanded_until,
             leases: self.leases.mark(),
@@ -212,7 +218,7 @@ impl Tables {
     pub(super) fn put_back(&mut self, kept: Kept) {
         let Kept { ledger, scheduled, suspects, deaths, .. } = kept;
         (self.ledger, self.scheduled, self.suspects) = (ledger, scheduled, suspects);
-        self.deaths = deaths;
+        (self.deaths, self.preferences) = (deaths, kept.preferences);
         (self.closed_until, self.expanded_until) = (kept.closed_until, kept.expanded_until);
         self.leases.undo_to(kept.leases);
         self.waiting.undo_to(kept.waiting);
@@ -245,6 +251,7 @@ pub(super) struct Kept {
     scheduled: u64,
     suspects: u64,
     deaths: u64,
+    preferences: u64,
     closed_until: i64,
     expanded_until: i64,
     leases: usize,

@@ -1,11 +1,8 @@
 //! Taking responsibility.
 
-use std::collections::BTreeSet;
-
-use reveille_model::limits::SUBSCRIPTIONS_PER_USER_MAX;
 use reveille_model::{
-    Audience, CredentialSet, DryRun, Notification, NotificationId, Settled, SubscriptionId,
-    Timestamp, Token, Topic, User,
+    Audience, CredentialSet, DryRun, Notification, NotificationId, Settled, Timestamp, Token,
+    Topic, User,
 };
 use reveille_store::{
     AcceptError, Acceptance, Accepted, Idempotency, Item, StoreError, TokenMessage,
@@ -13,12 +10,13 @@ use reveille_store::{
 use reveille_vault::{Purpose, Vault};
 use rusqlite::{OptionalExtension as _, params};
 
+use super::audience::{Conditions, Gathered, gather_audience};
 use super::tables::{Change, Shape, corrupt, sql};
-use crate::codec::{fitting, pack_ids, pack_texts, subscription_id, unpack_notifications};
+use crate::codec::{fitting, pack_ids, pack_texts, unpack_notifications};
 use crate::engine::Tables;
 
 /// How much of a gathered row targets fill: with the rest of it, one page of 4 KiB.
-const ROW_BYTES: usize = 3_800;
+pub(super) const ROW_BYTES: usize = 3_800;
 
 /// The tokens of one gathered row, sealed.
 pub(super) struct SealedRow {
@@ -58,15 +56,18 @@ pub(super) fn accept(
     if tables.ledger.waiting + tables.scheduled >= acceptance.waiting_max {
         return Err(AcceptError::Full);
     }
-    let (mut ids, mut wakeups) = (Vec::new(), 0);
+    let (mut ids, mut wakeups, mut muted) = (Vec::new(), 0, 0);
+    let times = (acceptance.now, acceptance.window_end);
     for (item, rows) in acceptance.items.into_iter().zip(sealed) {
-        wakeups += match item {
-            Item::Tokens(message) => accept_tokens(tables, &message, rows, acceptance.window_end),
+        match item {
+            Item::Tokens(message) => wakeups += accept_tokens(tables, &message, rows, times.1)?,
             Item::Notification(notification) => {
                 ids.push(notification.id);
-                accept_notification(tables, &notification, acceptance.window_end)
+                let gathered = accept_notification(tables, &notification, times)?;
+                wakeups += gathered.wakeups;
+                muted += gathered.muted;
             }
-        }?;
+        }
     }
     if let Some(Idempotency { key, body }) = acceptance.idempotency {
         let packed = pack_ids(ids.iter().map(|id| *id.as_bytes()));
@@ -75,7 +76,7 @@ pub(super) fn accept(
             insert.execute(params![key, body, packed, acceptance.now.as_ms()])
         }))?;
     }
-    Ok(Accepted::New { ids, wakeups })
+    Ok(Accepted::New { ids, wakeups, muted })
 }
 
 fn repeated(
@@ -130,8 +131,8 @@ fn accept_tokens(
 fn accept_notification(
     tables: &mut Tables,
     notification: &Notification,
-    window_end: Timestamp,
-) -> Result<u64, StoreError> {
+    (now, window_end): (Timestamp, Timestamp),
+) -> Result<Gathered, StoreError> {
     let scheduled_for = notification.deliver_after.filter(|due| *due >= window_end);
     let seq = sql(tables
         .connection
@@ -150,19 +151,22 @@ fn accept_notification(
     };
     match scheduled_for {
         Some(due) => {
-            sql(schedule(tables, seq, due, &shape, &notification.audience))?;
-            Ok(0)
+            sql(schedule(tables, (seq, due), &shape, notification))?;
+            Ok(Gathered::default())
         }
-        None => gather_audience(tables, seq, &shape, &notification.audience, window_end),
+        None => {
+            let Notification { event_type, policy, audience, .. } = notification;
+            let conditions = Conditions { event_type, policy: *policy, now };
+            gather_audience(tables, (seq, &shape), audience, Some(&conditions), window_end)
+        }
     }
 }
 
 fn schedule(
     tables: &mut Tables,
-    seq: i64,
-    due: Timestamp,
+    (seq, due): (i64, Timestamp),
     shape: &Shape,
-    audience: &Audience,
+    Notification { audience, event_type, policy, .. }: &Notification,
 ) -> rusqlite::Result<()> {
     let (kind, packed) = match audience {
         Audience::Users(users) => (0, pack_texts(users.iter().map(User::expose))),
@@ -172,7 +176,8 @@ fn schedule(
         .connection
         .prepare_cached(concat!(
             "INSERT INTO scheduled (trail, due, message_type, ttl_ms, dry_run, audience_kind, audience,",
-            " named) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+            " named, event_type, wakes, limit_count, limit_per_ms)",
+            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
         ))?
         .execute(params![
             seq,
@@ -182,58 +187,14 @@ fn schedule(
             shape.dry_run == DryRun::Yes,
             kind,
             packed,
-            audience.len()
+            audience.len(),
+            event_type.as_str(),
+            policy.wakes,
+            policy.limit.map(|limit| limit.count),
+            policy.limit.map(|limit| limit.per.as_ms().cast_signed()),
         ])?;
     tables.scheduled += audience.len() as u64;
     Ok(())
-}
-
-/// Finds the devices an audience stands for and lets them join a window. Returns how many.
-pub(super) fn gather_audience(
-    tables: &mut Tables,
-    seq: i64,
-    shape: &Shape,
-    audience: &Audience,
-    window_end: Timestamp,
-) -> Result<u64, StoreError> {
-    let ids: Vec<SubscriptionId> = sql(resolve(tables, audience))?.into_iter().collect();
-    for chunk in ids.chunks(ROW_BYTES / 16) {
-        sql(tables.gather(seq, shape, window_end, chunk))?;
-    }
-    sql(tables
-        .connection
-        .prepare_cached("UPDATE trails SET window_end = ?2, last_window = ?2 WHERE seq = ?1")
-        .and_then(|mut update| update.execute([seq, window_end.as_ms()])))?;
-    let count = i64::try_from(ids.len()).unwrap_or(i64::MAX);
-    sql(tables.count(Some(seq), Change::accepted(count)))?;
-    Ok(ids.len() as u64)
-}
-
-fn resolve(tables: &Tables, audience: &Audience) -> rusqlite::Result<BTreeSet<SubscriptionId>> {
-    let mut found = BTreeSet::new();
-    match audience {
-        Audience::Users(users) => {
-            let mut select = tables.connection.prepare_cached(
-                "SELECT id FROM subscriptions WHERE user_name = ?1 ORDER BY created_at, id LIMIT ?2",
-            )?;
-            for user in users {
-                let mut rows = select.query(params![user.expose(), SUBSCRIPTIONS_PER_USER_MAX])?;
-                while let Some(row) = rows.next()? {
-                    found.insert(subscription_id(row, 0)?);
-                }
-            }
-        }
-        Audience::Subscriptions(ids) => {
-            let mut exists =
-                tables.connection.prepare_cached("SELECT 1 FROM subscriptions WHERE id = ?1")?;
-            for id in ids {
-                if exists.exists([id.as_bytes()])? {
-                    found.insert(*id);
-                }
-            }
-        }
-    }
-    Ok(found)
 }
 
 /// Lets another credential set have what waits for a topic.

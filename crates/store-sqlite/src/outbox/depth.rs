@@ -10,17 +10,17 @@ pub(super) fn depth(connection: &Connection) -> rusqlite::Result<Depth> {
     connection
         .prepare_cached(concat!(
             "SELECT accepted, waiting, collapsed, settled_sent, settled_dead, settled_expired,",
-            " settled_cancelled, settled_payload_error, settled_dry_run,",
+            " settled_cancelled, settled_payload_error, settled_dry_run, settled_limited,",
             " (SELECT window_end FROM gathered WHERE window_end >",
             "  COALESCE((SELECT until FROM release WHERE is_expanded), -1) ORDER BY window_end LIMIT 1),",
             " (SELECT window_end FROM wakeups ORDER BY id LIMIT 1),",
             " (SELECT COUNT(*) FROM scheduled) FROM state"
         ))?
         .query_row([], |row| {
-            let oldest: [Option<Timestamp>; 2] = [optional_time(row, 9)?, optional_time(row, 10)?];
+            let oldest: [Option<Timestamp>; 2] = [optional_time(row, 10)?, optional_time(row, 11)?];
             Ok(Depth {
                 ledger: read_ledger(row, 0)?,
-                scheduled: row.get::<_, i64>(11)?.cast_unsigned(),
+                scheduled: row.get::<_, i64>(12)?.cast_unsigned(),
                 oldest_window_end: oldest.into_iter().flatten().min(),
             })
         })

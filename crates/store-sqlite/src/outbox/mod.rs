@@ -1,6 +1,7 @@
 //! The outbox in SQLite, one file for each step of the way.
 
 mod accept;
+mod audience;
 mod claim;
 mod depth;
 mod expand;

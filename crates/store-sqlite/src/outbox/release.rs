@@ -5,15 +5,15 @@
 //! came is written with each step: a crash only costs the plan, which is made again. What was gathered stays until all of it is expanded.
 
 use reveille_model::limits::{EXPAND_MAX, TARGETS_PER_ROW_MAX};
-use reveille_model::{Audience, Shuffle, Timestamp, User};
+use reveille_model::{Audience, Duration, EventType, Limit, Policy, Shuffle, Timestamp, User};
 use reveille_store::{Expanded, StoreError};
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{OptionalExtension as _, Row, params};
 
-use super::accept::gather_audience;
+use super::audience::{Conditions, gather_audience};
 use super::expand::expand;
 use super::plan::{Entry, ToPlan};
 use super::tables::{Shape, corrupt, sql};
-use crate::codec::{dry_run, message_type, time, unpack_subscriptions, unpack_texts};
+use crate::codec::{dry_run, event_type, message_type, time, unpack_subscriptions, unpack_texts};
 use crate::engine::Tables;
 
 /// Gathered rows deleted in one step.
@@ -200,40 +200,65 @@ fn forget(tables: &mut Tables, release: &Release, now: Timestamp) -> rusqlite::R
     Ok(())
 }
 
+/// A scheduled notification that fell due.
+struct FellDue {
+    seq: i64,
+    due: Timestamp,
+    shape: Shape,
+    kind: i64,
+    audience: Vec<u8>,
+    event_type: Option<EventType>,
+    policy: Policy,
+}
+
+fn read_fell_due(row: &Row<'_>) -> rusqlite::Result<FellDue> {
+    let is_named = row.get_ref(7)?.as_str_or_null()?.is_some();
+    let limit = match (row.get(9)?, row.get(10)?) {
+        (Some(count), Some(per_ms)) => Some(Limit { count, per: Duration::from_ms(per_ms) }),
+        _ => None,
+    };
+    Ok(FellDue {
+        seq: row.get(0)?,
+        due: time(row, 6)?,
+        shape: Shape {
+            message_type: message_type(row, 1)?,
+            ttl_ms: row.get(2)?,
+            dry_run: dry_run(row, 3)?,
+        },
+        kind: row.get(4)?,
+        audience: row.get(5)?,
+        event_type: if is_named { Some(event_type(row, 7)?) } else { None },
+        policy: Policy { wakes: row.get(8)?, limit },
+    })
+}
+
 /// Lets one scheduled notification that fell due join the window that ends at `until`. Returns how many it
 /// names; nothing where there is none.
 fn bring_in_scheduled(tables: &mut Tables, until: Timestamp) -> Result<Option<usize>, StoreError> {
-    let due: Option<(i64, Shape, i64, Vec<u8>)> = sql(tables
+    let found = sql(tables
         .connection
         .prepare_cached(concat!(
-            "SELECT trail, message_type, ttl_ms, dry_run, audience_kind, audience FROM scheduled",
-            " WHERE due < ?1 ORDER BY due LIMIT 1"
+            "SELECT trail, message_type, ttl_ms, dry_run, audience_kind, audience, due, event_type, wakes,",
+            " limit_count, limit_per_ms FROM scheduled WHERE due < ?1 ORDER BY due LIMIT 1"
         ))
-        .and_then(|mut select| {
-            select
-                .query_row([until.as_ms()], |row| {
-                    let shape = Shape {
-                        message_type: message_type(row, 1)?,
-                        ttl_ms: row.get(2)?,
-                        dry_run: dry_run(row, 3)?,
-                    };
-                    Ok((row.get(0)?, shape, row.get(4)?, row.get(5)?))
-                })
-                .optional()
-        }))?;
-    let Some((seq, shape, kind, packed)) = due else { return Ok(None) };
+        .and_then(|mut select| select.query_row([until.as_ms()], read_fell_due).optional()))?;
+    let Some(FellDue { seq, due, shape, kind, audience, event_type, policy }) = found else {
+        return Ok(None);
+    };
     let audience = match kind {
         0 => Audience::Users(
-            unpack_texts(&packed)
+            unpack_texts(&audience)
                 .ok_or_else(corrupt)?
                 .into_iter()
                 .map(User::parse)
                 .collect::<Result<_, _>>()
                 .map_err(|_| corrupt())?,
         ),
-        _ => Audience::Subscriptions(unpack_subscriptions(&packed).ok_or_else(corrupt)?),
+        _ => Audience::Subscriptions(unpack_subscriptions(&audience).ok_or_else(corrupt)?),
     };
-    gather_audience(tables, seq, &shape, &audience, until)?;
+    let conditions = event_type.as_ref();
+    let conditions = conditions.map(|event_type| Conditions { event_type, policy, now: due });
+    gather_audience(tables, (seq, &shape), &audience, conditions.as_ref(), until)?;
     tables.scheduled = tables.scheduled.saturating_sub(audience.len() as u64);
     sql(tables
         .connection

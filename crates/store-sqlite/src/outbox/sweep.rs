@@ -26,11 +26,13 @@ pub(super) fn sweep(tables: &mut Tables, sweep: Sweep) -> rusqlite::Result<Swept
         ))?
         .execute(params![sweep.idempotency_before.as_ms(), limit])?;
     let suspects = tables.sweep_suspects(sweep)?;
+    let counters = tables.sweep_counters(sweep.now, limit)?;
     Ok(Swept {
         expired,
         trails: trails as u64,
         idempotency_keys: idempotency_keys as u64,
         suspects,
+        counters,
     })
 }
 

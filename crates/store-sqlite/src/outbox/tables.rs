@@ -30,7 +30,7 @@ impl Tables {
                 " settled_dead = settled_dead + ?6, settled_expired = settled_expired + ?7,",
                 " settled_cancelled = settled_cancelled + ?8,",
                 " settled_payload_error = settled_payload_error + ?9,",
-                " settled_dry_run = settled_dry_run + ?10 WHERE seq = ?1"
+                " settled_dry_run = settled_dry_run + ?10, settled_limited = settled_limited + ?11 WHERE seq = ?1"
             ))?
             .execute([
                 seq,
@@ -43,6 +43,7 @@ impl Tables {
                 count(Settled::Cancelled),
                 count(Settled::PayloadError),
                 count(Settled::DryRun),
+                count(Settled::Limited),
             ])
             .map(drop)
     }

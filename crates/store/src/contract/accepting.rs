@@ -83,7 +83,7 @@ async fn repeated(scene: Scene) {
     let first = notification(1, &[]).id;
     assert_eq!(
         ask(1, key, body).await.expect("new"),
-        Accepted::New { ids: vec![first], wakeups: 1 }
+        Accepted::New { ids: vec![first], wakeups: 1, muted: 0 }
     );
     assert_eq!(ask(2, key, body).await.expect("repeat"), Accepted::Repeated { ids: vec![first] });
     assert_eq!(scene.ledger().await.accepted, 1);

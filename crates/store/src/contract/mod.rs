@@ -5,6 +5,7 @@
 mod accepting;
 mod claiming;
 mod keeping;
+mod limiting;
 mod scene;
 mod settling;
 mod suspecting;
@@ -26,6 +27,7 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         settling::cases(),
         suspecting::cases(),
         keeping::cases(),
+        limiting::cases(),
     ]
     .concat()
 }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use reveille_model::{
     Audience, CredentialSet, DryRun, Duration, EventType, LeaseId, Ledger, MessageType,
-    NewSubscription, Notification, NotificationId, Provider, Settled, Shuffle, Strike,
+    NewSubscription, Notification, NotificationId, Policy, Provider, Settled, Shuffle, Strike,
     Subscription, SubscriptionId, Timestamp, Token, User,
 };
 
 use crate::{
     AcceptError, Acceptance, Accepted, Claim, Claimed, Destination, End, Idempotency, Item, Put,
-    SettleBatch, SettleReport, Settlement, Store, Suspicion, TokenMessage,
+    SettleBatch, SettleReport, Settlement, Store, Suspicion, Sweep, Swept, TokenMessage,
 };
 
 /// Seconds after an arbitrary start.
@@ -51,6 +51,7 @@ pub(super) fn notification(number: u8, users: &[&str]) -> Notification {
         ttl: Duration::from_s(3600),
         dry_run: DryRun::No,
         deliver_after: None,
+        policy: Policy::OPEN,
     }
 }
 
@@ -107,6 +108,34 @@ impl Scene {
             .await
             .expect("accepted");
         id
+    }
+
+    /// Accepts something now.
+    pub(super) async fn accept(
+        &self,
+        now: Timestamp,
+        window_end: Timestamp,
+        item: Item,
+    ) -> Accepted {
+        let items = vec![item];
+        let acceptance =
+            Acceptance { now, window_end, waiting_max: 10_000, idempotency: None, items };
+        let accepted = self.store.accept(acceptance).await.expect("accepted");
+        self.ledger().await;
+        accepted
+    }
+
+    /// Forgets what is over by itself.
+    pub(super) async fn sweep(&self, now: Timestamp) -> Swept {
+        let before = Timestamp::EPOCH;
+        let sweep = Sweep {
+            now,
+            trails_before: before,
+            idempotency_before: before,
+            suspects_before: before,
+            limit: 100,
+        };
+        self.store.sweep(sweep).await.expect("sweep")
     }
 
     /// Ends a window: closes and expands it.

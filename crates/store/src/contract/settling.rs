@@ -30,13 +30,13 @@ pub(super) fn cases() -> Vec<(&'static str, Case)> {
 }
 
 async fn counted(scene: Scene) {
-    scene.tokens(&["a", "b", "c", "d", "e", "f"], at(10)).await;
+    scene.tokens(&["a", "b", "c", "d", "e", "f", "g"], at(10)).await;
     scene.end_window(at(10)).await;
     for (claimed, how) in scene.claim(at(10), 1).await.iter().zip(Settled::ALL) {
         scene.settle(claimed, End::Settled(how), at(11)).await;
     }
     let ledger = scene.ledger().await;
-    assert_eq!((ledger.waiting, ledger.settled), (0, [1; 6]));
+    assert_eq!((ledger.waiting, ledger.settled), (0, [1; 7]));
 }
 
 async fn retry(scene: Scene) {

@@ -2,6 +2,7 @@
 //! everything where a real store has an index.
 
 mod outbox;
+mod preferences;
 mod settle;
 mod state;
 mod subscriptions;

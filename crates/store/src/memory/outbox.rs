@@ -1,10 +1,12 @@
 //! The outbox in memory.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use async_trait::async_trait;
 use reveille_model::limits::TARGETS_PER_ROW_MAX;
 use reveille_model::{
-    Audience, CredentialSet, Notification, NotificationId, Settled, Shuffle, SubscriptionId,
-    Timestamp, Topic,
+    Audience, CredentialSet, DryRun, Notification, NotificationId, Settled, Shuffle, Subscription,
+    SubscriptionId, Timestamp, Topic, User,
 };
 
 use super::MemoryStore;
@@ -15,32 +17,43 @@ use crate::{
 };
 
 impl State {
-    /// The subscriptions an audience stands for, each once.
-    fn resolve(&self, audience: &Audience) -> Vec<SubscriptionId> {
-        let mut ids: Vec<SubscriptionId> = match audience {
-            Audience::Users(users) => users
-                .iter()
-                .flat_map(|user| self.subscriptions_of(user))
-                .map(|each| each.id)
-                .collect(),
+    /// The users an audience names who have devices, with those of their devices that are meant.
+    fn resolve(&self, audience: &Audience) -> BTreeMap<User, BTreeSet<SubscriptionId>> {
+        let mut found: BTreeMap<User, BTreeSet<SubscriptionId>> = BTreeMap::new();
+        let meant: Vec<Subscription> = match audience {
+            Audience::Users(users) => {
+                users.iter().flat_map(|user| self.subscriptions_of(user)).collect()
+            }
             Audience::Subscriptions(ids) => {
-                ids.iter().filter(|id| self.subscriptions.contains_key(id)).copied().collect()
+                ids.iter().filter_map(|id| self.subscriptions.get(id)).cloned().collect()
             }
         };
-        ids.sort_unstable();
-        ids.dedup();
-        ids
+        for each in meant {
+            found.entry(each.user).or_default().insert(each.id);
+        }
+        found
     }
 
+    /// Lets the devices of an audience join a window, as far as its policy allows. Returns how many, and how many users do not want it.
     fn gather_subscriptions(
         &mut self,
         id: NotificationId,
-        shape: &Shape,
-        audience: &Audience,
+        Scheduled { due: now, shape, audience, event_type, policy }: Scheduled,
         window_end: Timestamp,
-    ) -> u64 {
-        let ids = self.resolve(audience);
-        for chunk in ids.chunks(TARGETS_PER_ROW_MAX) {
+    ) -> (u64, u64) {
+        let (mut woken, mut limited, mut muted) = (Vec::new(), 0, 0);
+        for (user, ids) in self.resolve(&audience) {
+            // Nobody is woken by a dry run, so that it counts for nothing.
+            let limit = policy.limit.filter(|_| shape.dry_run == DryRun::No);
+            if !self.said(&user, &event_type).unwrap_or(policy.wakes) {
+                muted += 1;
+            } else if limit.is_none_or(|limit| self.is_within(&user, &event_type, (limit, now))) {
+                woken.extend(ids);
+            } else {
+                limited += ids.len() as u64;
+            }
+        }
+        for chunk in woken.chunks(TARGETS_PER_ROW_MAX) {
             self.gathered.push_back(Gathered {
                 window_end,
                 notification: Some(id),
@@ -48,16 +61,17 @@ impl State {
                 targets: Targets::Subscriptions(chunk.to_vec()),
             });
         }
-        let count = ids.len() as u64;
+        let count = woken.len() as u64;
         if let Some(trail) = self.trails.get_mut(&id) {
             trail.window_end = Some(window_end);
             trail.last_window = window_end;
         }
         self.count(Some(id), |ledger| {
-            ledger.accepted += count;
+            ledger.accepted += count + limited;
             ledger.waiting += count;
+            ledger.settle(Settled::Limited, limited);
         });
-        count
+        (count, muted)
     }
 
     fn accept_tokens(&mut self, message: TokenMessage, window_end: Timestamp) -> u64 {
@@ -84,9 +98,14 @@ impl State {
         usable
     }
 
-    fn accept_notification(&mut self, notification: Notification, window_end: Timestamp) -> u64 {
-        let Notification { id, message_type, audience, ttl, dry_run, deliver_after, .. } =
+    fn accept_notification(
+        &mut self,
+        notification: Notification,
+        (now, window_end): (Timestamp, Timestamp),
+    ) -> (u64, u64) {
+        let Notification { id, event_type, message_type, audience, ttl, dry_run, .. } =
             notification;
+        let Notification { deliver_after, policy, .. } = notification;
         let shape = Shape { message_type, ttl, dry_run };
         self.trails.insert(
             id,
@@ -98,12 +117,13 @@ impl State {
                 ledger: reveille_model::Ledger::default(),
             },
         );
+        let scheduled = Scheduled { due: now, shape, audience, event_type, policy };
         match deliver_after {
             Some(due) if due >= window_end => {
-                self.scheduled.insert(id, Scheduled { due, shape, audience });
-                0
+                self.scheduled.insert(id, Scheduled { due, ..scheduled });
+                (0, 0)
             }
-            _ => self.gather_subscriptions(id, &shape, &audience, window_end),
+            _ => self.gather_subscriptions(id, scheduled, window_end),
         }
     }
 
@@ -246,22 +266,25 @@ impl Outbox for MemoryStore {
         if state.ledger.waiting + scheduled >= acceptance.waiting_max {
             return Err(AcceptError::Full);
         }
-        let (mut ids, mut wakeups) = (Vec::new(), 0);
+        let (mut ids, mut wakeups, mut muted) = (Vec::new(), 0, 0);
+        let times = (acceptance.now, acceptance.window_end);
         for item in acceptance.items {
-            wakeups += match item {
-                Item::Tokens(message) => state.accept_tokens(message, acceptance.window_end),
+            match item {
+                Item::Tokens(message) => wakeups += state.accept_tokens(message, times.1),
                 Item::Notification(notification) => {
                     ids.push(notification.id);
-                    state.accept_notification(notification, acceptance.window_end)
+                    let (woken, unwanted) = state.accept_notification(notification, times);
+                    wakeups += woken;
+                    muted += unwanted;
                 }
-            };
+            }
         }
         if let Some(idempotency) = acceptance.idempotency {
             let remembered =
                 Remembered { body: idempotency.body, ids: ids.clone(), at: acceptance.now };
             state.idempotency.insert(idempotency.key, remembered);
         }
-        Ok(Accepted::New { ids, wakeups })
+        Ok(Accepted::New { ids, wakeups, muted })
     }
 
     async fn close(&self, until: Timestamp) -> Result<(), StoreError> {
@@ -277,7 +300,7 @@ impl Outbox for MemoryStore {
         if let Some(id) = due
             && let Some(scheduled) = state.scheduled.remove(&id)
         {
-            state.gather_subscriptions(id, &scheduled.shape, &scheduled.audience, until);
+            state.gather_subscriptions(id, scheduled, until);
             return Ok(Expanded::default());
         }
         let Some(index) = state.gathered.iter().position(|row| row.window_end <= until) else {
@@ -406,7 +429,10 @@ impl Outbox for MemoryStore {
         for id in &expired {
             state.end(*id, Settled::Expired);
         }
-        let mut swept = Swept { expired: expired.len() as u64, ..Swept::default() };
+        let before = state.counters.len();
+        state.counters.retain(|_, (ends_at, _)| *ends_at > sweep.now);
+        let counters = (before - state.counters.len()) as u64;
+        let mut swept = Swept { expired: expired.len() as u64, counters, ..Swept::default() };
         let old: Vec<NotificationId> = state
             .trails
             .iter()

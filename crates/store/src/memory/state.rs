@@ -5,11 +5,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use reveille_model::{
-    Audience, CredentialSet, DryRun, Duration, LeaseId, Ledger, MessageType, NotificationId,
-    Settled, Subscription, SubscriptionId, Timestamp, Token, Topic,
+    Audience, CredentialSet, DryRun, Duration, EventType, LeaseId, Ledger, MessageType,
+    NotificationId, Policy, Settled, Subscription, SubscriptionId, Timestamp, Token, Topic, User,
 };
 
-use crate::{Death, Destination, Keys, StoreError, TokenKey, WakeupKey};
+use crate::{Death, Destination, Keys, StoreError, TokenKey, Wakes, WakeupKey};
 
 /// A store in memory. Clones of its `Arc` share it; nothing survives the process.
 #[derive(Debug, Default)]
@@ -56,6 +56,9 @@ pub(super) struct State {
     pub(super) deaths: BTreeMap<i64, Untold>,
     pub(super) pauses: BTreeMap<CredentialSet, Timestamp>,
     pub(super) keys: BTreeMap<String, [u8; 32]>,
+    pub(super) preferences: BTreeMap<User, Wakes>,
+    /// Of each user and event type, when the period ends and how many there were in it.
+    pub(super) counters: BTreeMap<(User, EventType), (Timestamp, u32)>,
     pub(super) ledger: Ledger,
 }
 
@@ -86,6 +89,8 @@ pub(super) struct Scheduled {
     pub(super) due: Timestamp,
     pub(super) shape: Shape,
     pub(super) audience: Audience,
+    pub(super) event_type: EventType,
+    pub(super) policy: Policy,
 }
 
 #[derive(Debug, Clone)]

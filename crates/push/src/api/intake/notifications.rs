@@ -28,7 +28,7 @@ use super::super::body::{
 };
 use super::super::error::{ApiError, ItemError};
 use super::router::ApiState;
-use crate::metrics::{INTAKE_WAKEUPS, NOTIFICATIONS};
+use crate::metrics::{INTAKE_WAKEUPS, MUTED, NOTIFICATIONS};
 
 /// Something happened to users, or concerns devices.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -131,7 +131,8 @@ async fn accept(
     let labels = event_labels(state, &notifications);
     let items = notifications.into_iter().map(Item::Notification).collect();
     let (ids, is_repeat) = match state.intake.accept(items, idempotency).await? {
-        Accepted::New { ids, wakeups } => {
+        Accepted::New { ids, wakeups, muted } => {
+            counter!(MUTED).increment(muted);
             counter!(INTAKE_WAKEUPS, "route" => "notifications").increment(wakeups);
             for (label, count) in labels {
                 counter!(NOTIFICATIONS, "type" => label).increment(count);
@@ -220,6 +221,7 @@ fn validate(state: &ApiState, value: &Value, now: Timestamp) -> Result<Notificat
     };
     Ok(Notification {
         id: state.intake.fresh_id(),
+        policy: state.intake.policy_for(&event_type),
         event_type,
         message_type,
         audience: audience(&request)?,

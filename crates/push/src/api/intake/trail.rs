@@ -71,7 +71,7 @@ impl From<Trail> for TrailResponse {
             deliver_after: trail.deliver_after.map(text_time::format),
             wakeups: TrailCounts {
                 accepted: ledger.accepted,
-                limited: 0,
+                limited: ledger.settled(Settled::Limited),
                 collapsed: ledger.collapsed,
                 waiting: ledger.waiting,
                 sent: ledger.settled(Settled::Sent),

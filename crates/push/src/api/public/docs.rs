@@ -11,7 +11,7 @@ use super::super::describe::render;
 use super::super::devices::{
     ChangeRequest, DeletedResponse, SubscriptionRequest, SubscriptionResponse,
 };
-use super::{logged_out, subscriptions};
+use super::{logged_out, preferences, subscriptions};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -26,6 +26,8 @@ use super::{logged_out, subscriptions};
         subscriptions::get_subscription,
         subscriptions::patch_subscription,
         subscriptions::delete_subscription,
+        preferences::get_preferences,
+        preferences::put_preferences,
         logged_out::webpush_key,
         logged_out::post_anonymous,
     ),
@@ -35,6 +37,8 @@ use super::{logged_out, subscriptions};
         ChangeRequest,
         SubscriptionResponse,
         DeletedResponse,
+        preferences::PreferencesRequest,
+        preferences::PreferencesResponse,
         logged_out::KeyResponse,
         logged_out::AnonymousResponse,
     ))

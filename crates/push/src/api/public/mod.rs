@@ -4,6 +4,7 @@ mod caller;
 mod docs;
 mod error;
 mod logged_out;
+mod preferences;
 mod rates;
 mod router;
 mod subscriptions;

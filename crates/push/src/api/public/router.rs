@@ -16,7 +16,7 @@ use tower_http::csrf::{CsrfLayer, ProtectionError};
 use super::super::devices::Devices;
 use super::super::error::ApiError;
 use super::super::headers;
-use super::{CallerError, RateLimits, caller, docs, logged_out, subscriptions};
+use super::{CallerError, RateLimits, caller, docs, logged_out, preferences, subscriptions};
 use crate::identity::Identity;
 
 /// How long a browser may remember what pages of other sites may do.
@@ -47,6 +47,10 @@ pub(crate) fn router(state: PublicState, origins: &[HeaderValue]) -> Result<Rout
             get(subscriptions::get_subscription)
                 .patch(subscriptions::patch_subscription)
                 .delete(subscriptions::delete_subscription),
+        )
+        .route(
+            "/v1/preferences",
+            get(preferences::get_preferences).put(preferences::put_preferences),
         )
         .route_layer(from_fn_with_state(state.clone(), caller::of_user));
     let anyones = Router::new()
