@@ -20,7 +20,7 @@ mod words;
 
 pub use ids::{IdError, LeaseId, NotificationId, SubscriptionId, WakeupId};
 pub use ledger::Ledger;
-pub use notification::{Audience, Limit, Notification, Policy};
+pub use notification::{Audience, Content, Limit, Notification, Policy};
 pub use outcome::{Delay, Outcome, Proof, Reach, Reason, Strike, Verdict, retry_after};
 pub use provider::{CredentialSet, Provider};
 pub use rng::Rng;

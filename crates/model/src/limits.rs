@@ -35,6 +35,10 @@ pub const DELIVER_AFTER_S_MAX: u32 = 30 * 86_400;
 
 /// Most subscriptions of one user that one notification wakes.
 pub const SUBSCRIPTIONS_PER_USER_MAX: usize = 100;
+/// Longest content of a notification, in bytes of JSON: several fit into one page of an inbox.
+pub const CONTENT_BYTES_MAX: usize = 4_096;
+/// Most items of one user's inbox that are kept.
+pub const INBOX_PER_USER_MAX: usize = 500;
 /// Most event types one user says something about.
 pub const PREFERENCES_PER_USER_MAX: usize = 200;
 /// Most targets one gathered row holds.

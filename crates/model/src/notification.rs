@@ -1,5 +1,7 @@
 //! What `POST /v1/notifications` accepts.
 
+use std::fmt;
+
 use crate::{
     DryRun, Duration, EventType, MessageType, NotificationId, SubscriptionId, Timestamp, User,
 };
@@ -47,6 +49,30 @@ pub struct Notification {
     pub deliver_after: Option<Timestamp>,
     /// What is asked before it wakes somebody.
     pub policy: Policy,
+    /// What its users find in their inboxes.
+    pub content: Option<Content>,
+}
+
+/// What a caller has to say to a user, as JSON. A secret: printing it shows nothing of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Content(Box<str>);
+
+impl Content {
+    /// From the text of a JSON value.
+    pub fn from_json(json: impl Into<Box<str>>) -> Self {
+        Self(json.into())
+    }
+
+    /// The text of the value. Not for logs, metrics or errors.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Content(…)")
+    }
 }
 
 /// What the configuration says about an event type.

@@ -189,6 +189,7 @@ impl PushServer {
         ));
         let feedback = Feedback::new(&config);
         adopt_known_topics(&store, &senders).await?;
+        let readiness = Readiness::new(Arc::clone(&store), Arc::clone(&clock), lifecycle.clone());
         let devices = Devices {
             intake: Arc::clone(&intake),
             bodies: BodyLimits::new(
@@ -203,11 +204,7 @@ impl PushServer {
             devices: devices.clone(),
             bodies: BodyLimits::new(BODY_BYTES_MAX, BODY_TIME_MAX, BODIES_TOGETHER_MAX),
             hmac: Arc::new(hmac_key(&store, "idempotency").await?),
-            readiness: Arc::new(Readiness::new(
-                Arc::clone(&store),
-                Arc::clone(&clock),
-                lifecycle.clone(),
-            )),
+            readiness: Arc::new(readiness),
             metrics: metrics.clone(),
             tell: feedback.tell.clone(),
             deaths: feedback.deaths.clone(),
@@ -226,18 +223,17 @@ impl PushServer {
             };
             lifecycle.spawn("webhook", webhook.run(lifecycle.clone()));
         }
-        let windows = Windows {
+        let sweeper = Sweeper {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
-            schedule,
-            rng: entropy::rng(),
-            released,
+            trail_retention: config.trail_retention,
+            inbox_retention: config.inbox.retention,
         };
-        lifecycle.spawn("windows", windows.run(lifecycle.clone()));
-        let sweeper =
-            Sweeper { store, clock: Arc::clone(&clock), trail_retention: config.trail_retention };
         lifecycle.spawn("sweeper", sweeper.run(lifecycle.clone()));
-        lifecycle.spawn("metrics", fold_metrics(metrics, clock, lifecycle.clone()));
+        let clock_of_metrics = Arc::clone(&clock);
+        let windows = Windows { store, clock, schedule, rng: entropy::rng(), released };
+        lifecycle.spawn("windows", windows.run(lifecycle.clone()));
+        lifecycle.spawn("metrics", fold_metrics(metrics, clock_of_metrics, lifecycle.clone()));
         if let (Some(listener), Some(public)) = (public, config.public) {
             start_public(listener, public, (devices, config.vapid_key), lifecycle).await?;
         }
@@ -374,6 +370,7 @@ impl PushConfig {
             ttl: self.ttl,
             waiting_max: self.waiting_max,
             per_user_max: self.subscriptions.per_user_max,
+            has_inbox: self.inbox.is_enabled,
             stale_after: self.subscriptions.stale_after,
         }
     }

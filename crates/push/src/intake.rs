@@ -68,6 +68,8 @@ pub struct IntakeSettings {
     pub waiting_max: u64,
     /// Most subscriptions of one user.
     pub per_user_max: usize,
+    /// Whether what callers have to say is kept.
+    pub has_inbox: bool,
     /// A device that was not registered for so long is marked stale.
     pub stale_after: Option<Duration>,
 }
@@ -149,6 +151,16 @@ impl Intake {
         change: SubscriptionChange,
     ) -> Result<Option<Subscription>, StoreError> {
         self.store.change(user, id, change, self.clock.now()).await
+    }
+
+    /// The user has looked: what waits for them is cancelled. Returns how many wake-ups were at once.
+    pub(crate) async fn fetched(&self, user: &User) -> Result<u64, StoreError> {
+        self.store.fetched(user, self.settings.message_types.clone()).await
+    }
+
+    /// Removes every trace of a user.
+    pub(crate) async fn erase(&self, user: &User) -> Result<(), StoreError> {
+        self.store.erase(user, self.settings.message_types.clone()).await
     }
 
     /// Devices that were registered before this are stale, if any are.

@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Trail(TrailArguments),
     /// Lists, registers or removes devices of a user
     Subscriptions(SubscriptionsArguments),
+    /// What concerns a user as a whole: has looked, or goes
+    Users(UsersArguments),
     /// Devices that look dead, while a mistake of ours would look the same: list, release, drop
     Quarantine(QuarantineArguments),
     /// Shows the version
@@ -174,6 +176,33 @@ pub(crate) enum SubscriptionsCommand {
         /// All of the user's devices
         #[arg(long, conflicts_with = "id")]
         all: bool,
+        #[command(flatten)]
+        server: ServerArguments,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UsersArguments {
+    #[command(subcommand)]
+    pub(crate) command: UsersCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UsersCommand {
+    /// The user has looked: what waits for their devices is cancelled
+    Fetched {
+        /// The user
+        user: String,
+        #[command(flatten)]
+        server: ServerArguments,
+    },
+    /// Removes every trace of a user: devices, preferences, inbox, what waits for them. There is no way back
+    Erase {
+        /// The user
+        user: String,
+        /// Really
+        #[arg(long)]
+        yes: bool,
         #[command(flatten)]
         server: ServerArguments,
     },

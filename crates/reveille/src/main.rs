@@ -40,6 +40,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Send(arguments) => commands::client::send(arguments).await,
         Command::Trail(arguments) => commands::client::trail(arguments).await,
         Command::Subscriptions(arguments) => commands::client::subscriptions(arguments).await,
+        Command::Users(arguments) => commands::client::users(arguments).await,
         Command::Quarantine(arguments) => commands::quarantine::run(arguments).await,
         Command::Version => {
             say::line(&format!("reveille {}", env!("CARGO_PKG_VERSION")));

@@ -25,7 +25,7 @@ pub(crate) fn store_error(error: &rusqlite::Error) -> StoreError {
 }
 
 /// What a column should have held. Says the column only: the value may be a secret.
-fn misfit(column: usize) -> rusqlite::Error {
+pub(crate) fn misfit(column: usize) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, "not of its kind".into())
 }
 

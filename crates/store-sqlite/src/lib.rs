@@ -6,16 +6,19 @@
 mod codec;
 mod engine;
 mod feedback;
+mod inbox;
 mod keys;
 mod migrations;
 mod outbox;
 mod preferences;
 mod quarantine;
+mod residue;
 mod sealing;
 mod store;
 mod subscriptions;
 mod suspects;
 mod trails;
+mod users;
 
 pub use engine::Activity;
 pub use reveille_vault::{KeyFile, KeyId};

@@ -114,6 +114,25 @@ impl Tables {
         Ok(true)
     }
 
+    /// Deletes the counters of a user, under whatever event types there are any.
+    pub(crate) fn forget_counters(&self, user: &User) -> rusqlite::Result<()> {
+        let event_types: Vec<EventType> = self
+            .connection
+            .prepare_cached("SELECT DISTINCT event_type FROM limit_counters")?
+            .query_map([], |row| event_type(row, 0))?
+            .collect::<rusqlite::Result<_>>()?;
+        let mut delete = self
+            .connection
+            .prepare_cached("DELETE FROM limit_counters WHERE event_type = ?1 AND key = ?2")?;
+        for event_type in event_types {
+            delete.execute(params![
+                event_type.as_str(),
+                counter_key(&self.vault, user, &event_type)
+            ])?;
+        }
+        Ok(())
+    }
+
     /// Deletes counters whose period is over.
     pub(crate) fn sweep_counters(&self, now: Timestamp, limit: i64) -> rusqlite::Result<u64> {
         let gone = self

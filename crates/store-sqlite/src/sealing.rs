@@ -8,7 +8,7 @@ use reveille_vault::{KeyFile, KeyId, Purpose, Vault};
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, TransactionBehavior, params};
 
 use crate::OpenError;
-use crate::codec::{credential_set, dry_run, message_type, token_key, topic};
+use crate::codec::{credential_set, dry_run, message_type, misfit, token_key, topic};
 
 /// Rows read before they are written again.
 const CHUNK: usize = 1_000;
@@ -87,7 +87,8 @@ fn seal_all(
         concat!(
             "SELECT (SELECT COUNT(*) FROM subscriptions) + (SELECT COUNT(*) FROM suspects)",
             " + (SELECT COUNT(*) FROM deaths) + (SELECT COUNT(*) FROM keys)",
-            " + (SELECT COUNT(*) FROM wakeups) + (SELECT COUNT(*) FROM gathered)"
+            " + (SELECT COUNT(*) FROM wakeups) + (SELECT COUNT(*) FROM gathered)",
+            " + (SELECT COUNT(*) FROM inbox) + (SELECT COUNT(*) FROM scheduled)"
         ),
         [],
         |row| row.get::<_, i64>(0),
@@ -105,6 +106,7 @@ fn seal_all(
     sealing.deaths()?;
     sealing.wakeups()?;
     sealing.gathered()?;
+    sealing.contents()?;
     sealing.keys()?;
     // Nobody knows whose they are: periods begin anew.
     transaction.execute("DELETE FROM limit_counters", [])?;
@@ -273,6 +275,22 @@ impl Sealing<'_> {
         )
     }
 
+    fn contents(&mut self) -> rusqlite::Result<()> {
+        self.values(
+            "SELECT seq, content FROM inbox WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+            Purpose::Content,
+            "UPDATE inbox SET content = ?2 WHERE seq = ?1",
+        )?;
+        self.values(
+            concat!(
+                "SELECT trail, content FROM scheduled WHERE trail > ?1 AND content IS NOT NULL",
+                " ORDER BY trail LIMIT ?2"
+            ),
+            Purpose::Content,
+            "UPDATE scheduled SET content = ?2 WHERE trail = ?1",
+        )
+    }
+
     fn keys(&mut self) -> rusqlite::Result<()> {
         let mut select = self.connection.prepare("SELECT name, key FROM keys")?;
         let all: Vec<(String, Vec<u8>)> = select
@@ -297,9 +315,4 @@ impl Sealing<'_> {
             |this, id, value| this.execute(update, params![id, this.to.seal(purpose, &value)]),
         )
     }
-}
-
-fn misfit(column: usize) -> rusqlite::Error {
-    let what = "it does not open with its key";
-    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Blob, what.into())
 }

@@ -65,6 +65,8 @@ pub struct SqliteStore {
     pub(crate) readers: Readers,
     /// Seals tokens and finds them.
     pub(crate) vault: Arc<Vault>,
+    /// Where the database is.
+    pub(crate) path: PathBuf,
     // Declared after the senders: the thread ends once they are gone.
     thread: Thread,
 }
@@ -99,6 +101,7 @@ impl SqliteStore {
             writer,
             readers,
             vault,
+            path: path.to_owned(),
             thread: Thread {
                 handle: Mutex::new(Some(thread)),
                 ended: Mutex::new(Some(ended)),
@@ -179,7 +182,9 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
     // FULL: a commit is on disk when it returns. The WAL is cut back to 64 MiB after a checkpoint; 32 MiB of pages are cached.
     connection.execute_batch(concat!(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864;",
-        " PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -32768; PRAGMA temp_store = MEMORY;"
+        " PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -32768; PRAGMA temp_store = MEMORY;",
+        // What is deleted is overwritten with zeros.
+        " PRAGMA secure_delete = ON;"
     ))?;
     let synchronous: i64 = connection.query_row("PRAGMA synchronous", [], |row| row.get(0))?;
     let journal: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;

@@ -96,7 +96,9 @@ impl Subscriptions for SqliteStore {
         let user = user.clone();
         self.writer
             .write_or_refuse(move |tables| {
-                let gone = delete(tables, &user, Some(id)).map_err(|error| store_error(&error))?;
+                let gone = tables
+                    .delete_subscriptions(&user, Some(id))
+                    .map_err(|error| store_error(&error))?;
                 Ok(gone > 0)
             })
             .await
@@ -106,7 +108,7 @@ impl Subscriptions for SqliteStore {
         let user = user.clone();
         self.writer
             .write_or_refuse(move |tables| {
-                delete(tables, &user, None).map_err(|error| store_error(&error))
+                tables.delete_subscriptions(&user, None).map_err(|error| store_error(&error))
             })
             .await
     }
@@ -268,24 +270,6 @@ fn find(
         .optional()
 }
 
-/// Deletes one of the user's subscriptions, or all.
-fn delete(tables: &mut Tables, user: &User, id: Option<SubscriptionId>) -> rusqlite::Result<u64> {
-    let gone: Vec<TokenKey> = tables
-        .connection
-        .prepare_cached(concat!(
-            "DELETE FROM subscriptions WHERE user_name = ?1 AND id = COALESCE(?2, id)",
-            " RETURNING token_key"
-        ))?
-        .query_map(params![user.expose(), id.map(|id| *id.as_bytes())], |row| {
-            row.get(0).map(TokenKey)
-        })?
-        .collect::<rusqlite::Result<_>>()?;
-    for key in &gone {
-        tables.forget_suspect(*key)?;
-    }
-    Ok(gone.len() as u64)
-}
-
 fn evict(
     tables: &mut Tables,
     user: &User,
@@ -314,6 +298,28 @@ fn evict(
 }
 
 impl Tables {
+    /// Deletes one of a user's subscriptions, or all.
+    pub(crate) fn delete_subscriptions(
+        &mut self,
+        user: &User,
+        id: Option<SubscriptionId>,
+    ) -> rusqlite::Result<u64> {
+        let gone: Vec<TokenKey> = self
+            .connection
+            .prepare_cached(concat!(
+                "DELETE FROM subscriptions WHERE user_name = ?1 AND id = COALESCE(?2, id)",
+                " RETURNING token_key"
+            ))?
+            .query_map(params![user.expose(), id.map(|id| *id.as_bytes())], |row| {
+                row.get(0).map(TokenKey)
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        for key in &gone {
+            self.forget_suspect(*key)?;
+        }
+        Ok(gone.len() as u64)
+    }
+
     pub(crate) fn delete_subscription(&self, id: SubscriptionId) -> rusqlite::Result<()> {
         self.connection
             .prepare_cached("DELETE FROM subscriptions WHERE id = ?1")?

@@ -132,6 +132,7 @@ async fn a_limit_holds_across_a_restart() {
             dry_run: DryRun::No,
             deliver_after: None,
             policy: Policy { wakes: true, limit },
+            content: None,
         };
         let items = vec![Item::Notification(notification)];
         let end = NOW.plus(Duration::from_s(10));

@@ -4,12 +4,14 @@
 use std::path::{Path, PathBuf};
 
 use reveille_model::{
-    CredentialSet, DryRun, Duration, LeaseId, MessageType, NewSubscription, Proof, Provider,
-    Reason, Shuffle, SubscriptionId, Timestamp, Token, User,
+    Audience, Content, CredentialSet, DryRun, Duration, EventType, LeaseId, MessageType,
+    NewSubscription, Notification, NotificationId, Policy, Proof, Provider, Reason, Shuffle,
+    SubscriptionId, Timestamp, Token, User,
 };
 use reveille_store::{
-    Acceptance, Claim, Claimed, Destination, End, Feedback as _, Item, Keys as _, Outbox as _,
-    Quarantine as _, SettleBatch, Settlement, Subscriptions as _, Suspicion, TokenMessage, Which,
+    Acceptance, Claim, Claimed, Destination, End, Feedback as _, Inbox as _, Item, Keys as _,
+    Outbox as _, Quarantine as _, SettleBatch, Settlement, Subscriptions as _, Suspicion,
+    TokenMessage, Which,
 };
 use reveille_store_sqlite::{KeyFile, OpenError, SqliteStore};
 
@@ -122,10 +124,28 @@ async fn fill(store: &SqliteStore) {
     settle(store, suspect, End::Suspected(suspicion), end).await;
     settle(store, waiting, End::Retry(end), end).await;
     accept(store, "gathered", NOW.plus(Duration::from_s(20))).await;
+    for deliver_after in [None, Some(NOW.plus(Duration::from_s(15)))] {
+        let notification = Notification {
+            id: NotificationId::from_bytes([u8::from(deliver_after.is_some()); 16]),
+            event_type: EventType::parse("mention").unwrap(),
+            message_type: MessageType::parse("checkEchoV1").unwrap(),
+            audience: Audience::Users(vec![User::parse("bob").unwrap()]),
+            ttl: Duration::from_s(3600),
+            dry_run: DryRun::No,
+            deliver_after,
+            policy: Policy::OPEN,
+            content: Some(Content::from_json(format!("\"{MARK} news\""))),
+        };
+        let items = vec![Item::Notification(notification)];
+        let window_end = NOW.plus(Duration::from_s(12));
+        let acceptance =
+            Acceptance { now: NOW, window_end, waiting_max: 1_000, idempotency: None, items };
+        store.accept(acceptance).await.unwrap();
+    }
 }
 
-/// All that [`fill`] brought in is there and works.
-async fn check(store: &SqliteStore) {
+/// All that [`fill`] brought in is there and works; an earlier version had no inbox.
+async fn check(store: &SqliteStore, inbox_items: usize) {
     assert_eq!(store.key("windows", [8; 32]).await.unwrap(), [9; 32]);
     let listed = store.list(&User::parse("alice").unwrap()).await.unwrap();
     assert_eq!(listed.first().unwrap().token, token("registered"));
@@ -138,6 +158,9 @@ async fn check(store: &SqliteStore) {
     let tokens =
         |claimed: Vec<Claimed>| claimed.into_iter().map(|each| each.token).collect::<Vec<_>>();
     assert_eq!(tokens(claim(store, later).await), [token("gathered"), token("waiting")]);
+    let items = store.items(&User::parse("bob").unwrap(), None, 10).await.unwrap();
+    let contents: Vec<&str> = items.iter().map(|item| item.content.expose()).collect();
+    assert_eq!(contents, vec![format!("\"{MARK} news\""); inbox_items]);
     assert_eq!(store.release(Which::All, later).await.unwrap(), 1);
     assert_eq!(tokens(claim(store, later).await), [token("suspect")]);
     // The same device is found, not made a second time.
@@ -162,7 +185,7 @@ async fn no_file_shows_a_token() {
     store.close();
     assert_eq!(dir.files_with(MARK), [""; 0]);
     let store = SqliteStore::open(&dir.database(), NOW).unwrap();
-    check(&store).await;
+    check(&store, 2).await;
     store.close();
 }
 
@@ -212,7 +235,7 @@ async fn a_key_is_changed_under_everything_and_an_interruption_is_gone_on_with()
     change_key(&dir.database());
     assert_eq!(KeyFile::read(&key_file).unwrap().unwrap().newest().id(), prepared);
     let store = SqliteStore::open(&dir.database(), NOW).unwrap();
-    check(&store).await;
+    check(&store, 2).await;
     store.close();
 }
 
@@ -247,6 +270,6 @@ async fn what_an_earlier_version_kept_in_plain_is_sealed() {
     assert_ne!(dir.files_with(MARK), [""; 0]);
     let store = SqliteStore::open(&dir.database(), NOW).unwrap();
     assert_eq!(dir.files_with(MARK), [""; 0]);
-    check(&store).await;
+    check(&store, 0).await;
     store.close();
 }

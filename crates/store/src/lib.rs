@@ -1,10 +1,11 @@
 //! What is kept, as small traits; the in-memory store; the contract every store passes.
 //!
-//! No driver is named here. A store is any type that implements [`Outbox`], [`Trails`], [`Subscriptions`], [`Preferences`],
+//! No driver is named here. A store is any type that implements [`Outbox`], [`Trails`], [`Subscriptions`], [`Preferences`], [`Inbox`], [`Users`],
 //! [`Quarantine`], [`Feedback`] and [`Keys`]; it is a Reveille store once it passes `contract`. Times are arguments: a store reads no clock.
 
 mod error;
 mod feedback;
+mod inbox;
 mod keys;
 mod outbox;
 mod preferences;
@@ -18,6 +19,7 @@ pub mod memory;
 
 pub use error::StoreError;
 pub use feedback::{Death, DeathId, Destination, Feedback, Owner};
+pub use inbox::{Inbox, InboxItem, ReadWhich, Users};
 pub use keys::Keys;
 pub use outbox::{
     AcceptError, Acceptance, Accepted, Claim, Claimed, Depth, Device, End, Expanded, Idempotency,
@@ -31,8 +33,11 @@ pub use trails::{TakeBack, Trail, Trails};
 
 /// Everything a push server keeps. Implemented by whatever implements its parts.
 pub trait Store:
-    Outbox + Trails + Subscriptions + Preferences + Quarantine + Feedback + Keys
+    Outbox + Trails + Subscriptions + Preferences + Inbox + Users + Quarantine + Feedback + Keys
 {
 }
 
-impl<T: Outbox + Trails + Subscriptions + Preferences + Quarantine + Feedback + Keys> Store for T {}
+impl<T> Store for T where
+    T: Outbox + Trails + Subscriptions + Preferences + Inbox + Users + Quarantine + Feedback + Keys
+{
+}

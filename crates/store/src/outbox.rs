@@ -305,6 +305,8 @@ pub struct Sweep {
     pub idempotency_before: Timestamp,
     /// Suspects nobody registered, and devices that are only watched, may go if the last verdict came before this.
     pub suspects_before: Timestamp,
+    /// Inbox items that came before this may go.
+    pub inbox_before: Timestamp,
     /// At most so many of each.
     pub limit: usize,
 }
@@ -320,6 +322,8 @@ pub struct Swept {
     pub idempotency_keys: u64,
     /// Suspects forgotten.
     pub suspects: u64,
+    /// Inbox items forgotten.
+    pub inbox_items: u64,
     /// Counters of limits whose period was over.
     pub counters: u64,
 }

@@ -31,6 +31,8 @@ pub enum Purpose {
     Targets,
     /// A key the server keeps for itself.
     Key,
+    /// What a caller has to say to a user.
+    Content,
 }
 
 impl Purpose {
@@ -39,6 +41,7 @@ impl Purpose {
             Self::Token => "token",
             Self::Targets => "targets",
             Self::Key => "key",
+            Self::Content => "content",
         }
     }
 }

@@ -45,6 +45,8 @@ pub(crate) enum ApiError {
     UnknownNotification,
     UnknownSubscription,
     SealedBrowser,
+    InboxDisabled,
+    InvalidQuery(&'static str),
     /// Of the public API: who is calling, from where, or how often.
     Caller(CallerError),
     TooLate,
@@ -114,6 +116,11 @@ impl ApiError {
                 .detail("or it left longer ago than push.trail_retention_s"),
             Self::UnknownSubscription => new(StatusCode::NOT_FOUND, "unknown-subscription", "The user has no such device")
                 .detail("it was never registered, belongs to somebody else, or is gone"),
+            Self::InboxDisabled => new(StatusCode::NOT_FOUND, "inbox-disabled", "There is no inbox here")
+                .detail("push.inbox.enabled is off"),
+            Self::InvalidQuery(what) => {
+                new(StatusCode::BAD_REQUEST, "invalid-query", "The query does not fit").detail(what)
+            }
             Self::SealedBrowser => new(StatusCode::UNPROCESSABLE_ENTITY, "sealed-browser", "A browser cannot be sealed")
                 .detail("browsers may show something for every push; only apps can take pushes that mean nothing"),
             Self::Caller(error) => error.problem(),

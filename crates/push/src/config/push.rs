@@ -53,6 +53,7 @@ pub struct PushConfig {
     pub(crate) limits: LimitsConfig,
     pub(crate) window: WindowLength,
     pub(crate) subscriptions: SubscriptionsConfig,
+    pub(crate) inbox: InboxConfig,
     pub(crate) ttl: Duration,
     pub(crate) trail_retention: Duration,
     pub(crate) waiting_max: u64,
@@ -106,7 +107,6 @@ impl PushConfig {
                 "this section is missing; `reveille sandbox init DIR` writes an example",
             );
         }
-        push.not_built("inbox", "the inbox");
         let store = read_store(&mut push);
         let message_types = read_message_types(&mut push);
         let events = read_events(&mut push, &message_types);
@@ -115,6 +115,7 @@ impl PushConfig {
         let public = PublicConfig::read(&mut push);
         let window = read_mix(push.section("mix"));
         let subscriptions = SubscriptionsConfig::read(push.section("subscriptions"));
+        let inbox = InboxConfig::read(push.section("inbox"));
         let webhook = read_feedback(push.section("feedback"));
         let drop_guard = DropGuardConfig::read(push.section("drop_guard"));
         let ttl_s = push.number("ttl_s", 1..=TTL_S_MAX).unwrap_or(TTL_S_DEFAULT);
@@ -134,6 +135,7 @@ impl PushConfig {
             limits,
             window: window?,
             subscriptions,
+            inbox,
             ttl: Duration::from_s(ttl_s),
             trail_retention: Duration::from_s(trail_retention_s),
             waiting_max: waiting_max.into(),
@@ -303,6 +305,23 @@ fn read_mix(mut mix: Section) -> Option<WindowLength> {
     };
     mix.finish();
     length
+}
+
+/// Whether what callers have to say is kept for users.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct InboxConfig {
+    pub(crate) is_enabled: bool,
+    /// For so long.
+    pub(crate) retention: Duration,
+}
+
+impl InboxConfig {
+    fn read(mut section: Section) -> Self {
+        let is_enabled = section.boolean("enabled").unwrap_or(false);
+        let days = section.number("retention_days", 1..=3_650).unwrap_or(30);
+        section.finish();
+        Self { is_enabled, retention: Duration::from_s(days * 86_400) }
+    }
 }
 
 /// What is asked of subscriptions.

@@ -20,6 +20,7 @@ pub(crate) struct Sweeper {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) trail_retention: Duration,
+    pub(crate) inbox_retention: Duration,
 }
 
 impl Sweeper {
@@ -32,6 +33,7 @@ impl Sweeper {
                 trails_before: now.minus(self.trail_retention),
                 idempotency_before: now.minus(Duration::from_s(IDEMPOTENCY_RETENTION_S)),
                 suspects_before: now.minus(SUSPECT_RETENTION),
+                inbox_before: now.minus(self.inbox_retention),
                 limit: LIMIT,
             };
             match self.store.sweep(sweep).await {

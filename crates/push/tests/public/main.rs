@@ -3,6 +3,7 @@
 
 mod auth;
 mod devices;
+mod inbox;
 mod pages;
 mod preferences;
 

@@ -240,6 +240,7 @@ impl Rig {
             dry_run: DryRun::No,
             deliver_after: None,
             policy: Policy::OPEN,
+            content: None,
         };
         let acceptance = Acceptance {
             now: self.now,

@@ -30,6 +30,7 @@ pub(crate) fn sweep(now: Timestamp) -> Sweep {
         trails_before: hour_ago,
         idempotency_before: hour_ago,
         suspects_before: Timestamp::EPOCH,
+        inbox_before: Timestamp::EPOCH,
         limit: 10,
     }
 }

@@ -270,6 +270,7 @@ impl World {
             dry_run: DryRun::No,
             deliver_after: None,
             policy: Policy::OPEN,
+            content: None,
         };
         let (accepted, window_end) = self.give(&Item::Notification(notification), None)?;
         if !matches!(accepted, Accepted::New { wakeups: 0, .. }) {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{
     SendArguments, ServerArguments, SubscriptionsArguments, SubscriptionsCommand, TrailArguments,
+    UsersArguments, UsersCommand,
 };
 use crate::failure::Failure;
 use crate::say;
@@ -119,6 +120,34 @@ pub(crate) async fn subscriptions(arguments: SubscriptionsArguments) -> Result<(
             } else {
                 format!("{deleted} removed")
             });
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn users(arguments: UsersArguments) -> Result<(), Failure> {
+    match arguments.command {
+        UsersCommand::Fetched { user, server } => {
+            let path = format!("/v1/users/{}/fetched", in_path(&user));
+            let answer = call(&server, Method::POST, &path, None).await?;
+            let cancelled = answer.get("cancelled").and_then(Value::as_u64).unwrap_or_default();
+            say::line(&if server.json {
+                answer.to_string()
+            } else {
+                format!("{cancelled} cancelled")
+            });
+        }
+        UsersCommand::Erase { yes: false, .. } => {
+            return Err(Failure::Refused(
+                "this removes everything about the user, and there is no way back; say --yes"
+                    .to_owned(),
+            ));
+        }
+        UsersCommand::Erase { user, yes: true, server } => {
+            call(&server, Method::DELETE, &format!("/v1/users/{}", in_path(&user)), None).await?;
+            if !server.json {
+                say::line("nothing is left of them");
+            }
         }
     }
     Ok(())

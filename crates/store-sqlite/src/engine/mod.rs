@@ -8,4 +8,4 @@ mod writer;
 pub(crate) use reader::Readers;
 pub(crate) use tables::{Lease, Tables};
 pub use writer::Activity;
-pub(crate) use writer::Writer;
+pub(crate) use writer::{Rewrite, Writer};

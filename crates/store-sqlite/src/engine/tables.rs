@@ -44,6 +44,8 @@ pub(crate) struct Tables {
     pub(crate) deaths: u64,
     /// Rows of `preferences`.
     pub(crate) preferences: u64,
+    /// The id of the next gathered row. No id is ever given twice, so that what came before a user looked can be told.
+    pub(crate) gathered_next: i64,
     pub(crate) closed_until: i64,
     /// Up to here everything closed was wholly expanded.
     pub(crate) expanded_until: i64,
@@ -79,6 +81,7 @@ impl Tables {
             suspects: 0,
             deaths: 0,
             preferences: 0,
+            gathered_next: 1,
             closed_until: 0,
             expanded_until: 0,
             sets: BTreeMap::new(),
@@ -114,19 +117,28 @@ impl Tables {
             ))
             .and_then(|mut read| read.query_row([], |row| Ok((read_ledger(row, 0)?, row.get(10)?, row.get(11)?))))
             .map_err(|error| store_error(&error))?;
-        (self.scheduled, self.suspects, self.deaths, self.preferences) = self
+        let last_gathered: i64;
+        (self.scheduled, self.suspects, self.deaths, self.preferences, last_gathered) = self
             .connection
             .prepare_cached(concat!(
                 "SELECT (SELECT COALESCE(SUM(named), 0) FROM scheduled),",
                 " (SELECT COUNT(*) FROM suspects), (SELECT COUNT(*) FROM deaths),",
-                " (SELECT COUNT(*) FROM preferences)"
+                " (SELECT COUNT(*) FROM preferences),",
+                " (SELECT MAX(fetched_until, COALESCE((SELECT MAX(id) FROM gathered), 0)) FROM state)"
             ))
             .and_then(|mut read| {
-                read.query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+                read.query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
             })
             .map_err(|error| store_error(&error))?;
+        self.gathered_next = self.gathered_next.max(last_gathered + 1);
         self.sets.clear();
         Ok(())
+    }
+
+    /// The id of a row to be gathered.
+    pub(crate) fn next_gathered(&mut self) -> i64 {
+        self.gathered_next += 1;
+        self.gathered_next - 1
     }
 
     pub(crate) fn write_ledger(&self) -> rusqlite::Result<()> {

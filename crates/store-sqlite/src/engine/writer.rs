@@ -15,6 +15,8 @@ use crate::codec::store_error;
 const INTAKE_QUEUE_MAX: usize = 4_096;
 /// Commands of our own workers that may wait. They wait for a place instead of being refused.
 const WORKER_QUEUE_MAX: usize = 64;
+/// How often a log that is being read is waited for.
+const TRUNCATIONS_MAX: u32 = 5;
 /// Most commands in one transaction.
 const GROUP_MAX: usize = 2_048;
 
@@ -39,7 +41,24 @@ impl Activity {
 
 /// Answers a command once it is known whether its transaction was committed.
 type Reply = Box<dyn FnOnce(Result<(), StoreError>)>;
-type Job = Box<dyn FnOnce(&mut Tables) -> Reply + Send>;
+type Command = Box<dyn FnOnce(&mut Tables) -> Reply + Send>;
+
+/// Whether the file is written anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rewrite {
+    /// Only what the log holds.
+    Log,
+    /// All of it, without what lies between its parts. Takes as long as copying the database.
+    Whole,
+}
+
+/// What the thread is given.
+enum Job {
+    /// Joins the transaction.
+    Command(Command),
+    /// Runs between two transactions. Answered with whether it came to an end.
+    TruncateLog(Rewrite, oneshot::Sender<Result<bool, StoreError>>),
+}
 
 #[derive(Debug, Clone)]
 pub(crate) struct Writer {
@@ -90,6 +109,20 @@ impl Writer {
         self.write(holding).await
     }
 
+    /// Writes the whole log back into the file and cuts it to nothing, so that no file holds what was overwritten or deleted.
+    pub(crate) async fn truncate_log(&self, rewrite: Rewrite) -> Result<(), StoreError> {
+        for _ in 0..TRUNCATIONS_MAX {
+            let (reply, answer) = oneshot::channel();
+            let truncation = Job::TruncateLog(rewrite, reply);
+            self.jobs.send(truncation).await.map_err(|_| stopped())?;
+            // A reader was still reading what the log holds.
+            if answer.await.map_err(|_| stopped())?? {
+                return Ok(());
+            }
+        }
+        Err(StoreError::Unavailable("the log is in use all the time".to_owned()))
+    }
+
     /// Runs a command and returns what it returned, once that is on disk.
     pub(crate) async fn write<T, E>(
         &self,
@@ -100,7 +133,7 @@ impl Writer {
         E: From<StoreError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let job: Job = Box::new(move |tables| {
+        let command: Command = Box::new(move |tables| {
             let result = in_savepoint(tables, command);
             Box::new(move |committed| {
                 let answer = match committed {
@@ -111,10 +144,25 @@ impl Writer {
                 drop(reply.send(answer));
             })
         });
-        let stopped = || StoreError::Unavailable("the writer did not carry it out".to_owned());
-        self.jobs.send(job).await.map_err(|_| stopped())?;
+        self.jobs.send(Job::Command(command)).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
+}
+
+fn stopped() -> StoreError {
+    StoreError::Unavailable("the writer did not carry it out".to_owned())
+}
+
+/// Whether the log is empty now. Waits for readers as long as a connection waits for locks.
+fn truncate(tables: &Tables, rewrite: Rewrite) -> Result<bool, StoreError> {
+    if rewrite == Rewrite::Whole {
+        tables.connection.execute_batch("VACUUM").map_err(|error| store_error(&error))?;
+    }
+    tables
+        .connection
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))
+        .map(|busy| busy == 0)
+        .map_err(|error| store_error(&error))
 }
 
 /// Runs one command so that its failure undoes only its own writes.
@@ -136,12 +184,21 @@ fn in_savepoint<T, E: From<StoreError>>(
 fn run(mut tables: Tables, mut queue: mpsc::Receiver<Job>, activity: &Activity) {
     let mut replies: Vec<Reply> = Vec::new();
     let mut is_stale = false;
-    while let Some(first) = queue.blocking_recv() {
+    let mut next = None;
+    while let Some(first) = next.take().or_else(|| queue.blocking_recv()) {
+        let first = match first {
+            Job::Command(command) => command,
+            Job::TruncateLog(rewrite, reply) => {
+                // Nobody waits for the answer any more: nothing to do.
+                drop(reply.send(truncate(&tables, rewrite)));
+                continue;
+            }
+        };
         // What is kept beside the tables must be known again before anything is decided by it.
         if is_stale && tables.reload().is_err() {
             continue;
         }
-        let committed = transaction(&mut tables, first, &mut queue, &mut replies);
+        let committed = transaction(&mut tables, first, (&mut queue, &mut next), &mut replies);
         activity.commands.fetch_add(replies.len() as u64, Ordering::Relaxed);
         counter!("reveille_store_commands_total").increment(replies.len() as u64);
         let outcome = match committed {
@@ -172,16 +229,16 @@ fn run(mut tables: Tables, mut queue: mpsc::Receiver<Job>, activity: &Activity) 
 
 fn transaction(
     tables: &mut Tables,
-    first: Job,
-    queue: &mut mpsc::Receiver<Job>,
+    first: Command,
+    (queue, after): (&mut mpsc::Receiver<Job>, &mut Option<Job>),
     replies: &mut Vec<Reply>,
 ) -> rusqlite::Result<()> {
     // Without a transaction no command may run; dropping it tells its caller that the store is unavailable.
     tables.batch("BEGIN IMMEDIATE")?;
     let before = tables.ledger;
     let mut next = Some(first);
-    while let Some(job) = next.take() {
-        replies.push(job(tables));
+    while let Some(command) = next.take() {
+        replies.push(command(tables));
         // On a full disk SQLite may take the whole transaction back by itself. Nothing more may be written outside of one, and nobody may
         // be told that it was.
         if tables.connection.is_autocommit() {
@@ -189,7 +246,11 @@ fn transaction(
             return Err(rusqlite::Error::SqliteFailure(rolled_back, None));
         }
         if replies.len() < GROUP_MAX {
-            next = queue.try_recv().ok();
+            match queue.try_recv() {
+                Ok(Job::Command(command)) => next = Some(command),
+                Ok(other) => *after = Some(other),
+                Err(_) => {}
+            }
         }
     }
     if tables.ledger != before {

@@ -5,13 +5,14 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::OpenError;
 
 /// The statements that lead from version `n` to `n + 1`, in order.
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 7] = [
     include_str!("0001_start.sql"),
     include_str!("0002_suspects.sql"),
     include_str!("0003_release.sql"),
     include_str!("0004_devices.sql"),
     include_str!("0005_sealing.sql"),
     include_str!("0006_preferences.sql"),
+    include_str!("0007_inbox.sql"),
 ];
 
 /// The schema this version reads and writes.

@@ -14,35 +14,49 @@ use super::audience::{Conditions, Gathered, gather_audience};
 use super::tables::{Change, Shape, corrupt, sql};
 use crate::codec::{fitting, pack_ids, pack_texts, unpack_notifications};
 use crate::engine::Tables;
+use crate::inbox::ToDeliver;
 
 /// How much of a gathered row targets fill: with the rest of it, one page of 4 KiB.
 pub(super) const ROW_BYTES: usize = 3_800;
 
-/// The tokens of one gathered row, sealed.
+/// What of an item is secret, sealed.
+pub(super) enum Sealed {
+    /// The tokens it names, as gathered rows.
+    Tokens(Vec<SealedRow>),
+    /// Its content.
+    Content(Option<Vec<u8>>),
+}
+
+/// The tokens of one gathered row.
 pub(super) struct SealedRow {
     count: usize,
     targets: Vec<u8>,
 }
 
-/// Packs and seals the tokens of each item, before the writer has it.
-pub(super) fn seal(vault: &Vault, items: &[Item]) -> Vec<Vec<SealedRow>> {
-    let rows = |item: &Item| match item {
-        Item::Notification(_) => Vec::new(),
-        Item::Tokens(message) => fitting(&message.tokens, ROW_BYTES, Token::expose)
-            .map(|tokens| {
-                let packed = pack_texts(tokens.iter().map(Token::expose));
-                SealedRow { count: tokens.len(), targets: vault.seal(Purpose::Targets, &packed) }
-            })
-            .collect(),
+/// Packs and seals what is secret of each item, before the writer has it.
+pub(super) fn seal(vault: &Vault, items: &[Item]) -> Vec<Sealed> {
+    let seal_one = |item: &Item| match item {
+        Item::Notification(Notification { content, .. }) => Sealed::Content(
+            content.as_ref().map(|json| vault.seal(Purpose::Content, json.expose().as_bytes())),
+        ),
+        Item::Tokens(message) => Sealed::Tokens(
+            fitting(&message.tokens, ROW_BYTES, Token::expose)
+                .map(|tokens| {
+                    let packed = pack_texts(tokens.iter().map(Token::expose));
+                    let targets = vault.seal(Purpose::Targets, &packed);
+                    SealedRow { count: tokens.len(), targets }
+                })
+                .collect(),
+        ),
     };
-    items.iter().map(rows).collect()
+    items.iter().map(seal_one).collect()
 }
 
-/// `sealed` has the rows of each item.
+/// `sealed` has what is secret of each item.
 pub(super) fn accept(
     tables: &mut Tables,
     acceptance: Acceptance,
-    sealed: Vec<Vec<SealedRow>>,
+    sealed: Vec<Sealed>,
 ) -> Result<Accepted, AcceptError> {
     if let Some(idempotency) = acceptance.idempotency
         && let Some(ids) = repeated(tables, idempotency)?
@@ -58,15 +72,19 @@ pub(super) fn accept(
     }
     let (mut ids, mut wakeups, mut muted) = (Vec::new(), 0, 0);
     let times = (acceptance.now, acceptance.window_end);
-    for (item, rows) in acceptance.items.into_iter().zip(sealed) {
-        match item {
-            Item::Tokens(message) => wakeups += accept_tokens(tables, &message, rows, times.1)?,
-            Item::Notification(notification) => {
+    for (item, sealed) in acceptance.items.into_iter().zip(sealed) {
+        match (item, sealed) {
+            (Item::Tokens(message), Sealed::Tokens(rows)) => {
+                wakeups += accept_tokens(tables, &message, rows, times.1)?;
+            }
+            (Item::Notification(notification), Sealed::Content(content)) => {
                 ids.push(notification.id);
-                let gathered = accept_notification(tables, &notification, times)?;
+                let gathered = accept_notification(tables, &notification, content, times)?;
                 wakeups += gathered.wakeups;
                 muted += gathered.muted;
             }
+            // Each is sealed as what it is.
+            _ => return Err(corrupt().into()),
         }
     }
     if let Some(Idempotency { key, body }) = acceptance.idempotency {
@@ -104,12 +122,14 @@ fn accept_tokens(
 ) -> Result<u64, StoreError> {
     let count = message.tokens.len();
     let set_id = sql(tables.set_id(&message.set))?;
-    let mut insert = sql(tables.connection.prepare_cached(concat!(
-        "INSERT INTO gathered (window_end, message_type, ttl_ms, dry_run, set_id, topic, count,",
-        " targets) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
-    )))?;
     for row in rows {
+        let id = tables.next_gathered();
+        let mut insert = sql(tables.connection.prepare_cached(concat!(
+            "INSERT INTO gathered (id, window_end, message_type, ttl_ms, dry_run, set_id, topic,",
+            " count, targets) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
+        )))?;
         sql(insert.execute(params![
+            id,
             window_end.as_ms(),
             message.message_type.as_str(),
             message.ttl.as_ms().cast_signed(),
@@ -120,7 +140,6 @@ fn accept_tokens(
             row.targets,
         ]))?;
     }
-    drop(insert);
     let unusable = i64::from(message.unusable);
     let usable = i64::try_from(count).unwrap_or(i64::MAX);
     sql(tables.count(None, Change::accepted(usable + unusable)))?;
@@ -131,6 +150,7 @@ fn accept_tokens(
 fn accept_notification(
     tables: &mut Tables,
     notification: &Notification,
+    content: Option<Vec<u8>>,
     (now, window_end): (Timestamp, Timestamp),
 ) -> Result<Gathered, StoreError> {
     let scheduled_for = notification.deliver_after.filter(|due| *due >= window_end);
@@ -151,13 +171,16 @@ fn accept_notification(
     };
     match scheduled_for {
         Some(due) => {
-            sql(schedule(tables, (seq, due), &shape, notification))?;
+            sql(schedule(tables, (seq, due), &shape, (notification, content)))?;
             Ok(Gathered::default())
         }
         None => {
-            let Notification { event_type, policy, audience, .. } = notification;
+            let Notification { id, event_type, policy, audience, .. } = notification;
             let conditions = Conditions { event_type, policy: *policy, now };
-            gather_audience(tables, (seq, &shape), audience, Some(&conditions), window_end)
+            let deliver = content.as_deref();
+            let deliver = deliver.map(|sealed| ToDeliver { id: *id, event_type, at: now, sealed });
+            let asked = (Some(&conditions), deliver.as_ref());
+            gather_audience(tables, (seq, &shape), audience, asked, window_end)
         }
     }
 }
@@ -166,8 +189,9 @@ fn schedule(
     tables: &mut Tables,
     (seq, due): (i64, Timestamp),
     shape: &Shape,
-    Notification { audience, event_type, policy, .. }: &Notification,
+    (notification, content): (&Notification, Option<Vec<u8>>),
 ) -> rusqlite::Result<()> {
+    let Notification { audience, event_type, policy, .. } = notification;
     let (kind, packed) = match audience {
         Audience::Users(users) => (0, pack_texts(users.iter().map(User::expose))),
         Audience::Subscriptions(ids) => (1, pack_ids(ids.iter().map(|id| *id.as_bytes()))),
@@ -176,8 +200,8 @@ fn schedule(
         .connection
         .prepare_cached(concat!(
             "INSERT INTO scheduled (trail, due, message_type, ttl_ms, dry_run, audience_kind, audience,",
-            " named, event_type, wakes, limit_count, limit_per_ms)",
-            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
+            " named, event_type, wakes, limit_count, limit_per_ms, content)",
+            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
         ))?
         .execute(params![
             seq,
@@ -192,6 +216,7 @@ fn schedule(
             policy.wakes,
             policy.limit.map(|limit| limit.count),
             policy.limit.map(|limit| limit.per.as_ms().cast_signed()),
+            content,
         ])?;
     tables.scheduled += audience.len() as u64;
     Ok(())

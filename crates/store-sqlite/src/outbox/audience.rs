@@ -13,6 +13,7 @@ use super::accept::ROW_BYTES;
 use super::tables::{Change, Shape, sql};
 use crate::codec::{subscription_id, user};
 use crate::engine::Tables;
+use crate::inbox::ToDeliver;
 
 /// What is asked before somebody is woken.
 pub(super) struct Conditions<'a> {
@@ -39,11 +40,18 @@ pub(super) fn gather_audience(
     tables: &mut Tables,
     (seq, shape): (i64, &Shape),
     audience: &Audience,
-    conditions: Option<&Conditions<'_>>,
+    (conditions, deliver): (Option<&Conditions<'_>>, Option<&ToDeliver<'_>>),
     window_end: Timestamp,
 ) -> Result<Gathered, StoreError> {
     let (mut woken, mut limited, mut muted) = (BTreeSet::new(), BTreeSet::new(), 0);
     for (user, ids) in sql(resolve(tables, audience))? {
+        if let Some(content) = deliver {
+            sql(tables.deliver(&user, content))?;
+        }
+        // Whoever has no device leaves no trace.
+        if ids.is_empty() {
+            continue;
+        }
         match sql(ask(tables, &user, shape, conditions))? {
             Answer::Wake => woken.extend(ids),
             Answer::Limited => limited.extend(ids),
@@ -94,7 +102,7 @@ fn ask(
     }
 }
 
-/// The devices an audience stands for, by user. Users without a device are left out, and leave no trace.
+/// The devices an audience stands for, by user.
 fn resolve(tables: &Tables, audience: &Audience) -> rusqlite::Result<Vec<OfUser>> {
     match audience {
         Audience::Users(users) => {
@@ -108,9 +116,7 @@ fn resolve(tables: &Tables, audience: &Audience) -> rusqlite::Result<Vec<OfUser>
                         subscription_id(row, 0)
                     })?
                     .collect::<rusqlite::Result<_>>()?;
-                if !ids.is_empty() {
-                    found.push((user.clone(), ids));
-                }
+                found.push((user.clone(), ids));
             }
             Ok(found)
         }

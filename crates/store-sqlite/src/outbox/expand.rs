@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use reveille_model::{CredentialSet, DryRun, Settled, SubscriptionId, Timestamp, Token, Topic};
 use reveille_store::{Expanded, StoreError, TokenKey, WakeupKey};
 use reveille_vault::Purpose;
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::plan::Entry;
 use super::tables::{Change, Shape, corrupt, sql};
-use super::waiting::{Row, head, waiting_with};
+use super::waiting::{self, head, waiting_with};
 use crate::codec::{
     dry_run, message_type, nth_id, nth_text, seal_token, subscription_id, time, topic,
 };
@@ -17,6 +17,7 @@ use crate::engine::Tables;
 
 /// A gathered row, read.
 struct Gathered {
+    id: i64,
     window_end: Timestamp,
     trail: Option<i64>,
     shape: Shape,
@@ -35,6 +36,7 @@ impl Gathered {
             ))?
             .query_row([id], |row| {
                 Ok(Self {
+                    id,
                     window_end: time(row, 0)?,
                     trail: row.get(1)?,
                     shape: Shape {
@@ -70,7 +72,7 @@ pub(super) fn expand(tables: &mut Tables, entries: &[Entry]) -> Result<Expanded,
     for entry in entries {
         let row = sql(Gathered::read(tables, entry.row()))?;
         match target_of(tables, &row, entry.index())? {
-            // The device went between acceptance and the end of the window.
+            // The device went between acceptance and the end of the window, or its user has looked.
             None => became.entry(row.trail).or_default().cancelled += 1,
             Some((set_id, key, target)) => {
                 if sql(wake(tables, &row, (set_id, key, entry.sort_key), &target))? {
@@ -93,18 +95,18 @@ pub(super) fn expand(tables: &mut Tables, entries: &[Entry]) -> Result<Expanded,
     Ok(expanded)
 }
 
-/// Whom the target of a row stands for now, and with which credentials. Nothing where its subscription is gone.
+/// Whom the target of a row stands for now, and with which credentials. Nothing where its subscription is gone, or its user has looked.
 type Found = Option<(i64, WakeupKey, Target)>;
 
 fn target_of(tables: &mut Tables, row: &Gathered, index: usize) -> Result<Found, StoreError> {
     let (kind, dry) = (&row.shape.message_type, row.shape.dry_run);
-    let registered = |(id, set_id): (SubscriptionId, i64)| {
+    let registered = |Registered { id, set_id, .. }: Registered| {
         (set_id, WakeupKey::for_subscription(id, kind, dry), Target::Subscription(id))
     };
     let Some(set_id) = row.set_id else {
         let id = nth_id(&row.targets, index).map(SubscriptionId::from_bytes).ok_or_else(corrupt)?;
-        let set_id = sql(credentials_of(tables, id))?;
-        return Ok(set_id.map(|set_id| registered((id, set_id))));
+        let device = sql(device_of(tables, id))?;
+        return Ok(device.filter(|device| !device.has_looked(row)).map(registered));
     };
     let set: CredentialSet = sql(tables.set_of(set_id))?;
     let opened = tables.vault.open(Purpose::Targets, &row.targets).ok_or_else(corrupt)?;
@@ -113,6 +115,7 @@ fn target_of(tables: &mut Tables, row: &Gathered, index: usize) -> Result<Found,
     let token_key = tables.token_key(set.provider(), &token);
     let device = sql(subscription_of(tables, token_key))?;
     Ok(Some(match device {
+        Some(device) if device.has_looked(row) => return Ok(None),
         Some(device) => registered(device),
         None => {
             let key = WakeupKey::for_token(token_key, row.topic.as_ref(), kind, dry);
@@ -121,22 +124,37 @@ fn target_of(tables: &mut Tables, row: &Gathered, index: usize) -> Result<Found,
     }))
 }
 
-fn subscription_of(
-    tables: &Tables,
-    key: TokenKey,
-) -> rusqlite::Result<Option<(SubscriptionId, i64)>> {
+/// A registered device.
+struct Registered {
+    id: SubscriptionId,
+    set_id: i64,
+    /// Up to which gathered row its user has looked.
+    fetched_until: i64,
+}
+
+impl Registered {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self { id: subscription_id(row, 0)?, set_id: row.get(1)?, fetched_until: row.get(2)? })
+    }
+
+    fn has_looked(&self, row: &Gathered) -> bool {
+        row.id <= self.fetched_until
+    }
+}
+
+fn subscription_of(tables: &Tables, key: TokenKey) -> rusqlite::Result<Option<Registered>> {
     tables
         .connection
-        .prepare_cached("SELECT id, set_id FROM subscriptions WHERE token_key = ?1")?
-        .query_row([key.0], |row| Ok((subscription_id(row, 0)?, row.get(1)?)))
+        .prepare_cached("SELECT id, set_id, fetched_until FROM subscriptions WHERE token_key = ?1")?
+        .query_row([key.0], Registered::read)
         .optional()
 }
 
-fn credentials_of(tables: &Tables, id: SubscriptionId) -> rusqlite::Result<Option<i64>> {
+fn device_of(tables: &Tables, id: SubscriptionId) -> rusqlite::Result<Option<Registered>> {
     tables
         .connection
-        .prepare_cached("SELECT set_id FROM subscriptions WHERE id = ?1")?
-        .query_row([id.as_bytes()], |row| row.get(0))
+        .prepare_cached("SELECT id, set_id, fetched_until FROM subscriptions WHERE id = ?1")?
+        .query_row([id.as_bytes()], Registered::read)
         .optional()
 }
 
@@ -185,7 +203,7 @@ fn wake(
 /// Lets another target join a waiting wake-up.
 fn prolong(
     tables: &mut Tables,
-    waiting: Row,
+    waiting: waiting::Row,
     (set_id, due_at, expires_at): (i64, i64, i64),
     token: Option<&[u8]>,
 ) -> rusqlite::Result<()> {

@@ -15,4 +15,4 @@ mod waiting;
 
 pub(crate) use plan::Plan;
 pub(crate) use settle::end;
-pub(crate) use waiting::{Waiting, find_waiting, join_twins};
+pub(crate) use waiting::{Waiting, find_waiting, join_twins, waiting_of};

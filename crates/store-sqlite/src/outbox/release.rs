@@ -5,7 +5,9 @@
 //! came is written with each step: a crash only costs the plan, which is made again. What was gathered stays until all of it is expanded.
 
 use reveille_model::limits::{EXPAND_MAX, TARGETS_PER_ROW_MAX};
-use reveille_model::{Audience, Duration, EventType, Limit, Policy, Shuffle, Timestamp, User};
+use reveille_model::{
+    Audience, Duration, EventType, Limit, NotificationId, Policy, Shuffle, Timestamp, User,
+};
 use reveille_store::{Expanded, StoreError};
 use rusqlite::{OptionalExtension as _, Row, params};
 
@@ -15,6 +17,7 @@ use super::plan::{Entry, ToPlan};
 use super::tables::{Shape, corrupt, sql};
 use crate::codec::{dry_run, event_type, message_type, time, unpack_subscriptions, unpack_texts};
 use crate::engine::Tables;
+use crate::inbox::ToDeliver;
 
 /// Gathered rows deleted in one step.
 const FORGET_MAX: usize = 4_000;
@@ -209,6 +212,8 @@ struct FellDue {
     audience: Vec<u8>,
     event_type: Option<EventType>,
     policy: Policy,
+    id: NotificationId,
+    content: Option<Vec<u8>>,
 }
 
 fn read_fell_due(row: &Row<'_>) -> rusqlite::Result<FellDue> {
@@ -229,6 +234,8 @@ fn read_fell_due(row: &Row<'_>) -> rusqlite::Result<FellDue> {
         audience: row.get(5)?,
         event_type: if is_named { Some(event_type(row, 7)?) } else { None },
         policy: Policy { wakes: row.get(8)?, limit },
+        id: NotificationId::from_bytes(row.get(11)?),
+        content: row.get(12)?,
     })
 }
 
@@ -238,11 +245,13 @@ fn bring_in_scheduled(tables: &mut Tables, until: Timestamp) -> Result<Option<us
     let found = sql(tables
         .connection
         .prepare_cached(concat!(
-            "SELECT trail, message_type, ttl_ms, dry_run, audience_kind, audience, due, event_type, wakes,",
-            " limit_count, limit_per_ms FROM scheduled WHERE due < ?1 ORDER BY due LIMIT 1"
+            "SELECT s.trail, s.message_type, s.ttl_ms, s.dry_run, s.audience_kind, s.audience, s.due,",
+            " s.event_type, s.wakes, s.limit_count, s.limit_per_ms, t.id, s.content FROM scheduled s",
+            " JOIN trails t ON t.seq = s.trail WHERE s.due < ?1 ORDER BY s.due LIMIT 1"
         ))
         .and_then(|mut select| select.query_row([until.as_ms()], read_fell_due).optional()))?;
-    let Some(FellDue { seq, due, shape, kind, audience, event_type, policy }) = found else {
+    let Some(FellDue { seq, due, shape, kind, audience, event_type, policy, id, content }) = found
+    else {
         return Ok(None);
     };
     let audience = match kind {
@@ -258,7 +267,10 @@ fn bring_in_scheduled(tables: &mut Tables, until: Timestamp) -> Result<Option<us
     };
     let conditions = event_type.as_ref();
     let conditions = conditions.map(|event_type| Conditions { event_type, policy, now: due });
-    gather_audience(tables, (seq, &shape), &audience, conditions.as_ref(), until)?;
+    let deliver = content.as_deref().zip(event_type.as_ref());
+    let deliver = deliver.map(|(sealed, event_type)| ToDeliver { id, event_type, at: due, sealed });
+    let asked = (conditions.as_ref(), deliver.as_ref());
+    gather_audience(tables, (seq, &shape), &audience, asked, until)?;
     tables.scheduled = tables.scheduled.saturating_sub(audience.len() as u64);
     sql(tables
         .connection

@@ -26,6 +26,7 @@ pub(super) fn sweep(tables: &mut Tables, sweep: Sweep) -> rusqlite::Result<Swept
         ))?
         .execute(params![sweep.idempotency_before.as_ms(), limit])?;
     let suspects = tables.sweep_suspects(sweep)?;
+    let inbox_items = tables.sweep_inbox(sweep.inbox_before, limit)?;
     let counters = tables.sweep_counters(sweep.now, limit)?;
     Ok(Swept {
         expired,
@@ -33,6 +34,7 @@ pub(super) fn sweep(tables: &mut Tables, sweep: Sweep) -> rusqlite::Result<Swept
         idempotency_keys: idempotency_keys as u64,
         suspects,
         counters,
+        inbox_items,
     })
 }
 

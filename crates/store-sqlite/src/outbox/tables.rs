@@ -50,18 +50,20 @@ impl Tables {
 
     /// Writes one gathered row of subscriptions.
     pub(super) fn gather(
-        &self,
+        &mut self,
         trail: i64,
         shape: &Shape,
         window_end: Timestamp,
         ids: &[SubscriptionId],
     ) -> rusqlite::Result<()> {
+        let id = self.next_gathered();
         self.connection
             .prepare_cached(concat!(
-                "INSERT INTO gathered (window_end, trail, message_type, ttl_ms, dry_run, count, targets)",
-                " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+                "INSERT INTO gathered (id, window_end, trail, message_type, ttl_ms, dry_run, count, targets)",
+                " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
             ))?
             .execute(params![
+                id,
                 window_end.as_ms(),
                 trail,
                 shape.message_type.as_str(),

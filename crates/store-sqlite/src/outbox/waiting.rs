@@ -68,6 +68,11 @@ pub(super) fn waiting_with(tables: &Tables, key: WakeupKey) -> rusqlite::Result<
     }
 }
 
+/// The same, by its id.
+pub(crate) fn waiting_of(tables: &Tables, key: WakeupKey) -> rusqlite::Result<Option<i64>> {
+    Ok(waiting_with(tables, key)?.map(|row| row.id))
+}
+
 /// Lets a wake-up that nobody holds any more join another one of its key, which inherits its due time and the longer life.
 pub(super) fn join(tables: &mut Tables, older: Row, newer: Row) -> rusqlite::Result<()> {
     tables.connection.prepare_cached("DELETE FROM wakeups WHERE id = ?1")?.execute([older.id])?;

@@ -6,6 +6,7 @@ mod accepting;
 mod claiming;
 mod keeping;
 mod limiting;
+mod looking;
 mod scene;
 mod settling;
 mod suspecting;
@@ -28,6 +29,7 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         suspecting::cases(),
         keeping::cases(),
         limiting::cases(),
+        looking::cases(),
     ]
     .concat()
 }

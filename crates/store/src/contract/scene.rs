@@ -52,6 +52,7 @@ pub(super) fn notification(number: u8, users: &[&str]) -> Notification {
         dry_run: DryRun::No,
         deliver_after: None,
         policy: Policy::OPEN,
+        content: None,
     }
 }
 
@@ -133,6 +134,7 @@ impl Scene {
             trails_before: before,
             idempotency_before: before,
             suspects_before: before,
+            inbox_before: before,
             limit: 100,
         };
         self.store.sweep(sweep).await.expect("sweep")

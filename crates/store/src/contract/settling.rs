@@ -194,6 +194,7 @@ async fn trail(scene: Scene) {
             trails_before: before,
             idempotency_before: at(0),
             suspects_before: at(0),
+            inbox_before: reveille_model::Timestamp::EPOCH,
             limit: 10,
         };
         scene.store.sweep(sweep)
@@ -226,6 +227,7 @@ async fn sweep(scene: Scene) {
             trails_before: at(0),
             idempotency_before: at(0),
             suspects_before: at(0),
+            inbox_before: reveille_model::Timestamp::EPOCH,
             limit: 2,
         };
         let scene = scene.clone();

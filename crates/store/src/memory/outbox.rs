@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use reveille_model::limits::TARGETS_PER_ROW_MAX;
 use reveille_model::{
     Audience, CredentialSet, DryRun, Notification, NotificationId, Settled, Shuffle, Subscription,
-    SubscriptionId, Timestamp, Topic, User,
+    SubscriptionId, Timestamp, Token, Topic, User,
 };
 
 use super::MemoryStore;
@@ -38,9 +38,12 @@ impl State {
     fn gather_subscriptions(
         &mut self,
         id: NotificationId,
-        Scheduled { due: now, shape, audience, event_type, policy }: Scheduled,
+        Scheduled { due: now, shape, audience, event_type, policy, content }: Scheduled,
         window_end: Timestamp,
     ) -> (u64, u64) {
+        if let Some(content) = &content {
+            self.deliver(&audience, (id, now), &event_type, content);
+        }
         let (mut woken, mut limited, mut muted) = (Vec::new(), 0, 0);
         for (user, ids) in self.resolve(&audience) {
             // Nobody is woken by a dry run, so that it counts for nothing.
@@ -54,12 +57,8 @@ impl State {
             }
         }
         for chunk in woken.chunks(TARGETS_PER_ROW_MAX) {
-            self.gathered.push_back(Gathered {
-                window_end,
-                notification: Some(id),
-                shape: shape.clone(),
-                targets: Targets::Subscriptions(chunk.to_vec()),
-            });
+            let targets = Targets::Subscriptions(chunk.to_vec());
+            self.gather(window_end, Some(id), shape.clone(), targets);
         }
         let count = woken.len() as u64;
         if let Some(trail) = self.trails.get_mut(&id) {
@@ -81,20 +80,9 @@ impl State {
             ledger.waiting += usable;
             ledger.settle(Settled::PayloadError, unusable);
         });
-        self.gathered.push_back(Gathered {
-            window_end,
-            notification: None,
-            shape: Shape {
-                message_type: message.message_type,
-                ttl: message.ttl,
-                dry_run: message.dry_run,
-            },
-            targets: Targets::Tokens {
-                set: message.set,
-                topic: message.topic,
-                tokens: message.tokens,
-            },
-        });
+        let TokenMessage { set, topic, message_type, ttl, dry_run, tokens, .. } = message;
+        let shape = Shape { message_type, ttl, dry_run };
+        self.gather(window_end, None, shape, Targets::Tokens { set, topic, tokens });
         usable
     }
 
@@ -105,7 +93,7 @@ impl State {
     ) -> (u64, u64) {
         let Notification { id, event_type, message_type, audience, ttl, dry_run, .. } =
             notification;
-        let Notification { deliver_after, policy, .. } = notification;
+        let Notification { deliver_after, policy, content, .. } = notification;
         let shape = Shape { message_type, ttl, dry_run };
         self.trails.insert(
             id,
@@ -117,7 +105,7 @@ impl State {
                 ledger: reveille_model::Ledger::default(),
             },
         );
-        let scheduled = Scheduled { due: now, shape, audience, event_type, policy };
+        let scheduled = Scheduled { due: now, shape, audience, event_type, policy, content };
         match deliver_after {
             Some(due) if due >= window_end => {
                 self.scheduled.insert(id, Scheduled { due, ..scheduled });
@@ -127,40 +115,40 @@ impl State {
         }
     }
 
-    /// Whom a gathered row wakes, with the credentials that reach each. A token somebody registered stands for its device.
-    fn targets_of(&self, targets: &Targets) -> Vec<(CredentialSet, Target)> {
-        match targets {
-            Targets::Tokens { set, topic, tokens } => tokens
-                .iter()
-                .map(|token| {
-                    let target = match self.by_token.get(&TokenKey::unkeyed(set.provider(), token))
-                    {
-                        Some(id) => Target::Subscription(*id),
-                        None => Target::Token { token: token.clone(), topic: topic.clone() },
-                    };
-                    (set.clone(), target)
-                })
-                .collect(),
-            Targets::Subscriptions(ids) => ids
-                .iter()
-                .filter_map(|id| {
-                    let set = self.subscriptions.get(id)?.set.clone();
-                    Some((set, Target::Subscription(*id)))
-                })
-                .collect(),
-        }
+    /// Whom a gathered row wakes, with the credentials that reach each, and how many it wakes no longer: their device is gone, or its user
+    /// has looked since. A token somebody registered stands for its device.
+    fn targets_of(&self, row: &Gathered) -> (Vec<(CredentialSet, Target)>, u64) {
+        let device = |id: &SubscriptionId| {
+            let set = self.subscriptions.get(id)?.set.clone();
+            let has_looked = self.fetched.get(id).is_some_and(|until| row.number < *until);
+            (!has_looked).then_some((set, Target::Subscription(*id)))
+        };
+        let (found, named): (Vec<(CredentialSet, Target)>, usize) = match &row.targets {
+            Targets::Tokens { set, topic, tokens } => {
+                let of_token = |token: &Token| match self
+                    .by_token
+                    .get(&TokenKey::unkeyed(set.provider(), token))
+                {
+                    Some(id) => device(id),
+                    None => {
+                        let target = Target::Token { token: token.clone(), topic: topic.clone() };
+                        Some((set.clone(), target))
+                    }
+                };
+                (tokens.iter().filter_map(of_token).collect(), tokens.len())
+            }
+            Targets::Subscriptions(ids) => (ids.iter().filter_map(device).collect(), ids.len()),
+        };
+        let gone = (named - found.len()) as u64;
+        (found, gone)
     }
 
     fn expand_row(&mut self, row: &Gathered, keys: &mut impl Iterator<Item = i64>) -> (u64, u64) {
-        let targets = self.targets_of(&row.targets);
-        if let Targets::Subscriptions(ids) = &row.targets {
-            // Their devices went between acceptance and the end of the window.
-            let gone = (ids.len() - targets.len()) as u64;
-            self.count(row.notification, |ledger| {
-                ledger.waiting -= gone;
-                ledger.settle(Settled::Cancelled, gone);
-            });
-        }
+        let (targets, gone) = self.targets_of(row);
+        self.count(row.notification, |ledger| {
+            ledger.waiting -= gone;
+            ledger.settle(Settled::Cancelled, gone);
+        });
         let (mut made, mut collapsed) = (0, 0);
         for (set, target) in targets {
             if self.make_wakeup(row, set, target, keys.next().unwrap_or_default()) {
@@ -227,10 +215,7 @@ impl State {
     }
 
     /// The token and device of a wake-up now; nothing where its subscription is gone.
-    pub(super) fn address(
-        &self,
-        row: &Row,
-    ) -> Option<(reveille_model::Token, Option<Topic>, Option<Device>)> {
+    pub(super) fn address(&self, row: &Row) -> Option<(Token, Option<Topic>, Option<Device>)> {
         match &row.target {
             Target::Token { token, topic } => Some((token.clone(), topic.clone(), None)),
             Target::Subscription(id) => self.subscriptions.get(id).map(|each| {
@@ -432,7 +417,14 @@ impl Outbox for MemoryStore {
         let before = state.counters.len();
         state.counters.retain(|_, (ends_at, _)| *ends_at > sweep.now);
         let counters = (before - state.counters.len()) as u64;
-        let mut swept = Swept { expired: expired.len() as u64, counters, ..Swept::default() };
+        let mut inbox_items = 0;
+        for items in state.inbox.values_mut() {
+            let before = items.len();
+            items.retain(|item| item.at >= sweep.inbox_before);
+            inbox_items += (before - items.len()) as u64;
+        }
+        let mut swept =
+            Swept { expired: expired.len() as u64, counters, inbox_items, ..Swept::default() };
         let old: Vec<NotificationId> = state
             .trails
             .iter()

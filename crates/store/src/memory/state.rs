@@ -5,11 +5,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use reveille_model::{
-    Audience, CredentialSet, DryRun, Duration, EventType, LeaseId, Ledger, MessageType,
+    Audience, Content, CredentialSet, DryRun, Duration, EventType, LeaseId, Ledger, MessageType,
     NotificationId, Policy, Settled, Subscription, SubscriptionId, Timestamp, Token, Topic, User,
 };
 
-use crate::{Death, Destination, Keys, StoreError, TokenKey, Wakes, WakeupKey};
+use crate::{Death, Destination, InboxItem, Keys, StoreError, TokenKey, Wakes, WakeupKey};
 
 /// A store in memory. Clones of its `Arc` share it; nothing survives the process.
 #[derive(Debug, Default)]
@@ -59,11 +59,17 @@ pub(super) struct State {
     pub(super) preferences: BTreeMap<User, Wakes>,
     /// Of each user and event type, when the period ends and how many there were in it.
     pub(super) counters: BTreeMap<(User, EventType), (Timestamp, u32)>,
+    pub(super) inbox: BTreeMap<User, Vec<InboxItem>>,
+    /// How many rows were ever gathered, and for each device whose user has looked, how many there were then.
+    pub(super) gathered_next: u64,
+    pub(super) fetched: BTreeMap<SubscriptionId, u64>,
     pub(super) ledger: Ledger,
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct Gathered {
+    /// How many were gathered before it.
+    pub(super) number: u64,
     pub(super) window_end: Timestamp,
     pub(super) notification: Option<NotificationId>,
     pub(super) shape: Shape,
@@ -91,6 +97,7 @@ pub(super) struct Scheduled {
     pub(super) audience: Audience,
     pub(super) event_type: EventType,
     pub(super) policy: Policy,
+    pub(super) content: Option<Content>,
 }
 
 #[derive(Debug, Clone)]
@@ -157,6 +164,19 @@ pub(super) struct Row {
 }
 
 impl State {
+    /// Lets targets join a window.
+    pub(super) fn gather(
+        &mut self,
+        window_end: Timestamp,
+        notification: Option<NotificationId>,
+        shape: Shape,
+        targets: Targets,
+    ) {
+        let number = self.gathered_next;
+        self.gathered_next += 1;
+        self.gathered.push_back(Gathered { number, window_end, notification, shape, targets });
+    }
+
     /// Applies a change of counts to the ledger and to the notification's trail.
     pub(super) fn count(
         &mut self,

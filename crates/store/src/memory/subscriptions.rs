@@ -26,6 +26,7 @@ impl State {
             let key = TokenKey::unkeyed(gone.set.provider(), &gone.token);
             self.by_token.remove(&key);
             self.suspects.remove(&key);
+            self.fetched.remove(&id);
         }
     }
 

@@ -11,7 +11,7 @@ use super::super::describe::render;
 use super::super::devices::{
     ChangeRequest, DeletedResponse, SubscriptionRequest, SubscriptionResponse,
 };
-use super::{message, notifications, operations, quarantine, subscriptions, trail};
+use super::{message, notifications, operations, quarantine, subscriptions, trail, users};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -30,6 +30,8 @@ use super::{message, notifications, operations, quarantine, subscriptions, trail
         subscriptions::get_subscription,
         subscriptions::patch_subscription,
         subscriptions::delete_subscription,
+        users::fetched,
+        users::erase,
         quarantine::list,
         quarantine::release,
         quarantine::drop_devices,
@@ -46,6 +48,7 @@ use super::{message, notifications, operations, quarantine, subscriptions, trail
         ChangeRequest,
         SubscriptionResponse,
         DeletedResponse,
+        users::FetchedResponse,
         quarantine::QuarantineResponse,
         quarantine::QuarantinedResponse,
         quarantine::WhichRequest,

@@ -9,6 +9,7 @@ mod quarantine;
 mod router;
 mod subscriptions;
 mod trail;
+mod users;
 
 pub use docs::openapi;
 pub(crate) use operations::Readiness;

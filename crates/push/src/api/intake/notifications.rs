@@ -11,10 +11,11 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use metrics::counter;
 use reveille_model::limits::{
-    DELIVER_AFTER_S_MAX, NOTIFICATIONS_PER_REQUEST_MAX, TTL_S_MAX, USERS_PER_REQUEST_MAX,
+    CONTENT_BYTES_MAX, DELIVER_AFTER_S_MAX, NOTIFICATIONS_PER_REQUEST_MAX, TTL_S_MAX,
+    USERS_PER_REQUEST_MAX,
 };
 use reveille_model::{
-    Audience, DryRun, Duration, EventType, Notification, SubscriptionId, Timestamp, User,
+    Audience, Content, DryRun, Duration, EventType, Notification, SubscriptionId, Timestamp, User,
 };
 use reveille_service::auth::Caller;
 use reveille_service::text_time;
@@ -28,6 +29,7 @@ use super::super::body::{
 };
 use super::super::error::{ApiError, ItemError};
 use super::router::ApiState;
+use crate::intake::Intake;
 use crate::metrics::{INTAKE_WAKEUPS, MUTED, NOTIFICATIONS};
 
 /// Something happened to users, or concerns devices.
@@ -60,9 +62,12 @@ pub(crate) struct NotificationRequest<'a> {
     /// Whether the provider only checks the message.
     #[serde(default)]
     dry_run: Option<bool>,
+    /// What its users find in their inboxes: any JSON, up to 4,096 bytes. Never part of a push. Needs `[push.inbox] enabled`.
+    #[serde(default)]
+    content: Option<Value>,
 }
 
-const FIELDS: [Field; 7] = [
+const FIELDS: [Field; 8] = [
     Field {
         name: "users",
         expected: "a list of texts",
@@ -86,6 +91,7 @@ const FIELDS: [Field; 7] = [
         },
     },
     Field { name: "deliver_after", expected: "a text", is_required: false, fits: is_text },
+    Field { name: "content", expected: "JSON", is_required: false, fits: |_| true },
     Field { name: "dry_run", expected: "true or false", is_required: false, fits: is_flag },
 ];
 
@@ -219,7 +225,9 @@ fn validate(state: &ApiState, value: &Value, now: Timestamp) -> Result<Notificat
         Some(seconds @ 1..=TTL_S_MAX) => Duration::from_s(seconds),
         Some(_) => return Err(format!("`ttl_s` must be 1 to {TTL_S_MAX}")),
     };
+    let content = content(&state.intake, request.content.as_ref())?;
     Ok(Notification {
+        content,
         id: state.intake.fresh_id(),
         policy: state.intake.policy_for(&event_type),
         event_type,
@@ -233,6 +241,18 @@ fn validate(state: &ApiState, value: &Value, now: Timestamp) -> Result<Notificat
             .map(|text| deliver_after(text, now))
             .transpose()?,
     })
+}
+
+fn content(intake: &Intake, value: Option<&Value>) -> Result<Option<Content>, String> {
+    let Some(value) = value else { return Ok(None) };
+    if !intake.settings.has_inbox {
+        return Err("`content` needs push.inbox.enabled, which is off".to_owned());
+    }
+    let json = value.to_string();
+    if json.len() > CONTENT_BYTES_MAX {
+        return Err(format!("`content` may have up to {CONTENT_BYTES_MAX} bytes of JSON"));
+    }
+    Ok(Some(Content::from_json(json)))
 }
 
 fn audience(request: &NotificationRequest<'_>) -> Result<Audience, String> {

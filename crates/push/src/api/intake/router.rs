@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aws_lc_rs::hmac;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
 use reveille_service::auth::{self, Callers};
 use reveille_service::body::BodyLimits;
@@ -18,6 +18,7 @@ use super::super::devices::Devices;
 use super::super::headers;
 use super::{
     Readiness, docs, info, message, notifications, operations, quarantine, subscriptions, trail,
+    users,
 };
 use crate::intake::Intake;
 
@@ -58,6 +59,8 @@ pub(crate) fn router(state: ApiState, callers: Callers) -> Router {
                 .patch(subscriptions::patch_subscription)
                 .delete(subscriptions::delete_subscription),
         )
+        .route("/v1/users/{user}", delete(users::erase))
+        .route("/v1/users/{user}/fetched", post(users::fetched))
         .route("/v1/quarantine", get(quarantine::list))
         .route("/v1/quarantine/release", post(quarantine::release))
         .route("/v1/quarantine/drop", post(quarantine::drop_devices))

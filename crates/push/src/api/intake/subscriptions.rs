@@ -148,6 +148,7 @@ pub(crate) async fn delete_subscriptions(
     state.devices.delete_all(&parse_user(&user)?).await
 }
 
-fn parse_user(user: &str) -> Result<User, ApiError> {
+/// A user as a path names them.
+pub(super) fn parse_user(user: &str) -> Result<User, ApiError> {
     User::parse(user).map_err(|_| ApiError::InvalidUser)
 }

@@ -11,7 +11,7 @@ use super::super::describe::render;
 use super::super::devices::{
     ChangeRequest, DeletedResponse, SubscriptionRequest, SubscriptionResponse,
 };
-use super::{logged_out, preferences, subscriptions};
+use super::{inbox, logged_out, preferences, subscriptions};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -28,6 +28,8 @@ use super::{logged_out, preferences, subscriptions};
         subscriptions::delete_subscription,
         preferences::get_preferences,
         preferences::put_preferences,
+        inbox::get_inbox,
+        inbox::post_read,
         logged_out::webpush_key,
         logged_out::post_anonymous,
     ),
@@ -39,6 +41,9 @@ use super::{logged_out, preferences, subscriptions};
         DeletedResponse,
         preferences::PreferencesRequest,
         preferences::PreferencesResponse,
+        inbox::PageResponse,
+        inbox::ItemResponse,
+        inbox::ReadRequest,
         logged_out::KeyResponse,
         logged_out::AnonymousResponse,
     ))

@@ -3,6 +3,7 @@
 mod caller;
 mod docs;
 mod error;
+mod inbox;
 mod logged_out;
 mod preferences;
 mod rates;

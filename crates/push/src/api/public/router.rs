@@ -16,7 +16,7 @@ use tower_http::csrf::{CsrfLayer, ProtectionError};
 use super::super::devices::Devices;
 use super::super::error::ApiError;
 use super::super::headers;
-use super::{CallerError, RateLimits, caller, docs, logged_out, preferences, subscriptions};
+use super::{CallerError, RateLimits, caller, docs, inbox, logged_out, preferences, subscriptions};
 use crate::identity::Identity;
 
 /// How long a browser may remember what pages of other sites may do.
@@ -52,6 +52,8 @@ pub(crate) fn router(state: PublicState, origins: &[HeaderValue]) -> Result<Rout
             "/v1/preferences",
             get(preferences::get_preferences).put(preferences::put_preferences),
         )
+        .route("/v1/inbox", get(inbox::get_inbox))
+        .route("/v1/inbox/read", post(inbox::post_read))
         .route_layer(from_fn_with_state(state.clone(), caller::of_user));
     let anyones = Router::new()
         .route("/v1/webpush/key", get(logged_out::webpush_key))

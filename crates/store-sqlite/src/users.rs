@@ -1,0 +1,145 @@
+//! What concerns a user as a whole, in SQLite.
+
+use async_trait::async_trait;
+use reveille_model::{DryRun, MessageType, Settled, SubscriptionId, User};
+use reveille_store::{StoreError, Users, WakeupKey};
+use rusqlite::params;
+
+use crate::SqliteStore;
+use crate::codec::{pack_texts, store_error, subscription_id, unpack_texts};
+use crate::engine::{Rewrite, Tables};
+use crate::outbox::{end, waiting_of};
+use crate::residue::is_left;
+
+#[async_trait]
+impl Users for SqliteStore {
+    async fn fetched(
+        &self,
+        user: &User,
+        message_types: Vec<MessageType>,
+    ) -> Result<u64, StoreError> {
+        let user = user.clone();
+        self.writer
+            .write_or_refuse(move |tables| {
+                cancel(tables, &user, &message_types).map_err(|error| store_error(&error))
+            })
+            .await
+    }
+
+    async fn erase(&self, user: &User, message_types: Vec<MessageType>) -> Result<(), StoreError> {
+        let scheduled = self.scheduled_for(user).await?;
+        let of_writer = user.clone();
+        self.write(move |tables| {
+            cancel(tables, &of_writer, &message_types)?;
+            erase(tables, &of_writer)?;
+            for seq in scheduled {
+                take_out(tables, &of_writer, seq)?;
+            }
+            Ok(())
+        })
+        .await?;
+        // What was overwritten is still in the log, and in the file until the log is written back.
+        self.writer.truncate_log(Rewrite::Log).await?;
+        if self.is_left(user).await? {
+            tracing::info!(
+                "the database is written anew, to leave nothing of a user who was erased"
+            );
+            self.writer.truncate_log(Rewrite::Whole).await?;
+        }
+        Ok(())
+    }
+}
+
+impl SqliteStore {
+    /// Whether a copy of a user's name lies where nothing points to.
+    async fn is_left(&self, user: &User) -> Result<bool, StoreError> {
+        let (database, user) = (self.path.clone(), user.clone());
+        let look = move || is_left(&database, user.expose());
+        let looked = tokio::task::spawn_blocking(look).await;
+        let unavailable = |what: String| StoreError::Unavailable(what);
+        looked
+            .map_err(|error| unavailable(error.to_string()))?
+            .map_err(|error| unavailable(error.to_string()))
+    }
+
+    /// The scheduled notifications that name a user. Looked through by a reader, so that intake does not wait.
+    async fn scheduled_for(&self, user: &User) -> Result<Vec<i64>, StoreError> {
+        let packed = pack_texts(std::iter::once(user.expose()));
+        self.readers
+            .read(move |connection| {
+                connection
+                    .prepare_cached(
+                        "SELECT trail FROM scheduled WHERE audience_kind = 0 AND instr(audience, ?1) > 0",
+                    )
+                    .and_then(|mut select| select.query_map([packed], |row| row.get(0))?.collect())
+                    .map_err(|error| store_error(&error))
+            })
+            .await
+    }
+}
+
+/// Cancels what waits for a user's devices.
+fn cancel(
+    tables: &mut Tables,
+    user: &User,
+    message_types: &[MessageType],
+) -> rusqlite::Result<u64> {
+    if tables.ledger.waiting == 0 {
+        return Ok(0);
+    }
+    let until = tables.gathered_next - 1;
+    let devices: Vec<SubscriptionId> = tables
+        .connection
+        .prepare_cached(
+            "UPDATE subscriptions SET fetched_until = ?2 WHERE user_name = ?1 RETURNING id",
+        )?
+        .query_map(params![user.expose(), until], |row| subscription_id(row, 0))?
+        .collect::<rusqlite::Result<_>>()?;
+    if devices.is_empty() {
+        return Ok(0);
+    }
+    tables.connection.prepare_cached("UPDATE state SET fetched_until = ?1")?.execute([until])?;
+    let mut cancelled = 0;
+    for device in devices {
+        for message_type in message_types {
+            for dry_run in [DryRun::No, DryRun::Yes] {
+                let key = WakeupKey::for_subscription(device, message_type, dry_run);
+                if let Some(id) = waiting_of(tables, key)? {
+                    end(tables, id, Settled::Cancelled)?;
+                    cancelled += 1;
+                }
+            }
+        }
+    }
+    Ok(cancelled)
+}
+
+fn erase(tables: &mut Tables, user: &User) -> rusqlite::Result<()> {
+    tables.delete_subscriptions(user, None)?;
+    let execute = |sql: &str| tables.connection.prepare_cached(sql)?.execute([user.expose()]);
+    let preferences = execute("DELETE FROM preferences WHERE user_name = ?1")?;
+    let deaths = execute("DELETE FROM deaths WHERE user_name = ?1")?;
+    execute("DELETE FROM inbox WHERE user_name = ?1")?;
+    tables.preferences = tables.preferences.saturating_sub(preferences as u64);
+    tables.deaths = tables.deaths.saturating_sub(deaths as u64);
+    tables.forget_counters(user)
+}
+
+/// Takes a user out of those whom a scheduled notification names.
+fn take_out(tables: &mut Tables, user: &User, seq: i64) -> rusqlite::Result<()> {
+    let mut select = tables
+        .connection
+        .prepare_cached("SELECT audience FROM scheduled WHERE trail = ?1 AND audience_kind = 0")?;
+    let mut rows = select.query([seq])?;
+    // It may have fallen due since, and is gone.
+    let Some(row) = rows.next()? else { return Ok(()) };
+    let packed: Vec<u8> = row.get(0)?;
+    let named = unpack_texts(&packed).unwrap_or_default();
+    let left: Vec<&str> = named.iter().copied().filter(|each| *each != user.expose()).collect();
+    tables
+        .connection
+        .prepare_cached("UPDATE scheduled SET audience = ?2, named = ?3 WHERE trail = ?1")?
+        .execute(params![seq, pack_texts(left.iter().copied()), left.len()])?;
+    tables.scheduled = tables.scheduled.saturating_sub((named.len() - left.len()) as u64);
+    Ok(())
+}
