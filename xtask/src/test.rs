@@ -23,6 +23,12 @@ pub(crate) fn run(options: &[&str]) -> Result<(), String> {
         }
         Err(why) => left_out.push(format!("tests against the independent HTTP/2 peer: {why}")),
     }
+    match tools::chromium() {
+        Ok(chromium) => {
+            tests.env("REVEILLE_TEST_CHROMIUM", chromium);
+        }
+        Err(why) => left_out.push(format!("the browser on the demo page: {why}")),
+    }
     if all && !left_out.is_empty() {
         return Err(format!("left out, which --all does not allow:\n  {}", left_out.join("\n  ")));
     }

@@ -6,16 +6,18 @@ use std::process::Command;
 use crate::process::{root, run, succeeds};
 
 /// What the independent peers are made of.
-const PYTHON_PACKAGES: [&str; 6] = [
+const PYTHON_PACKAGES: [&str; 7] = [
     "h2==4.3.0",
     "PyJWT==2.10.1",
     "cryptography==46.0.3",
     "http-ece==1.2.1",
     "py-vapid==1.9.6",
     "standardwebhooks==1.1.0",
+    "websocket-client==1.9.0",
 ];
 /// What they import, all of it or not at all.
-const PYTHON_IMPORTS: &str = "import h2, jwt, cryptography, http_ece, py_vapid, standardwebhooks";
+const PYTHON_IMPORTS: &str =
+    "import h2, jwt, cryptography, http_ece, py_vapid, standardwebhooks, websocket";
 
 /// A Python with the packages of the independent peers.
 pub(crate) fn python() -> Result<PathBuf, String> {
@@ -49,6 +51,15 @@ pub(crate) fn h2load() -> Result<(), String> {
     } else {
         debian("nghttp2-client")
     }
+}
+
+/// A browser.
+pub(crate) fn chromium() -> Result<PathBuf, String> {
+    let chromium = PathBuf::from("/usr/bin/chromium");
+    if !chromium.exists() {
+        debian("chromium")?;
+    }
+    Ok(chromium)
 }
 
 /// `strace`, which counts system calls.

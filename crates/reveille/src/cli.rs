@@ -66,7 +66,7 @@ pub(crate) struct DevArguments {
     /// Where to keep keys and data; a directory that does not exist yet. Without it a temporary one, removed at the end
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
-    /// The first of the ports: the push server's. The sandbox's are 10 to 13 above it
+    /// The first of the ports: the push server's. Its public API and the demo page come after it, the sandbox's are 10 to 13 above it
     #[arg(long, value_name = "PORT", default_value_t = 8900, value_parser = clap::value_parser!(u16).range(1..=65_000))]
     pub(crate) port: u16,
 }

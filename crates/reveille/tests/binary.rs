@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use reveille_sandbox::{Ports, init};
-use reveille_testkit::{Client, Dir, Server, free_port, free_ports};
+use reveille_testkit::{Client, Dir, Server, free_port, free_port_range, free_ports};
 use serde_json::json;
 
 const REVEILLE: &str = env!("CARGO_BIN_EXE_reveille");
@@ -242,7 +242,7 @@ async fn a_stop_gives_back_what_gets_no_answer_and_the_next_start_delivers_it() 
 
 #[tokio::test]
 async fn dev_runs_everything_and_its_command_can_be_pasted() {
-    let port = free_port();
+    let port = free_port_range(14);
     let dir = Dir::new();
     let data = dir.join("dev");
     let arguments = ["dev", "--port", &port.to_string(), "--dir", data.to_str().unwrap()];

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::{HeaderMap, Response, header};
 use reveille_model::Provider;
@@ -51,6 +53,8 @@ pub(crate) async fn deliver(
         token: push.token,
         headers: shown(&inbound.headers),
         payload: push.payload,
+        encrypted: (push.provider == Provider::WebPush)
+            .then(|| URL_SAFE_NO_PAD.encode(&inbound.body)),
         body_bytes: inbound.body.len(),
         authorized_by: push.authorized_by,
         received_at: text_time::format(state.now()),

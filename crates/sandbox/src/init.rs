@@ -22,6 +22,10 @@ pub struct Ports {
     pub control: u16,
     /// The sandbox's APNs.
     pub apns: u16,
+    /// The push server's public API.
+    pub public: u16,
+    /// The demo page of `reveille dev`.
+    pub demo: u16,
     /// The sandbox's FCM.
     pub fcm: u16,
     /// The sandbox's Web Push.
@@ -30,7 +34,15 @@ pub struct Ports {
 
 impl Default for Ports {
     fn default() -> Self {
-        Self { intake: 8900, control: 8910, apns: 8911, fcm: 8912, webpush: 8913 }
+        Self {
+            intake: 8900,
+            public: 8901,
+            demo: 8902,
+            control: 8910,
+            apns: 8911,
+            fcm: 8912,
+            webpush: 8913,
+        }
     }
 }
 
@@ -152,7 +164,7 @@ fn configuration(ports: Ports, window_s: u32) -> String {
 }
 
 fn push_sections(ports: Ports, window_s: u32) -> String {
-    let intake = ports.intake;
+    let Ports { intake, public, demo, .. } = ports;
     format!(
         r#"# Made by `reveille sandbox init`: a push server and look-alikes of its providers, all on this machine.
 # Run each in a terminal of its own:
@@ -166,6 +178,16 @@ message_types = ["checkEchoV1"]         # the first is the default
 [push.intake]                           # callers inside the cluster, never the internet
 listen = "127.0.0.1:{intake}"
 # tokens_file = "intake.tokens"         # bearer tokens, one a line; absent = the network is trusted
+
+[push.public]                           # devices and browsers
+listen = "127.0.0.1:{public}"
+origins = ["http://127.0.0.1:{demo}", "http://localhost:{demo}"]  # the page of `reveille dev`
+
+[push.public.auth]                      # who is calling: mode = "sessions", "jwt" or "header"
+anonymous = true                        # and devices without an account
+
+[push.inbox]                            # what a notification says waits here, and never crosses a provider
+enabled = true
 
 [push.mix]
 mode = "batch"

@@ -17,6 +17,9 @@ pub struct Received {
     pub headers: BTreeMap<String, String>,
     /// The body; of Web Push what was in it, as text where it is not JSON.
     pub payload: Value,
+    /// The body as it crossed the network, in base64url (Web Push, which encrypts it).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encrypted: Option<String>,
     /// How long the body was on the wire.
     pub body_bytes: usize,
     /// Who sent it: the project of FCM, the key of APNs or `certificate`, the public key of Web Push.

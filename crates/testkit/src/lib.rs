@@ -12,11 +12,11 @@ mod temporary;
 
 pub use app::{PushApp, metrics};
 pub use clock::ManualClock;
-pub use environment::{is_long, needs_all, python};
+pub use environment::{chromium, is_long, needs_all, python};
 pub use http::{Answer, Client};
 pub use process::Server;
 pub use receiver::{Delivered, Receiver};
-pub use sandbox::{TestSandbox, free_port, free_ports};
+pub use sandbox::{TestSandbox, free_port, free_port_range, free_ports};
 pub use sender::StubSender;
 pub use temporary::Dir;
 

@@ -1,6 +1,6 @@
 //! A server as a process of its own, to be killed.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,26 +19,36 @@ pub struct Server {
     count: watch::Receiver<usize>,
 }
 
+/// Keeps each line a process says, as long as it says any.
+fn keep(
+    from: impl Read + Send + 'static,
+    lines: &Arc<Mutex<Vec<String>>>,
+    tell: &Arc<watch::Sender<usize>>,
+) {
+    let (lines, tell) = (Arc::clone(lines), Arc::clone(tell));
+    std::thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            let mut kept = lines.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.push(line);
+            tell.send_replace(kept.len());
+        }
+    });
+}
+
 impl Server {
-    /// Starts `program` with arguments; its standard error is its log.
+    /// Starts `program` with arguments; what it says, on standard output or error, is its log.
     ///
     /// # Panics
     /// If it cannot be started.
     pub fn start(program: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("a process");
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (tell, count) = watch::channel(0);
-        let log = BufReader::new(child.stderr.take().expect("its standard error"));
-        let kept = Arc::clone(&lines);
-        std::thread::spawn(move || {
-            for line in log.lines().map_while(Result::ok) {
-                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-                kept.push(line);
-                tell.send_replace(kept.len());
-            }
-        });
+        let tell = Arc::new(tell);
+        keep(child.stderr.take().expect("its standard error"), &lines, &tell);
+        keep(child.stdout.take().expect("its standard output"), &lines, &tell);
         Self { child, lines, count }
     }
 

@@ -32,10 +32,24 @@ pub fn free_port() -> u16 {
         .expect("a free port")
 }
 
+/// The first of so many ports in a row that nobody listens at now.
+///
+/// # Panics
+/// If there are none.
+pub fn free_port_range(count: u16) -> u16 {
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    std::iter::repeat_with(free_port)
+        .take(PORTS.into())
+        .find(|first| (*first..first + count).all(|port| is_free(&port)))
+        .expect("free ports in a row")
+}
+
 /// Ports nobody listens at now, for a whole rig.
 pub fn free_ports() -> Ports {
     Ports {
         intake: free_port(),
+        public: free_port(),
+        demo: free_port(),
         control: free_port(),
         apns: free_port(),
         fcm: free_port(),

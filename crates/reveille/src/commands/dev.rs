@@ -16,12 +16,14 @@ use reveille_service::lifecycle::Lifecycle;
 use reveille_service::telemetry::{LogFormat, start_logs, start_metrics};
 use reveille_store::Subscriptions as _;
 use reveille_store_sqlite::SqliteStore;
+use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::load::{close_store, open_store, push_config, sandbox_config};
 use super::push::start;
 use crate::cli::DevArguments;
+use crate::demo::{Demo, DemoConfig};
 use crate::failure::Failure;
 use crate::say;
 
@@ -40,6 +42,8 @@ pub(crate) async fn run(arguments: DevArguments) -> Result<(), Failure> {
     let port = arguments.port;
     let ports = Ports {
         intake: port,
+        public: port + 1,
+        demo: port + 2,
         control: port + 10,
         apns: port + 11,
         fcm: port + 12,
@@ -57,6 +61,10 @@ pub(crate) async fn run(arguments: DevArguments) -> Result<(), Failure> {
     result
 }
 
+fn local(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
+}
+
 fn temporary() -> PathBuf {
     let number = entropy::rng().next_u64();
     std::env::temp_dir().join(format!("reveille-dev-{number:016x}"))
@@ -72,6 +80,7 @@ async fn serve(config: &Path, dir: &Path, ports: Ports) -> Result<(), Failure> {
         )
     };
     let sandbox = Sandbox::bind(sandbox_config(config)?).await.with_context(busy)?;
+    let page = TcpListener::bind(("127.0.0.1", ports.demo)).await.with_context(busy)?;
     let push = push_config(config)?;
     let store = open_store(&push.store)?;
     let watch = sandbox.start(&lifecycle);
@@ -81,6 +90,13 @@ async fn serve(config: &Path, dir: &Path, ports: Ports) -> Result<(), Failure> {
         let Failure::Run(error) = failure else { return Err(failure) };
         return Err(error.context(busy()).into());
     }
+    let demo = Demo::new(DemoConfig {
+        intake: local(ports.intake),
+        public: local(ports.public),
+        control: local(ports.control),
+        window_s: WINDOW_S,
+    })?;
+    demo.start(page, &watch, &lifecycle);
     welcome(dir, ports);
     lifecycle.spawn("watch", show(watch, devices, lifecycle.clone()));
     let ended = lifecycle.finish(GRACE).await;
@@ -140,17 +156,20 @@ async fn register(
 }
 
 fn welcome(dir: &Path, ports: Ports) {
-    let Ports { intake, control, apns, fcm, webpush } = ports;
+    let Ports { intake, public, demo, control, apns, fcm, webpush } = ports;
     say::line(&format!(
         r#"Reveille is running on this machine; nothing leaves it. Stop it with Ctrl-C.
 
   push server   http://127.0.0.1:{intake}         API at /docs, figures at /metrics
+  public API    http://127.0.0.1:{public}         for devices and browsers, described at /docs
   sandbox       https://127.0.0.1:{apns}        a look-alike APNs
                 https://127.0.0.1:{fcm}        a look-alike FCM
                 https://127.0.0.1:{webpush}        look-alike Web Push services
                 http://127.0.0.1:{control}         what arrived at /received, faults at /faults
   data          {}
   users         alice, bob, carol … trent, each with a phone, an iPhone and a browser
+
+Wake your own browser: open http://127.0.0.1:{demo}
 
 Wake alice. Paste this into another terminal:
 

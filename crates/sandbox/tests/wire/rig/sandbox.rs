@@ -38,6 +38,8 @@ impl Rig {
         let dir = std::env::temp_dir().join(format!("reveille-sandbox-test-{name:016x}"));
         let ports = Ports {
             intake: free_port(),
+            public: free_port(),
+            demo: free_port(),
             control: free_port(),
             apns: free_port(),
             fcm: free_port(),
