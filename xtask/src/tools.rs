@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::process::{root, run, succeeds};
 
 /// What the independent peers are made of.
-const PYTHON_PACKAGES: [&str; 7] = [
+const PYTHON_PACKAGES: [&str; 8] = [
     "h2==4.3.0",
     "PyJWT==2.10.1",
     "cryptography==46.0.3",
@@ -14,10 +14,11 @@ const PYTHON_PACKAGES: [&str; 7] = [
     "py-vapid==1.9.6",
     "standardwebhooks==1.1.0",
     "websocket-client==1.9.0",
+    "schemathesis==4.32.5",
 ];
 /// What they import, all of it or not at all.
 const PYTHON_IMPORTS: &str =
-    "import h2, jwt, cryptography, http_ece, py_vapid, standardwebhooks, websocket";
+    "import h2, jwt, cryptography, http_ece, py_vapid, standardwebhooks, websocket, schemathesis";
 
 /// A Python with the packages of the independent peers.
 pub(crate) fn python() -> Result<PathBuf, String> {

@@ -41,7 +41,16 @@ impl Server {
     /// # Panics
     /// If it cannot be started.
     pub fn start(program: &Path, arguments: &[&str]) -> Self {
+        Self::start_with(program, arguments, &[])
+    }
+
+    /// The same, with more in its environment.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn start_with(program: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(program);
+        command.envs(environment.iter().copied());
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("a process");
         let lines = Arc::new(Mutex::new(Vec::new()));

@@ -46,7 +46,8 @@ pub(crate) enum ApiError {
     UnknownSubscription,
     SealedBrowser,
     InboxDisabled,
-    InvalidQuery(&'static str),
+    InvalidQuery,
+    InvalidPath,
     /// Of the public API: who is calling, from where, or how often.
     Caller(CallerError),
     TooLate,
@@ -118,9 +119,10 @@ impl ApiError {
                 .detail("it was never registered, belongs to somebody else, or is gone"),
             Self::InboxDisabled => new(StatusCode::NOT_FOUND, "inbox-disabled", "There is no inbox here")
                 .detail("push.inbox.enabled is off"),
-            Self::InvalidQuery(what) => {
-                new(StatusCode::BAD_REQUEST, "invalid-query", "The query does not fit").detail(what)
-            }
+            Self::InvalidQuery => new(StatusCode::BAD_REQUEST, "invalid-query", "The query does not fit")
+                .detail("the route's description at /docs says what may be asked"),
+            Self::InvalidPath => new(StatusCode::BAD_REQUEST, "invalid-path", "The path does not fit")
+                .detail("its parts must be UTF-8, percent-encoded"),
             Self::SealedBrowser => new(StatusCode::UNPROCESSABLE_ENTITY, "sealed-browser", "A browser cannot be sealed")
                 .detail("browsers may show something for every push; only apps can take pushes that mean nothing"),
             Self::Caller(error) => error.problem(),

@@ -4,6 +4,7 @@ mod body;
 mod describe;
 mod devices;
 mod error;
+mod extract;
 mod headers;
 mod intake;
 mod public;

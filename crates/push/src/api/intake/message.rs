@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Extension, Path, State};
+use axum::extract::{Extension, State};
 use bytes::Bytes;
 use http::HeaderMap;
 use metrics::counter;
@@ -22,6 +22,7 @@ use utoipa::ToSchema;
 
 use super::super::body::{Field, Media, idempotency, is_flag, is_text, is_texts, media, parse};
 use super::super::error::ApiError;
+use super::super::extract::Path;
 use super::router::ApiState;
 use crate::intake::NO_APP;
 use crate::metrics::{INTAKE_WAKEUPS, UNKNOWN_TOPICS};

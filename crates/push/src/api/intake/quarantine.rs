@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use bytes::Bytes;
 use http::HeaderMap;
 use reveille_model::CredentialSet;
@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 
 use super::super::body::{Field, Media, is_flag, is_text, is_texts, media, parse};
 use super::super::error::ApiError;
+use super::super::extract::Query;
 use super::router::ApiState;
 
 /// Most ids one request names.

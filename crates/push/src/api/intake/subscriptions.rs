@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use http::{HeaderMap, StatusCode};
 use reveille_model::User;
 
@@ -10,6 +10,7 @@ use super::super::devices::{
     ChangeRequest, DeletedResponse, SubscriptionRequest, SubscriptionResponse,
 };
 use super::super::error::ApiError;
+use super::super::extract::Path;
 use super::router::ApiState;
 
 /// Registers a device of a user, or refreshes its registration.

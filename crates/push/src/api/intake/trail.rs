@@ -1,7 +1,7 @@
 //! `GET` and `DELETE /v1/notifications/{id}`: what became of a notification, and taking it back.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use http::StatusCode;
 use reveille_model::{NotificationId, Settled};
 use reveille_service::text_time;
@@ -10,6 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::super::error::ApiError;
+use super::super::extract::Path;
 use super::router::ApiState;
 
 /// What became of a notification: counts, never a user or a token.

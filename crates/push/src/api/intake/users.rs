@@ -1,7 +1,7 @@
 //! `/v1/users/{user}`: a user who has looked, and a user who goes.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::router::ApiState;
 use super::subscriptions::parse_user;
 use crate::api::error::ApiError;
+use crate::api::extract::Path;
 
 /// What was cancelled.
 #[derive(Debug, Serialize, ToSchema)]

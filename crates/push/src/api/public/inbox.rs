@@ -5,7 +5,7 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::body::Body;
-use axum::extract::{Extension, Query, State};
+use axum::extract::{Extension, State};
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -21,6 +21,7 @@ use utoipa::ToSchema;
 
 use super::super::body::{Field, Media, is_flag, is_texts, media, parse};
 use super::super::error::ApiError;
+use super::super::extract::Query;
 use super::router::PublicState;
 
 /// The length of every page, in bytes.
@@ -111,20 +112,19 @@ const FIELDS: [Field; 2] = [
 pub(super) async fn get_inbox(
     State(state): State<PublicState>,
     Extension(user): Extension<User>,
-    query: Result<Query<PageQuery>, axum::extract::rejection::QueryRejection>,
+    Query(PageQuery { before, limit }): Query<PageQuery>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let intake = &state.devices.intake;
     if !intake.settings.has_inbox {
         return Err(ApiError::InboxDisabled);
     }
-    let misfit = || ApiError::InvalidQuery("there are `before`, an id, and `limit`, 1 to 50");
-    let Query(PageQuery { before, limit }) = query.map_err(|_| misfit())?;
     let limit = limit.unwrap_or(ITEMS_MAX);
     if !(1..=ITEMS_MAX).contains(&limit) {
-        return Err(misfit());
+        return Err(ApiError::InvalidQuery);
     }
-    let before = before.as_deref().map(NotificationId::parse).transpose().map_err(|_| misfit())?;
+    let before = before.as_deref().map(NotificationId::parse).transpose();
+    let before = before.map_err(|_| ApiError::InvalidQuery)?;
     // One more tells whether there is a next page.
     let found = intake.store.items(&user, before, limit + 1).await?;
     let page = Page::new(found, limit)?;

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Extension, Path, State};
+use axum::extract::{Extension, State};
 use http::{HeaderMap, StatusCode};
 use reveille_model::User;
 
@@ -10,6 +10,7 @@ use super::super::devices::{
     ChangeRequest, DeletedResponse, SubscriptionRequest, SubscriptionResponse,
 };
 use super::super::error::ApiError;
+use super::super::extract::Path;
 use super::router::PublicState;
 
 /// Registers this device, or refreshes its registration; to be called at each launch. A token that another user had is theirs no longer.
