@@ -64,6 +64,10 @@ macro_rules! random_id {
 }
 
 random_id! {
+    /// What a device has to show to prove that it has its token. Random, and good for one device and one time.
+    Nonce
+}
+random_id! {
     /// Names a notification and its trail. Random: it says nothing of when it was made.
     NotificationId
 }

@@ -39,6 +39,10 @@ pub const SUBSCRIPTIONS_PER_USER_MAX: usize = 100;
 pub const CONTENT_BYTES_MAX: usize = 4_096;
 /// Most items of one user's inbox that are kept.
 pub const INBOX_PER_USER_MAX: usize = 500;
+/// How long a device may take to prove that it has its token, in seconds.
+pub const PROOF_RETENTION_S: u32 = 86_400;
+/// How many wrong proofs are taken before a device is forgotten.
+pub const PROOFS_WRONG_MAX: u32 = 5;
 /// Most event types one user says something about.
 pub const PREFERENCES_PER_USER_MAX: usize = 200;
 /// Most targets one gathered row holds.

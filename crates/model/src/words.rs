@@ -37,6 +37,11 @@ impl EventType {
 pub struct MessageType(Box<str>);
 
 impl MessageType {
+    /// What an app is told that has to prove that it has its token: `verifyV1`.
+    pub fn verify() -> Self {
+        Self("verifyV1".into())
+    }
+
     /// From `[A-Za-z0-9_.-]{1,64}`.
     pub fn parse(text: &str) -> Result<Self, WordError> {
         if is_word(text) { Ok(Self(text.into())) } else { Err(WordError) }

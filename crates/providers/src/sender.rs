@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use reveille_model::{DryRun, Duration, MessageType, Provider, Timestamp, Token, Topic};
+use reveille_model::{DryRun, Duration, MessageType, Nonce, Provider, Timestamp, Token, Topic};
 
 use crate::Verdict;
 
@@ -19,6 +19,8 @@ pub struct Push {
     pub topic: Option<Topic>,
     /// The only thing the app is told.
     pub message_type: MessageType,
+    /// What the device is asked to show, to prove that it has its token. The only thing that differs from push to push, and always as long.
+    pub nonce: Option<Nonce>,
     /// Whether the provider only checks.
     pub dry_run: DryRun,
     /// When the provider may stop trying.
@@ -34,6 +36,7 @@ impl Push {
             token: Token::parse(Provider::Apns, &"0".repeat(64)).expect("hexadecimal digits"),
             topic,
             message_type: MessageType::parse("check").expect("a word"),
+            nonce: None,
             dry_run: DryRun::No,
             expires_at: now.plus(Duration::from_s(1)),
             id: [0; 16],

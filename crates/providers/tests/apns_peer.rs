@@ -51,6 +51,7 @@ async fn an_independent_peer_finds_nothing_wrong() {
             token: Token::parse(Provider::Apns, &format!("{number:064X}")).unwrap(),
             topic: Some(Topic::parse(TOPIC).unwrap()),
             message_type: MessageType::parse("checkEchoV1").unwrap(),
+            nonce: None,
             dry_run: DryRun::No,
             expires_at: SystemClock.now().plus(Duration::from_s(3600)),
             id: id.to_be_bytes(),

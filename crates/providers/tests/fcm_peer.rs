@@ -42,6 +42,7 @@ async fn an_independent_peer_finds_nothing_wrong() {
             token: Token::parse(Provider::Fcm, &format!("token-{number}")).unwrap(),
             topic: None,
             message_type: MessageType::parse("checkEchoV1").unwrap(),
+            nonce: None,
             dry_run: DryRun::No,
             expires_at: SystemClock.now().plus(Duration::from_s(3600)),
             id: [0; 16],

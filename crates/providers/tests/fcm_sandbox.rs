@@ -39,6 +39,7 @@ fn push(token: &str) -> Push {
         token: Token::parse(Provider::Fcm, token).unwrap(),
         topic: None,
         message_type: MessageType::parse("checkEchoV1").unwrap(),
+        nonce: None,
         dry_run: DryRun::No,
         expires_at: SystemClock.now().plus(Duration::from_s(3600)),
         id: [0; 16],

@@ -58,6 +58,7 @@ async fn an_independent_peer_finds_nothing_wrong() {
             token: Target::from_json(subscription, &guard).unwrap().to_token().unwrap(),
             topic: None,
             message_type: MessageType::parse(words[number % words.len()]).unwrap(),
+            nonce: None,
             dry_run: DryRun::No,
             expires_at: SystemClock.now().plus(Duration::from_s(3600)),
             id: [0; 16],

@@ -370,6 +370,7 @@ impl PushConfig {
             ttl: self.ttl,
             waiting_max: self.waiting_max,
             per_user_max: self.subscriptions.per_user_max,
+            verify: self.subscriptions.verify,
             has_inbox: self.inbox.is_enabled,
             stale_after: self.subscriptions.stale_after,
         }

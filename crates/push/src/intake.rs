@@ -6,20 +6,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 use reveille_mixer::{Schedule, Window};
 use reveille_model::limits::SUBSCRIPTIONS_PER_USER_MAX;
 use reveille_model::{
-    CredentialSet, Duration, EventType, Limit, MessageType, NewSubscription, NotificationId,
+    CredentialSet, Duration, EventType, Limit, MessageType, NewSubscription, Nonce, NotificationId,
     Policy, Provider, Rng, Subscription, SubscriptionChange, SubscriptionId, Timestamp, Topic,
     User,
 };
 use reveille_providers::webpush::Guard;
 use reveille_service::clock::Clock;
 use reveille_store::{
-    AcceptError, Acceptance, Accepted, Idempotency, Item, Put, Store, StoreError,
+    AcceptError, Acceptance, Accepted, AskProof, Asked, Idempotency, Item, Proved, Put, Store,
+    StoreError,
 };
 
 use crate::config::EventConfig;
 
 /// How often a request that came as its window closed is tried with the next one.
 const WINDOWS_TRIED_MAX: u32 = 5;
+
+/// How long a push that asks for proof is worth sending.
+const VERIFY_TTL: Duration = Duration::from_s(3_600);
 
 /// The credential set of APNs messages for a topic that no app has. Nobody delivers for it: what is accepted waits until its time to live
 /// ends, in case the caller is right and the configuration is not.
@@ -68,6 +72,8 @@ pub struct IntakeSettings {
     pub waiting_max: u64,
     /// Most subscriptions of one user.
     pub per_user_max: usize,
+    /// Whether a device that its user registers has to prove that it has its token.
+    pub verify: bool,
     /// Whether what callers have to say is kept.
     pub has_inbox: bool,
     /// A device that was not registered for so long is marked stale.
@@ -139,8 +145,39 @@ impl Intake {
     /// Registers a device, or refreshes its registration.
     pub(crate) async fn put(&self, new: NewSubscription) -> Result<Put, StoreError> {
         let fresh = SubscriptionId::from_bytes(self.random_16());
-        let per_user_max = self.settings.per_user_max.min(SUBSCRIPTIONS_PER_USER_MAX);
-        self.store.put(new, fresh, per_user_max, self.clock.now()).await
+        self.store.put(new, fresh, self.per_user_max(), self.clock.now()).await
+    }
+
+    /// Registers a device whose user may be wrong about its token: what is new has to prove itself.
+    pub(crate) async fn ask_proof(&self, new: NewSubscription) -> Result<Asked, StoreError> {
+        let ask = {
+            let mut rng = self.rng();
+            AskProof {
+                new,
+                fresh: SubscriptionId::from_bytes(rng.bytes_16()),
+                nonce: Nonce::from_bytes(rng.bytes_16()),
+                message_type: MessageType::verify(),
+                ttl: VERIFY_TTL,
+                sort_key: rng.next_u64().cast_signed(),
+                per_user_max: self.per_user_max(),
+                now: self.clock.now(),
+            }
+        };
+        self.store.ask_proof(ask).await
+    }
+
+    /// Registers a device that shows its nonce.
+    pub(crate) async fn prove(
+        &self,
+        user: &User,
+        id: SubscriptionId,
+        nonce: Nonce,
+    ) -> Result<Proved, StoreError> {
+        self.store.prove(user, (id, nonce), self.per_user_max(), self.clock.now()).await
+    }
+
+    fn per_user_max(&self) -> usize {
+        self.settings.per_user_max.min(SUBSCRIPTIONS_PER_USER_MAX)
     }
 
     /// Changes a device of a user.

@@ -131,7 +131,7 @@ fn describe_subscriptions() {
     );
     describe_counter!(
         SUBSCRIPTIONS_PUT,
-        "Registrations, by provider and result (created, refreshed, replaced, changed, evicted)."
+        "Registrations, by provider and result (created, refreshed, unproven, replaced, changed, evicted)."
     );
     describe_counter!(SUBSCRIPTIONS_DELETED, "Subscriptions deleted on request.");
     describe_counter!(SUBSCRIPTIONS_DROPPED, "Subscriptions deleted on proof, by credential set.");

@@ -11,6 +11,7 @@ mod keys;
 mod migrations;
 mod outbox;
 mod preferences;
+mod proofs;
 mod quarantine;
 mod residue;
 mod sealing;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use reveille_model::{CredentialSet, DryRun, MessageType, Token, Topic};
+use reveille_model::{CredentialSet, Token};
 use reveille_store::{TokenKey, WakeupKey};
 use reveille_vault::{KeyFile, KeyId, Purpose, Vault};
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, TransactionBehavior, params};
@@ -88,7 +88,7 @@ fn seal_all(
             "SELECT (SELECT COUNT(*) FROM subscriptions) + (SELECT COUNT(*) FROM suspects)",
             " + (SELECT COUNT(*) FROM deaths) + (SELECT COUNT(*) FROM keys)",
             " + (SELECT COUNT(*) FROM wakeups) + (SELECT COUNT(*) FROM gathered)",
-            " + (SELECT COUNT(*) FROM inbox) + (SELECT COUNT(*) FROM scheduled)"
+            " + (SELECT COUNT(*) FROM unproven) + (SELECT COUNT(*) FROM inbox) + (SELECT COUNT(*) FROM scheduled)"
         ),
         [],
         |row| row.get::<_, i64>(0),
@@ -101,7 +101,8 @@ fn seal_all(
         total: total.cast_unsigned(),
         progress,
     };
-    sealing.subscriptions()?;
+    sealing.devices("subscriptions")?;
+    sealing.devices("unproven")?;
     sealing.suspects()?;
     sealing.deaths()?;
     sealing.wakeups()?;
@@ -183,19 +184,18 @@ impl Sealing<'_> {
         self.connection.prepare_cached(sql)?.execute(values).map(drop)
     }
 
-    fn subscriptions(&mut self) -> rusqlite::Result<()> {
+    /// Of a table that has a row for each device.
+    fn devices(&mut self, table: &str) -> rusqlite::Result<()> {
+        let update = format!("UPDATE {table} SET token = ?2, token_key = ?3 WHERE rowid = ?1");
         self.each(
-            concat!(
-                "SELECT s.rowid, c.name, s.token FROM subscriptions s",
-                " JOIN credential_sets c ON c.id = s.set_id WHERE s.rowid > ?1 ORDER BY s.rowid LIMIT ?2"
+            &format!(
+                "SELECT s.rowid, c.name, s.token FROM {table} s JOIN credential_sets c ON c.id = s.set_id
+                 WHERE s.rowid > ?1 ORDER BY s.rowid LIMIT ?2"
             ),
             |this, row| this.token(row, 1, 2),
             |this, id, (set, token)| {
                 let (sealed, key) = (this.sealed(&token), this.key(&set, &token));
-                this.execute(
-                    "UPDATE subscriptions SET token = ?2, token_key = ?3 WHERE rowid = ?1",
-                    params![id, sealed, key.0],
-                )
+                this.execute(&update, params![id, sealed, key.0])
             },
         )
     }
@@ -238,27 +238,26 @@ impl Sealing<'_> {
     }
 
     fn wakeups(&mut self) -> rusqlite::Result<()> {
-        type Wakeup = ((CredentialSet, Token), Option<Topic>, MessageType, DryRun);
         self.each(
             concat!(
-                "SELECT w.id, c.name, w.token, w.topic, w.message_type, w.dry_run FROM wakeups w",
-                " JOIN credential_sets c ON c.id = w.set_id",
+                "SELECT w.id, c.name, w.token, w.topic, w.message_type, w.dry_run, w.nonce IS NULL",
+                " FROM wakeups w JOIN credential_sets c ON c.id = w.set_id",
                 " WHERE w.id > ?1 AND w.token IS NOT NULL ORDER BY w.id LIMIT ?2"
             ),
             |this, row| {
-                Ok((
-                    this.token(row, 1, 2)?,
-                    topic(row, 3)?,
-                    message_type(row, 4)?,
-                    dry_run(row, 5)?,
-                ))
-            },
-            |this, id, ((set, token), topic, message_type, dry_run): Wakeup| {
+                let (set, token) = this.token(row, 1, 2)?;
+                let (topic, kind, dry_run) =
+                    (topic(row, 3)?, message_type(row, 4)?, dry_run(row, 5)?);
                 let key = this.key(&set, &token);
-                let key = WakeupKey::for_token(key, topic.as_ref(), &message_type, dry_run);
+                let key = WakeupKey::for_token(key, topic.as_ref(), &kind, dry_run);
+                // One that asks for proof is found by its subscription's id.
+                let is_by_token: bool = row.get(6)?;
+                Ok((token, is_by_token.then_some(key.0)))
+            },
+            |this, id, (token, key)| {
                 this.execute(
-                    "UPDATE wakeups SET token = ?2, key = ?3 WHERE id = ?1",
-                    params![id, this.sealed(&token), key.0],
+                    "UPDATE wakeups SET token = ?2, key = COALESCE(?3, key) WHERE id = ?1",
+                    params![id, this.sealed(&token), key],
                 )
             },
         )

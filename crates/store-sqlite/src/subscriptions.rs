@@ -34,7 +34,7 @@ impl Subscriptions for SqliteStore {
     ) -> Result<Put, StoreError> {
         self.writer
             .write_or_refuse(move |tables| {
-                put(tables, new, fresh, per_user_max, now).map_err(|error| store_error(&error))
+                tables.put(new, fresh, per_user_max, now).map_err(|error| store_error(&error))
             })
             .await
     }
@@ -165,52 +165,6 @@ fn read_row(row: &Row<'_>, vault: &Vault) -> rusqlite::Result<Subscription> {
     })
 }
 
-fn put(
-    tables: &mut Tables,
-    new: NewSubscription,
-    fresh: SubscriptionId,
-    per_user_max: usize,
-    now: Timestamp,
-) -> rusqlite::Result<Put> {
-    let set_id = tables.set_id(&new.set)?;
-    let token_key = tables.token_key(new.set.provider(), &new.token);
-    // An app that registers its token is alive.
-    tables.release_one(token_key, now)?;
-    tables.take_back_deaths(token_key)?;
-    let key = token_key.0;
-    let known = tables
-        .connection
-        .prepare_cached(&format!("{SELECT} WHERE s.token_key = ?1"))?
-        .query_row([&key], |row| read_row(row, &tables.vault))
-        .optional()?;
-    if let Some(mut known) = known {
-        if known.user == new.user {
-            known.refresh(new, now);
-            write(tables, &known)?;
-            return Ok(Put::Refreshed(known));
-        }
-        tables.delete_subscription(known.id)?;
-    }
-    tables
-        .connection
-        .prepare_cached(concat!(
-            "INSERT INTO subscriptions (id, user_name, set_id, topic, token, token_key, generation,",
-            " created_at, refreshed_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?7)"
-        ))?
-        .execute(params![
-            fresh.as_bytes(),
-            new.user.expose(),
-            set_id,
-            new.topic.as_ref().map(Topic::as_str),
-            seal_token(&tables.vault, &new.token),
-            key,
-            now.as_ms()
-        ])?;
-    let evicted = evict(tables, &new.user, fresh, per_user_max)?;
-    let subscription = new.into_subscription(fresh, now);
-    Ok(Put::Created { subscription, evicted })
-}
-
 /// Changes a known subscription, in the row and beside it.
 fn apply(
     tables: &mut Tables,
@@ -298,6 +252,72 @@ fn evict(
 }
 
 impl Tables {
+    /// Registers a device, or refreshes its registration.
+    pub(crate) fn put(
+        &mut self,
+        new: NewSubscription,
+        fresh: SubscriptionId,
+        per_user_max: usize,
+        now: Timestamp,
+    ) -> rusqlite::Result<Put> {
+        let key = self.token_key(new.set.provider(), &new.token);
+        if self.is_registered(&new.user, key)? {
+            return self.refresh_known(key, new, now).map(Put::Refreshed);
+        }
+        let set_id = self.set_id(&new.set)?;
+        self.is_alive(key, now)?;
+        self.connection
+            .prepare_cached("DELETE FROM subscriptions WHERE token_key = ?1")?
+            .execute([key.0])?;
+        self.connection
+            .prepare_cached(concat!(
+                "INSERT INTO subscriptions (id, user_name, set_id, topic, token, token_key, generation,",
+                " created_at, refreshed_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?7)"
+            ))?
+            .execute(params![
+                fresh.as_bytes(),
+                new.user.expose(),
+                set_id,
+                new.topic.as_ref().map(Topic::as_str),
+                seal_token(&self.vault, &new.token),
+                key.0,
+                now.as_ms()
+            ])?;
+        let evicted = evict(self, &new.user, fresh, per_user_max)?;
+        let subscription = new.into_subscription(fresh, now);
+        Ok(Put::Created { subscription, evicted })
+    }
+
+    /// Whether a user has registered a token.
+    pub(crate) fn is_registered(&self, user: &User, key: TokenKey) -> rusqlite::Result<bool> {
+        self.connection
+            .prepare_cached("SELECT 1 FROM subscriptions WHERE token_key = ?1 AND user_name = ?2")?
+            .exists(params![key.0, user.expose()])
+    }
+
+    /// Refreshes a registration that is there.
+    pub(crate) fn refresh_known(
+        &mut self,
+        key: TokenKey,
+        new: NewSubscription,
+        now: Timestamp,
+    ) -> rusqlite::Result<Subscription> {
+        self.is_alive(key, now)?;
+        let mut known = self
+            .connection
+            .prepare_cached(&format!("{SELECT} WHERE s.token_key = ?1"))?
+            .query_row([key.0], |row| read_row(row, &self.vault))?;
+        known.refresh(new, now);
+        write(self, &known)?;
+        Ok(known)
+    }
+
+    /// An app that registers its token is alive.
+    fn is_alive(&mut self, key: TokenKey, now: Timestamp) -> rusqlite::Result<()> {
+        self.release_one(key, now)?;
+        self.take_back_deaths(key)
+    }
+
     /// Deletes one of a user's subscriptions, or all.
     pub(crate) fn delete_subscriptions(
         &mut self,

@@ -1,6 +1,6 @@
 //! What is kept, as small traits; the in-memory store; the contract every store passes.
 //!
-//! No driver is named here. A store is any type that implements [`Outbox`], [`Trails`], [`Subscriptions`], [`Preferences`], [`Inbox`], [`Users`],
+//! No driver is named here. A store is any type that implements [`Outbox`], [`Trails`], [`Subscriptions`], [`Proofs`], [`Preferences`], [`Inbox`], [`Users`],
 //! [`Quarantine`], [`Feedback`] and [`Keys`]; it is a Reveille store once it passes `contract`. Times are arguments: a store reads no clock.
 
 mod error;
@@ -9,6 +9,7 @@ mod inbox;
 mod keys;
 mod outbox;
 mod preferences;
+mod proofs;
 mod quarantine;
 mod subscriptions;
 mod trails;
@@ -27,17 +28,36 @@ pub use outbox::{
     WakeupKey,
 };
 pub use preferences::{Preferences, Wakes};
+pub use proofs::{AskProof, Asked, Proofs, Proved};
 pub use quarantine::{Quarantine, QuarantineId, Quarantined, Which};
 pub use subscriptions::{Put, Subscriptions, TokenKey};
 pub use trails::{TakeBack, Trail, Trails};
 
 /// Everything a push server keeps. Implemented by whatever implements its parts.
 pub trait Store:
-    Outbox + Trails + Subscriptions + Preferences + Inbox + Users + Quarantine + Feedback + Keys
+    Outbox
+    + Trails
+    + Subscriptions
+    + Proofs
+    + Preferences
+    + Inbox
+    + Users
+    + Quarantine
+    + Feedback
+    + Keys
 {
 }
 
 impl<T> Store for T where
-    T: Outbox + Trails + Subscriptions + Preferences + Inbox + Users + Quarantine + Feedback + Keys
+    T: Outbox
+        + Trails
+        + Subscriptions
+        + Proofs
+        + Preferences
+        + Inbox
+        + Users
+        + Quarantine
+        + Feedback
+        + Keys
 {
 }

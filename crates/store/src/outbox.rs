@@ -2,8 +2,9 @@
 
 use async_trait::async_trait;
 use reveille_model::{
-    CredentialSet, DryRun, Duration, LeaseId, Ledger, MessageType, Notification, NotificationId,
-    Proof, Reason, Settled, Shuffle, Strike, SubscriptionId, Timestamp, Token, Topic, WakeupId,
+    CredentialSet, DryRun, Duration, LeaseId, Ledger, MessageType, Nonce, Notification,
+    NotificationId, Proof, Reason, Settled, Shuffle, Strike, SubscriptionId, Timestamp, Token,
+    Topic, WakeupId,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -200,6 +201,8 @@ pub struct Claimed {
     pub message_type: MessageType,
     /// Whether the provider only checks.
     pub dry_run: DryRun,
+    /// What it asks its device to show, if it asks for proof.
+    pub nonce: Option<Nonce>,
     /// How many attempts were answered before.
     pub attempts: u32,
     /// The end of the window it left with.

@@ -29,6 +29,9 @@ enum Aps<'a> {
 #[derive(Serialize)]
 struct Data<'a> {
     r#type: &'a str,
+    /// Of the one kind of message that asks a device for proof.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nonce: Option<String>,
 }
 
 /// The body: the one the replaced service sends, or a silent one. It says nothing but the message type.
@@ -40,7 +43,10 @@ pub fn body(push: &Push, kind: Kind) -> Bytes {
         }
         Kind::Background => Aps::Background { content_available: 1 },
     };
-    let body = Body { aps, data: Data { r#type: message_type } };
+    let body = Body {
+        aps,
+        data: Data { r#type: message_type, nonce: push.nonce.map(|nonce| nonce.to_string()) },
+    };
     serde_json::to_vec(&body).expect("texts and numbers are JSON").into()
 }
 
@@ -118,6 +124,7 @@ mod tests {
             topic: Some(Topic::parse("org.wikimedia.wikipedia").unwrap()),
             message_type: MessageType::parse("checkEchoV1").unwrap(),
             dry_run: DryRun::No,
+            nonce: None,
             expires_at: Timestamp::from_ms(1_795_254_000_999),
             id: [0xff; 16],
         }

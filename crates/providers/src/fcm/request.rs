@@ -30,6 +30,9 @@ struct Message<'a> {
 #[derive(Serialize)]
 struct Data<'a> {
     r#type: &'a str,
+    /// Of the one kind of message that asks a device for proof.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nonce: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -52,7 +55,7 @@ pub fn body(push: &Push, priority: Priority, now: Timestamp) -> Bytes {
         message: Message {
             token,
             fid,
-            data: Data { r#type: message_type },
+            data: Data { r#type: message_type, nonce: push.nonce.map(|nonce| nonce.to_string()) },
             android: Android {
                 collapse_key: message_type,
                 priority: match priority {
@@ -91,6 +94,7 @@ mod tests {
             topic: None,
             message_type: MessageType::parse("checkEchoV1").unwrap(),
             dry_run: DryRun::No,
+            nonce: None,
             expires_at: NOW.plus(Duration::from_s(3600)),
             id: [0; 16],
         }

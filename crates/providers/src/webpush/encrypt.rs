@@ -5,7 +5,7 @@ use aws_lc_rs::agreement::{ECDH_P256, PrivateKey, UnparsedPublicKey, agree};
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
 use bytes::Bytes;
-use reveille_model::MessageType;
+use reveille_model::{MessageType, Nonce as Proof};
 use serde::Serialize;
 
 use super::Target;
@@ -20,11 +20,14 @@ const DELIMITER: u8 = 2;
 #[derive(Serialize)]
 struct Text<'a> {
     r#type: &'a str,
+    /// Of the one kind of message that asks a device for proof.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nonce: Option<String>,
 }
 
 /// What the browser's service worker gets, padded to one length.
-pub fn record(message_type: &MessageType) -> Vec<u8> {
-    let text = Text { r#type: message_type.as_str() };
+pub fn record(message_type: &MessageType, nonce: Option<Proof>) -> Vec<u8> {
+    let text = Text { r#type: message_type.as_str(), nonce: nonce.map(|nonce| nonce.to_string()) };
     let mut record = serde_json::to_vec(&text).expect("a text is JSON");
     record.push(DELIMITER);
     record.resize(record.len().max(RECORD_BYTES), 0);
@@ -125,8 +128,9 @@ mod tests {
     fn every_wakeup_is_of_one_length_and_none_is_like_another() {
         let longest = "x".repeat(64);
         let mut bodies = std::collections::BTreeSet::new();
-        for word in ["a", "checkEchoV1", longest.as_str()] {
-            let record = record(&MessageType::parse(word).unwrap());
+        let nonce = Some(reveille_model::Nonce::from_bytes([7; 16]));
+        for (word, nonce) in [("a", None), ("verifyV1", nonce), (longest.as_str(), None)] {
+            let record = record(&MessageType::parse(word).unwrap(), nonce);
             assert_eq!(record.len(), RECORD_BYTES, "{word}");
             for _ in 0..2 {
                 let body = encrypt(&target(), &record).unwrap();

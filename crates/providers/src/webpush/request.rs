@@ -53,6 +53,7 @@ mod tests {
             topic: None,
             message_type: MessageType::parse("checkEchoV1").unwrap(),
             dry_run: DryRun::No,
+            nonce: None,
             expires_at: NOW.plus(Duration::from_s(ttl_s)),
             id: [0; 16],
         }

@@ -131,7 +131,7 @@ impl WebPushSender {
             Err(TargetError::Endpoint(_)) => return nowhere(Reason::REFUSED_HOST),
             Err(_) => return Verdict::new(Outcome::PayloadError, "unfit").for_scope(),
         };
-        let verdict = match encrypt(&target, &record(&push.message_type)) {
+        let verdict = match encrypt(&target, &record(&push.message_type, push.nonce)) {
             Ok(body) => self.send_with_keys(push, &target, &body).await,
             Err(_) => Verdict::new(Outcome::PayloadError, "bad_crypto"),
         };

@@ -93,6 +93,7 @@ pub(crate) fn push(token: &str) -> Push {
         token: Token::parse(Provider::Apns, token).unwrap(),
         topic: Some(Topic::parse(TOPIC).unwrap()),
         message_type: MessageType::parse("checkEchoV1").unwrap(),
+        nonce: None,
         dry_run: DryRun::No,
         expires_at: SystemClock.now().plus(Duration::from_s(3600)),
         id: [7; 16],

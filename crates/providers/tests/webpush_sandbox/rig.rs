@@ -115,6 +115,7 @@ pub(crate) fn push(target: &Target, now: Timestamp) -> Push {
         token: target.to_token().unwrap(),
         topic: None,
         message_type: MessageType::parse("checkEchoV1").unwrap(),
+        nonce: None,
         dry_run: DryRun::No,
         expires_at: now.plus(Duration::from_s(3600)),
         id: [7; 16],

@@ -9,13 +9,13 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use metrics::counter;
 use reveille_model::{
-    CredentialSet, NewSubscription, Provider, Subscription, SubscriptionChange, SubscriptionId,
-    Timestamp, Token, Topic, User,
+    CredentialSet, NewSubscription, Nonce, Provider, Subscription, SubscriptionChange,
+    SubscriptionId, Timestamp, Token, Topic, User,
 };
 use reveille_providers::webpush::Target;
 use reveille_service::body::BodyLimits;
 use reveille_service::text_time;
-use reveille_store::Put;
+use reveille_store::{Asked, Proved, Put};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -23,6 +23,7 @@ use utoipa::ToSchema;
 
 use super::body::{Field, Media, is_flag, is_text, media, parse};
 use super::error::ApiError;
+use super::user_error::UserError;
 use crate::intake::{Intake, NO_APP};
 use crate::metrics::{SUBSCRIPTIONS_DELETED, SUBSCRIPTIONS_PUT};
 
@@ -125,6 +126,8 @@ pub(in crate::api) struct SubscriptionResponse {
     suspect: bool,
     /// Whether the app has not registered it for `push.subscriptions.stale_after_days`. It is woken all the same.
     stale: bool,
+    /// Whether it has shown that it has its token, where it has to (`push.subscriptions.verify`). Until then it wakes nobody.
+    verified: bool,
     created_at: String,
     refreshed_at: String,
 }
@@ -141,9 +144,32 @@ fn shown(subscription: Subscription, stale_before: Option<Timestamp>) -> Subscri
         mode: "batch",
         suspect: subscription.suspect_since.is_some(),
         stale: stale_before.is_some_and(|before| subscription.refreshed_at < before),
+        verified: true,
         created_at: text_time::format(subscription.created_at),
         refreshed_at: text_time::format(subscription.refreshed_at),
     }
+}
+
+/// What a device shows.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct VerifyRequest<'a> {
+    /// The nonce of the push it got: 32 hexadecimal digits.
+    #[serde(borrow)]
+    #[schema(value_type = String)]
+    nonce: Cow<'a, str>,
+}
+
+const VERIFICATION: [Field; 1] =
+    [Field { name: "nonce", expected: "a text", is_required: true, fits: Value::is_string }];
+
+/// Who says that a device is a user's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::api) enum WhoseWord {
+    /// The site, whose word is enough.
+    Sites,
+    /// The user, who may be asked for proof.
+    Users,
 }
 
 /// What both APIs do with devices.
@@ -160,18 +186,21 @@ impl Devices {
     pub(in crate::api) async fn register(
         &self,
         user: User,
+        whose_word: WhoseWord,
         headers: &HeaderMap,
         body: Body,
     ) -> Result<(StatusCode, Json<SubscriptionResponse>), ApiError> {
         if media(headers)? != Media::Json {
             return Err(ApiError::ContentType);
         }
-        self.bodies.read(headers, body, async |body: Bytes| self.put(user, &body).await).await?
+        let put = async |body: Bytes| self.put(user, whose_word, &body).await;
+        self.bodies.read(headers, body, put).await?
     }
 
     async fn put(
         &self,
         user: User,
+        whose_word: WhoseWord,
         body: &[u8],
     ) -> Result<(StatusCode, Json<SubscriptionResponse>), ApiError> {
         let request: SubscriptionRequest<'_> = parse(body, &FIELDS)?;
@@ -181,19 +210,72 @@ impl Devices {
             counter!(SUBSCRIPTIONS_PUT, "provider" => provider.as_str(), "result" => result)
                 .increment(count);
         };
+        if whose_word == WhoseWord::Users && self.intake.settings.verify {
+            let asked = self.intake.ask_proof(new).await?;
+            self.wake_workers();
+            return Ok(match asked {
+                Asked::Refreshed(subscription) => {
+                    count("refreshed", 1);
+                    (StatusCode::OK, self.show(subscription))
+                }
+                Asked::Waiting(subscription) => {
+                    count("unproven", 1);
+                    let mut shown = shown(subscription, None);
+                    shown.verified = false;
+                    (StatusCode::CREATED, Json(shown))
+                }
+            });
+        }
         let put = self.intake.put(new).await?;
+        Ok(self.registered(provider, put))
+    }
+
+    /// A device that is registered now.
+    fn registered(&self, provider: Provider, put: Put) -> (StatusCode, Json<SubscriptionResponse>) {
+        let count = |result: &'static str, count: u64| {
+            counter!(SUBSCRIPTIONS_PUT, "provider" => provider.as_str(), "result" => result)
+                .increment(count);
+        };
         self.wake_workers();
         match put {
             Put::Created { subscription, evicted } => {
                 count("created", 1);
                 count("evicted", evicted as u64);
-                Ok((StatusCode::CREATED, self.show(subscription)))
+                (StatusCode::CREATED, self.show(subscription))
             }
             Put::Refreshed(subscription) => {
                 count("refreshed", 1);
-                Ok((StatusCode::OK, self.show(subscription)))
+                (StatusCode::OK, self.show(subscription))
             }
         }
+    }
+
+    /// Registers a device that shows its nonce.
+    pub(in crate::api) async fn verify(
+        &self,
+        user: &User,
+        id: &str,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<Json<SubscriptionResponse>, ApiError> {
+        let id = parse_id(id)?;
+        if media(headers)? != Media::Json {
+            return Err(ApiError::ContentType);
+        }
+        let prove = async |body: Bytes| {
+            let VerifyRequest { nonce } = parse(&body, &VERIFICATION)?;
+            // What is no nonce is a wrong one.
+            let nonce = Nonce::parse(&nonce).map_err(|_| UserError::WrongNonce)?;
+            match self.intake.prove(user, id, nonce).await? {
+                Proved::Unknown => Err(UserError::UnknownSubscription.into()),
+                Proved::Wrong => Err(UserError::WrongNonce.into()),
+                Proved::Registered(put) => {
+                    let (Put::Created { subscription, .. } | Put::Refreshed(subscription)) = &put;
+                    Ok(self.registered(subscription.set.provider(), put.clone()).1)
+                }
+            }
+        };
+        self.bodies.read(headers, body, prove).await?
     }
 
     /// The devices of a user, oldest first.
@@ -213,13 +295,13 @@ impl Devices {
         id: &str,
     ) -> Result<Json<SubscriptionResponse>, ApiError> {
         let found = self.intake.store.get(user, parse_id(id)?).await?;
-        Ok(self.show(found.ok_or(ApiError::UnknownSubscription)?))
+        Ok(self.show(found.ok_or(UserError::UnknownSubscription)?))
     }
 
     /// Changes a device of a user.
     pub(in crate::api) async fn patch(
         &self,
-        user: &User,
+        whose: (&User, WhoseWord),
         id: &str,
         headers: &HeaderMap,
         body: Body,
@@ -228,23 +310,23 @@ impl Devices {
         if media(headers)? != Media::Json {
             return Err(ApiError::ContentType);
         }
-        let change = async |body: Bytes| self.change(user, id, &body).await;
+        let change = async |body: Bytes| self.change(whose, id, &body).await;
         self.bodies.read(headers, body, change).await?
     }
 
     async fn change(
         &self,
-        user: &User,
+        (user, whose_word): (&User, WhoseWord),
         id: SubscriptionId,
         body: &[u8],
     ) -> Result<Json<SubscriptionResponse>, ApiError> {
         let request: ChangeRequest<'_> = parse(body, &CHANGES)?;
         let known = self.intake.store.get(user, id).await?;
-        let known = known.ok_or(ApiError::UnknownSubscription)?;
+        let known = known.ok_or(UserError::UnknownSubscription)?;
         let provider = known.set.provider();
         let ChangeRequest { token: text, fid, subscription, sealed } = request;
         if provider == Provider::WebPush && sealed == Some(true) {
-            return Err(ApiError::SealedBrowser);
+            return Err(UserError::SealedBrowser.into());
         }
         let device = match (provider, &text, &fid, &subscription) {
             (_, None, None, None) if sealed.is_some() => None,
@@ -253,13 +335,16 @@ impl Devices {
                 Some((known.set, token(provider, text.as_deref(), fid.as_deref())?))
             }
         };
+        if device.is_some() && whose_word == WhoseWord::Users && self.intake.settings.verify {
+            return Err(UserError::RegisterAnew.into());
+        }
         let result = if device.is_some() { "replaced" } else { "changed" };
         let change = SubscriptionChange { device, sealed };
         let changed = self.intake.change(user, id, change).await?;
         counter!(SUBSCRIPTIONS_PUT, "provider" => provider.as_str(), "result" => result)
             .increment(1);
         self.wake_workers();
-        Ok(self.show(changed.ok_or(ApiError::UnknownSubscription)?))
+        Ok(self.show(changed.ok_or(UserError::UnknownSubscription)?))
     }
 
     /// Deletes a device of a user. What waits for it is cancelled.
@@ -269,7 +354,7 @@ impl Devices {
         id: &str,
     ) -> Result<StatusCode, ApiError> {
         if !self.intake.store.delete(user, parse_id(id)?).await? {
-            return Err(ApiError::UnknownSubscription);
+            return Err(UserError::UnknownSubscription.into());
         }
         counter!(SUBSCRIPTIONS_DELETED).increment(1);
         Ok(StatusCode::NO_CONTENT)
@@ -296,8 +381,8 @@ impl Devices {
 }
 
 /// What is no id names no device.
-fn parse_id(id: &str) -> Result<SubscriptionId, ApiError> {
-    SubscriptionId::parse(id).map_err(|_| ApiError::UnknownSubscription)
+fn parse_id(id: &str) -> Result<SubscriptionId, UserError> {
+    SubscriptionId::parse(id).map_err(|_| UserError::UnknownSubscription)
 }
 
 /// The device a request describes.

@@ -10,6 +10,7 @@ use reveille_store::{AcceptError, StoreError};
 use serde_json::Value;
 
 use super::public::CallerError;
+use super::user_error::UserError;
 use crate::intake::WhichApp;
 use crate::metrics::REFUSED;
 
@@ -43,11 +44,10 @@ pub(crate) enum ApiError {
     IdempotencyKeyReused,
     InvalidUser,
     UnknownNotification,
-    UnknownSubscription,
-    SealedBrowser,
-    InboxDisabled,
     InvalidQuery,
     InvalidPath,
+    /// What concerns a user's devices and inbox.
+    User(UserError),
     /// Of the public API: who is calling, from where, or how often.
     Caller(CallerError),
     TooLate,
@@ -115,16 +115,10 @@ impl ApiError {
                 .detail("a user has 1 to 255 bytes without control characters"),
             Self::UnknownNotification => new(StatusCode::NOT_FOUND, "unknown-notification", "There is no such notification")
                 .detail("or it left longer ago than push.trail_retention_s"),
-            Self::UnknownSubscription => new(StatusCode::NOT_FOUND, "unknown-subscription", "The user has no such device")
-                .detail("it was never registered, belongs to somebody else, or is gone"),
-            Self::InboxDisabled => new(StatusCode::NOT_FOUND, "inbox-disabled", "There is no inbox here")
-                .detail("push.inbox.enabled is off"),
             Self::InvalidQuery => new(StatusCode::BAD_REQUEST, "invalid-query", "The query does not fit")
                 .detail("the route's description at /docs says what may be asked"),
             Self::InvalidPath => new(StatusCode::BAD_REQUEST, "invalid-path", "The path does not fit")
                 .detail("its parts must be UTF-8, percent-encoded"),
-            Self::SealedBrowser => new(StatusCode::UNPROCESSABLE_ENTITY, "sealed-browser", "A browser cannot be sealed")
-                .detail("browsers may show something for every push; only apps can take pushes that mean nothing"),
             Self::Caller(error) => error.problem(),
             Self::TooLate => new(StatusCode::CONFLICT, "too-late", "It has joined a window")
                 .detail("a notification can be taken back until its deliver_after has come"),
@@ -137,6 +131,7 @@ impl ApiError {
             Self::StoreUnavailable => new(StatusCode::SERVICE_UNAVAILABLE, "store-unavailable", "The store cannot be used")
                 .detail("nothing was accepted, try again; /readyz and the log say more")
                 .retry_after(STORE_RETRY_AFTER_S),
+            Self::User(error) => error.problem(),
         }
     }
 }
@@ -162,6 +157,12 @@ impl IntoResponse for ApiError {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, bearer);
         }
         response
+    }
+}
+
+impl From<UserError> for ApiError {
+    fn from(error: UserError) -> Self {
+        Self::User(error)
     }
 }
 

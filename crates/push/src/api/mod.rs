@@ -8,6 +8,7 @@ mod extract;
 mod headers;
 mod intake;
 mod public;
+mod user_error;
 
 pub(crate) use devices::Devices;
 pub use intake::openapi as intake_openapi;

@@ -331,16 +331,20 @@ pub(crate) struct SubscriptionsConfig {
     pub(crate) per_user_max: usize,
     /// One that was not registered for so long is marked stale.
     pub(crate) stale_after: Option<Duration>,
+    /// Whether a device that its user registers has to prove that it has its token.
+    pub(crate) verify: bool,
 }
 
 impl SubscriptionsConfig {
     fn read(mut section: Section) -> Self {
         let highest = u32::try_from(SUBSCRIPTIONS_PER_USER_MAX).unwrap_or(u32::MAX);
         let per_user_max = section.number("per_user_max", 1..=highest).unwrap_or(10);
+        let verify = section.boolean("verify").unwrap_or(false);
         let stale_after_days = section.number("stale_after_days", 1..=3_650);
         section.finish();
         Self {
             per_user_max: usize::try_from(per_user_max).unwrap_or(SUBSCRIPTIONS_PER_USER_MAX),
+            verify,
             stale_after: stale_after_days.map(|days| Duration::from_s(days * 86_400)),
         }
     }

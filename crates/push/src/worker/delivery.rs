@@ -307,6 +307,7 @@ impl Delivery {
             token: claimed.token.clone(),
             topic: claimed.topic.clone(),
             message_type: claimed.message_type.clone(),
+            nonce: claimed.nonce,
             dry_run: claimed.dry_run,
             expires_at: claimed.expires_at,
             id: self.push_id(&claimed),

@@ -6,6 +6,7 @@ mod devices;
 mod inbox;
 mod pages;
 mod preferences;
+mod verifying;
 
 use reveille_testkit::{Answer, Client};
 use serde_json::Value;

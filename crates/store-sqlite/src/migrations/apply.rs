@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::OpenError;
 
 /// The statements that lead from version `n` to `n + 1`, in order.
-const STEPS: [&str; 7] = [
+const STEPS: [&str; 8] = [
     include_str!("0001_start.sql"),
     include_str!("0002_suspects.sql"),
     include_str!("0003_release.sql"),
@@ -13,6 +13,7 @@ const STEPS: [&str; 7] = [
     include_str!("0005_sealing.sql"),
     include_str!("0006_preferences.sql"),
     include_str!("0007_inbox.sql"),
+    include_str!("0008_proofs.sql"),
 ];
 
 /// The schema this version reads and writes.

@@ -1,7 +1,7 @@
 //! Taking wake-ups for a while. Nothing is written for it, unless a quarantined device is tried: what is in flight is known in memory.
 
 use reveille_model::limits::CLAIM_MAX;
-use reveille_model::{Settled, Timestamp, Token, Topic, WakeupId};
+use reveille_model::{Nonce, Settled, Timestamp, Token, Topic, WakeupId};
 use reveille_store::{Claim, Claimed, Device, WakeupKey};
 use reveille_vault::Vault;
 use rusqlite::{OptionalExtension as _, Row, params};
@@ -29,6 +29,7 @@ struct Rest {
     held: Option<[u8; 16]>,
     head: u64,
     trail: Option<i64>,
+    nonce: Option<Nonce>,
 }
 
 pub(super) fn claim(tables: &mut Tables, claim: &Claim) -> rusqlite::Result<Vec<Claimed>> {
@@ -80,6 +81,7 @@ pub(super) fn claim(tables: &mut Tables, claim: &Claim) -> rusqlite::Result<Vec<
             topic,
             message_type: due.rest.message_type,
             dry_run: due.rest.dry_run,
+            nonce: due.rest.nonce,
             attempts: due.rest.attempts,
             window_end: due.rest.window_end,
             expires_at: due.rest.expires_at,
@@ -170,7 +172,7 @@ fn find(tables: &Tables, id: i64, claim: &Claim) -> rusqlite::Result<Option<Due>
         .connection
         .prepare_cached(concat!(
             "SELECT w.message_type, w.dry_run, w.attempts, w.window_end, w.expires_at,",
-            " w.subscription, w.topic, w.token, s.topic, s.token, s.generation, w.sort_key, w.held, w.key, w.trail",
+            " w.subscription, w.topic, w.token, s.topic, s.token, s.generation, w.sort_key, w.held, w.key, w.trail, w.nonce",
             " FROM wakeups w LEFT JOIN subscriptions s ON s.id = w.subscription WHERE w.id = ?1"
         ))?
         .query_row([id], |row| read(row, claim, &tables.vault))
@@ -200,6 +202,7 @@ fn read(row: &Row<'_>, claim: &Claim, vault: &Vault) -> rusqlite::Result<Due> {
             held: row.get(12)?,
             head: head(WakeupKey(row.get(13)?)),
             trail: row.get(14)?,
+            nonce: row.get::<_, Option<[u8; 16]>>(15)?.map(Nonce::from_bytes),
         },
     })
 }

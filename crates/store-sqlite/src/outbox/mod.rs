@@ -4,6 +4,7 @@ mod accept;
 mod audience;
 mod claim;
 mod depth;
+mod direct;
 mod expand;
 mod plan;
 mod release;
@@ -13,6 +14,7 @@ mod tables;
 mod traits;
 mod waiting;
 
+pub(crate) use direct::{Direct, wake_now};
 pub(crate) use plan::Plan;
 pub(crate) use settle::end;
 pub(crate) use waiting::{Waiting, find_waiting, join_twins, waiting_of};

@@ -27,6 +27,7 @@ pub(super) fn sweep(tables: &mut Tables, sweep: Sweep) -> rusqlite::Result<Swept
         .execute(params![sweep.idempotency_before.as_ms(), limit])?;
     let suspects = tables.sweep_suspects(sweep)?;
     let inbox_items = tables.sweep_inbox(sweep.inbox_before, limit)?;
+    tables.sweep_unproven(sweep.now, limit)?;
     let counters = tables.sweep_counters(sweep.now, limit)?;
     Ok(Swept {
         expired,

@@ -7,6 +7,7 @@ mod claiming;
 mod keeping;
 mod limiting;
 mod looking;
+mod proving;
 mod scene;
 mod settling;
 mod suspecting;
@@ -30,6 +31,7 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         keeping::cases(),
         limiting::cases(),
         looking::cases(),
+        proving::cases(),
     ]
     .concat()
 }

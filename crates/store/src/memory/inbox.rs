@@ -112,6 +112,7 @@ impl Users for MemoryStore {
         for id in devices {
             state.remove_subscription(id);
         }
+        state.unproven.retain(|_, each| each.new.user != *user);
         state.preferences.remove(user);
         state.counters.retain(|(owner, _), _| owner != user);
         state.inbox.remove(user);

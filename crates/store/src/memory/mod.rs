@@ -4,6 +4,7 @@
 mod inbox;
 mod outbox;
 mod preferences;
+mod proofs;
 mod settle;
 mod state;
 mod subscriptions;

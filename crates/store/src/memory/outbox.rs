@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
-use reveille_model::limits::TARGETS_PER_ROW_MAX;
+use reveille_model::limits::{PROOF_RETENTION_S, TARGETS_PER_ROW_MAX};
 use reveille_model::{
-    Audience, CredentialSet, DryRun, Notification, NotificationId, Settled, Shuffle, Subscription,
-    SubscriptionId, Timestamp, Token, Topic, User,
+    Audience, CredentialSet, DryRun, Duration, Notification, NotificationId, Settled, Shuffle,
+    Subscription, SubscriptionId, Timestamp, Token, Topic, User,
 };
 
 use super::MemoryStore;
@@ -201,6 +201,7 @@ impl State {
             target,
             message_type: kind.clone(),
             dry_run,
+            nonce: None,
             notification: row.notification,
             window_end: row.window_end,
             expires_at,
@@ -345,6 +346,7 @@ impl Outbox for MemoryStore {
                 topic,
                 message_type: row.message_type,
                 dry_run: row.dry_run,
+                nonce: row.nonce,
                 attempts: row.attempts,
                 window_end: row.window_end,
                 expires_at: row.expires_at,
@@ -417,6 +419,8 @@ impl Outbox for MemoryStore {
         let before = state.counters.len();
         state.counters.retain(|_, (ends_at, _)| *ends_at > sweep.now);
         let counters = (before - state.counters.len()) as u64;
+        let unproven_before = sweep.now.minus(Duration::from_s(PROOF_RETENTION_S));
+        state.unproven.retain(|_, each| each.asked_at >= unproven_before);
         let mut inbox_items = 0;
         for items in state.inbox.values_mut() {
             let before = items.len();

@@ -6,7 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use reveille_model::{
     Audience, Content, CredentialSet, DryRun, Duration, EventType, LeaseId, Ledger, MessageType,
-    NotificationId, Policy, Settled, Subscription, SubscriptionId, Timestamp, Token, Topic, User,
+    NewSubscription, Nonce, NotificationId, Policy, Settled, Subscription, SubscriptionId,
+    Timestamp, Token, Topic, User,
 };
 
 use crate::{Death, Destination, InboxItem, Keys, StoreError, TokenKey, Wakes, WakeupKey};
@@ -63,7 +64,17 @@ pub(super) struct State {
     /// How many rows were ever gathered, and for each device whose user has looked, how many there were then.
     pub(super) gathered_next: u64,
     pub(super) fetched: BTreeMap<SubscriptionId, u64>,
+    pub(super) unproven: BTreeMap<SubscriptionId, Unproven>,
     pub(super) ledger: Ledger,
+}
+
+/// A device that has not shown yet that it has its token.
+#[derive(Debug, Clone)]
+pub(super) struct Unproven {
+    pub(super) new: NewSubscription,
+    pub(super) nonce: Nonce,
+    pub(super) wrong: u32,
+    pub(super) asked_at: Timestamp,
 }
 
 #[derive(Debug, Clone)]
@@ -152,6 +163,7 @@ pub(super) struct Row {
     pub(super) target: Target,
     pub(super) message_type: MessageType,
     pub(super) dry_run: DryRun,
+    pub(super) nonce: Option<Nonce>,
     pub(super) notification: Option<NotificationId>,
     pub(super) window_end: Timestamp,
     pub(super) expires_at: Timestamp,

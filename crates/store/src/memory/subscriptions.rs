@@ -30,6 +30,50 @@ impl State {
         }
     }
 
+    /// Registers a device, or refreshes its registration.
+    pub(super) fn put(
+        &mut self,
+        new: NewSubscription,
+        fresh: SubscriptionId,
+        per_user_max: usize,
+        now: Timestamp,
+    ) -> Put {
+        let key = TokenKey::unkeyed(new.set.provider(), &new.token);
+        if let Some(id) = self.by_token.get(&key).copied() {
+            if self.subscriptions.get(&id).is_some_and(|known| known.user == new.user) {
+                return Put::Refreshed(self.refresh_known(key, new, now));
+            }
+            self.remove_subscription(id);
+        }
+        // An app that registers its token is alive.
+        self.release_one(key, now);
+        self.take_back_deaths(key);
+        let subscription = new.into_subscription(fresh, now);
+        self.by_token.insert(key, fresh);
+        self.subscriptions.insert(fresh, subscription.clone());
+        let evicted = self.evict(&subscription.user, fresh, per_user_max);
+        Put::Created { subscription, evicted }
+    }
+
+    /// Refreshes a registration that is there, and its user's.
+    pub(super) fn refresh_known(
+        &mut self,
+        key: TokenKey,
+        new: NewSubscription,
+        now: Timestamp,
+    ) -> Subscription {
+        self.release_one(key, now);
+        self.take_back_deaths(key);
+        let known = self.by_token.get(&key).and_then(|id| self.subscriptions.get_mut(id));
+        match known {
+            Some(known) => {
+                known.refresh(new, now);
+                known.clone()
+            }
+            None => unreachable!("whoever calls has looked"),
+        }
+    }
+
     fn evict(&mut self, user: &User, keep: SubscriptionId, per_user_max: usize) -> usize {
         let mut of_user: Vec<(Timestamp, SubscriptionId)> = self
             .subscriptions
@@ -55,25 +99,7 @@ impl Subscriptions for MemoryStore {
         per_user_max: usize,
         now: Timestamp,
     ) -> Result<Put, StoreError> {
-        let mut state = self.lock();
-        let key = TokenKey::unkeyed(new.set.provider(), &new.token);
-        // An app that registers its token is alive.
-        state.release_one(key, now);
-        state.take_back_deaths(key);
-        if let Some(id) = state.by_token.get(&key).copied() {
-            match state.subscriptions.get_mut(&id) {
-                Some(known) if known.user == new.user => {
-                    known.refresh(new, now);
-                    return Ok(Put::Refreshed(known.clone()));
-                }
-                _ => state.remove_subscription(id),
-            }
-        }
-        let subscription = new.into_subscription(fresh, now);
-        state.by_token.insert(key, fresh);
-        state.subscriptions.insert(fresh, subscription.clone());
-        let evicted = state.evict(&subscription.user, fresh, per_user_max);
-        Ok(Put::Created { subscription, evicted })
+        Ok(self.lock().put(new, fresh, per_user_max, now))
     }
 
     async fn list(&self, user: &User) -> Result<Vec<Subscription>, StoreError> {

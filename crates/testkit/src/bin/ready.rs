@@ -63,6 +63,7 @@ fn apns(folder: &Path) -> Result<Ready, String> {
         token: checked(Token::parse(Provider::Apns, &"ab".repeat(32)))?,
         topic: Some(checked(Topic::parse("org.wikimedia.wikipedia"))?),
         message_type: checked(MessageType::parse("checkEchoV1"))?,
+        nonce: None,
         dry_run: DryRun::No,
         expires_at: now.plus(TTL),
         id: [7; 16],
@@ -84,7 +85,7 @@ fn webpush(folder: &Path, subscription: &str) -> Result<Ready, String> {
     let guard = Guard { origins: vec![origin.clone()], ..Guard::default() };
     let target = checked(Target::from_json(&json, &guard))?;
     let message_type = checked(MessageType::parse("checkEchoV1"))?;
-    let body = checked(encrypt(&target, &record(&message_type)))?;
+    let body = checked(encrypt(&target, &record(&message_type, None)))?;
     let key = key(&folder.join("vapid.pem"))?;
     let expires_at = SystemClock.now().plus(TTL).as_s();
     let claims = json!({"aud": origin, "exp": expires_at, "sub": "mailto:ops@example.org"});

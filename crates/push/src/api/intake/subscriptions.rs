@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode};
 use reveille_model::User;
 
 use super::super::devices::{
-    ChangeRequest, DeletedResponse, SubscriptionRequest, SubscriptionResponse,
+    ChangeRequest, DeletedResponse, SubscriptionRequest, SubscriptionResponse, WhoseWord,
 };
 use super::super::error::ApiError;
 use super::super::extract::Path;
@@ -37,7 +37,7 @@ pub(crate) async fn post_subscription(
     body: Body,
 ) -> Result<(StatusCode, Json<SubscriptionResponse>), ApiError> {
     let user = parse_user(&user)?;
-    state.devices.register(user, &headers, body).await
+    state.devices.register(user, WhoseWord::Sites, &headers, body).await
 }
 
 /// Lists the devices of a user.
@@ -106,7 +106,7 @@ pub(crate) async fn patch_subscription(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<SubscriptionResponse>, ApiError> {
-    state.devices.patch(&parse_user(&user)?, &id, &headers, body).await
+    state.devices.patch((&parse_user(&user)?, WhoseWord::Sites), &id, &headers, body).await
 }
 
 /// Deletes a device of a user. What waits for it is cancelled.

@@ -9,7 +9,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::super::describe::render;
 use super::super::devices::{
-    ChangeRequest, DeletedResponse, SubscriptionRequest, SubscriptionResponse,
+    ChangeRequest, DeletedResponse, SubscriptionRequest, SubscriptionResponse, VerifyRequest,
 };
 use super::{inbox, logged_out, preferences, subscriptions};
 
@@ -26,6 +26,7 @@ use super::{inbox, logged_out, preferences, subscriptions};
         subscriptions::get_subscription,
         subscriptions::patch_subscription,
         subscriptions::delete_subscription,
+        subscriptions::verify_subscription,
         preferences::get_preferences,
         preferences::put_preferences,
         inbox::get_inbox,
@@ -39,6 +40,7 @@ use super::{inbox, logged_out, preferences, subscriptions};
         ChangeRequest,
         SubscriptionResponse,
         DeletedResponse,
+        VerifyRequest,
         preferences::PreferencesRequest,
         preferences::PreferencesResponse,
         inbox::PageResponse,

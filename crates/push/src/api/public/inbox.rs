@@ -22,6 +22,7 @@ use utoipa::ToSchema;
 use super::super::body::{Field, Media, is_flag, is_texts, media, parse};
 use super::super::error::ApiError;
 use super::super::extract::Query;
+use super::super::user_error::UserError;
 use super::router::PublicState;
 
 /// The length of every page, in bytes.
@@ -117,7 +118,7 @@ pub(super) async fn get_inbox(
 ) -> Result<Response, ApiError> {
     let intake = &state.devices.intake;
     if !intake.settings.has_inbox {
-        return Err(ApiError::InboxDisabled);
+        return Err(UserError::InboxDisabled.into());
     }
     let limit = limit.unwrap_or(ITEMS_MAX);
     if !(1..=ITEMS_MAX).contains(&limit) {
@@ -226,7 +227,7 @@ pub(super) async fn post_read(
     body: Body,
 ) -> Result<StatusCode, ApiError> {
     if !state.devices.intake.settings.has_inbox {
-        return Err(ApiError::InboxDisabled);
+        return Err(UserError::InboxDisabled.into());
     }
     if media(&headers)? != Media::Json {
         return Err(ApiError::ContentType);

@@ -48,6 +48,7 @@ pub(crate) fn router(state: PublicState, origins: &[HeaderValue]) -> Result<Rout
                 .patch(subscriptions::patch_subscription)
                 .delete(subscriptions::delete_subscription),
         )
+        .route("/v1/subscriptions/{id}/verify", post(subscriptions::verify_subscription))
         .route(
             "/v1/preferences",
             get(preferences::get_preferences).put(preferences::put_preferences),

@@ -7,13 +7,17 @@ use http::{HeaderMap, StatusCode};
 use reveille_model::User;
 
 use super::super::devices::{
-    ChangeRequest, DeletedResponse, SubscriptionRequest, SubscriptionResponse,
+    ChangeRequest, DeletedResponse, SubscriptionRequest, SubscriptionResponse, VerifyRequest,
+    WhoseWord,
 };
 use super::super::error::ApiError;
 use super::super::extract::Path;
 use super::router::PublicState;
 
 /// Registers this device, or refreshes its registration; to be called at each launch. A token that another user had is theirs no longer.
+///
+/// Where `push.subscriptions.verify` is on, a new device has `verified: false`, and counts once it has shown the `nonce` of the push of type
+/// `verifyV1` that it gets (`POST /v1/subscriptions/{id}/verify`).
 #[utoipa::path(
     post, path = "/v1/subscriptions", tag = "subscriptions",
     request_body = SubscriptionRequest,
@@ -37,7 +41,7 @@ pub(super) async fn post_subscription(
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<SubscriptionResponse>), ApiError> {
-    state.devices.register(user, &headers, body).await
+    state.devices.register(user, WhoseWord::Users, &headers, body).await
 }
 
 /// Lists my devices.
@@ -109,6 +113,7 @@ pub(super) async fn get_subscription(
         (status = 404, description = "I have no such device", content_type = "application/problem+json"),
         (status = 408, description = "The body took too long", content_type = "application/problem+json"),
         (status = 413, description = "Too large", content_type = "application/problem+json"),
+        (status = 409, description = "Another token has to be proven: register it", content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", content_type = "application/problem+json"),
         (status = 422, description = "A browser cannot be sealed", content_type = "application/problem+json"),
         (status = 429, description = "Too many requests; see Retry-After", content_type = "application/problem+json"),
@@ -122,7 +127,7 @@ pub(super) async fn patch_subscription(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<SubscriptionResponse>, ApiError> {
-    state.devices.patch(&user, &id, &headers, body).await
+    state.devices.patch((&user, WhoseWord::Users), &id, &headers, body).await
 }
 
 /// Deletes one of my devices. What waits for it is cancelled.
@@ -145,4 +150,32 @@ pub(super) async fn delete_subscription(
     Path(id): Path<String>,
 ) -> Result<StatusCode, ApiError> {
     state.devices.delete(&user, &id).await
+}
+
+/// Shows that this device has its token: the nonce of the push it got. From now on it counts.
+#[utoipa::path(
+    post, path = "/v1/subscriptions/{id}/verify", tag = "subscriptions",
+    params(("id" = String, Path, description = "What registering it gave")),
+    request_body = VerifyRequest,
+    responses(
+        (status = 200, description = "It is registered", body = SubscriptionResponse),
+        (status = 400, description = "The body does not fit", content_type = "application/problem+json"),
+        (status = 401, description = "Who is calling is not known", content_type = "application/problem+json"),
+        (status = 403, description = "Another nonce, or a page of another site", content_type = "application/problem+json"),
+        (status = 404, description = "I have no such device waiting", content_type = "application/problem+json"),
+        (status = 408, description = "The body took too long", content_type = "application/problem+json"),
+        (status = 413, description = "Too large", content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", content_type = "application/problem+json"),
+        (status = 429, description = "Too many requests; see Retry-After", content_type = "application/problem+json"),
+        (status = 503, description = "Overloaded; see Retry-After", content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn verify_subscription(
+    State(state): State<PublicState>,
+    Extension(user): Extension<User>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<SubscriptionResponse>, ApiError> {
+    state.devices.verify(&user, &id, &headers, body).await
 }

@@ -1,0 +1,161 @@
+//! Proofs in SQLite.
+
+use async_trait::async_trait;
+use reveille_model::limits::{PROOF_RETENTION_S, PROOFS_WRONG_MAX};
+use reveille_model::{
+    DryRun, Duration, NewSubscription, Nonce, SubscriptionId, Timestamp, Topic, User,
+};
+use reveille_store::{AskProof, Asked, Proofs, Proved, StoreError, WakeupKey};
+use reveille_vault::Vault;
+use rusqlite::{OptionalExtension as _, Row, params};
+
+use crate::SqliteStore;
+use crate::codec::{credential_set, seal_token, store_error, subscription_id, token, topic, user};
+use crate::engine::Tables;
+use crate::outbox::{Direct, wake_now};
+
+#[async_trait]
+impl Proofs for SqliteStore {
+    async fn ask_proof(&self, ask: AskProof) -> Result<Asked, StoreError> {
+        self.writer
+            .write_or_refuse(move |tables| {
+                ask_proof(tables, ask).map_err(|error| store_error(&error))
+            })
+            .await
+    }
+
+    async fn prove(
+        &self,
+        user: &User,
+        shown: (SubscriptionId, Nonce),
+        per_user_max: usize,
+        now: Timestamp,
+    ) -> Result<Proved, StoreError> {
+        let user = user.clone();
+        self.writer
+            .write_or_refuse(move |tables| {
+                let proved = prove(tables, &user, shown, per_user_max, now);
+                proved.map_err(|error| store_error(&error))
+            })
+            .await
+    }
+}
+
+fn ask_proof(tables: &mut Tables, ask: AskProof) -> rusqlite::Result<Asked> {
+    let AskProof { new, fresh, nonce, message_type, ttl, sort_key, per_user_max, now } = ask;
+    let key = tables.token_key(new.set.provider(), &new.token);
+    if tables.is_registered(&new.user, key)? {
+        return tables.refresh_known(key, new, now).map(Asked::Refreshed);
+    }
+    let set_id = tables.set_id(&new.set)?;
+    let sealed = seal_token(&tables.vault, &new.token);
+    let id = tables
+        .connection
+        .prepare_cached(concat!(
+            "INSERT INTO unproven (id, user_name, set_id, topic, token, token_key, nonce, wrong, asked_at)",
+            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8) ON CONFLICT (user_name, token_key) DO UPDATE",
+            " SET set_id = ?3, topic = ?4, token = ?5, nonce = ?7, wrong = 0 RETURNING id"
+        ))?
+        .query_row(
+            params![
+                fresh.as_bytes(),
+                new.user.expose(),
+                set_id,
+                new.topic.as_ref().map(Topic::as_str),
+                sealed,
+                key.0,
+                nonce.as_bytes(),
+                now.as_ms(),
+            ],
+            |row| subscription_id(row, 0),
+        )?;
+    tables
+        .connection
+        .prepare_cached(concat!(
+            "DELETE FROM unproven WHERE id IN (SELECT id FROM unproven WHERE user_name = ?1 AND id <> ?2",
+            " ORDER BY asked_at DESC, id DESC LIMIT -1 OFFSET ?3)"
+        ))?
+        .execute(params![new.user.expose(), id.as_bytes(), per_user_max.max(1) - 1])?;
+    let direct = Direct {
+        key: WakeupKey::for_subscription(id, &message_type, DryRun::No),
+        set_id,
+        topic: new.topic.as_ref(),
+        token: &new.token,
+        message_type: &message_type,
+        nonce,
+        sort_key,
+        due_at: now,
+        expires_at: now.plus(ttl),
+    };
+    wake_now(tables, &direct)?;
+    Ok(Asked::Waiting(new.into_subscription(id, now)))
+}
+
+/// A device that waits, read.
+struct Unproven {
+    new: NewSubscription,
+    nonce: [u8; 16],
+    wrong: u32,
+}
+
+fn read(row: &Row<'_>, vault: &Vault) -> rusqlite::Result<Unproven> {
+    let set = credential_set(row, 1)?;
+    Ok(Unproven {
+        new: NewSubscription {
+            user: user(row, 0)?,
+            token: token(row, 3, (set.provider(), vault))?,
+            topic: topic(row, 2)?,
+            set,
+        },
+        nonce: row.get(4)?,
+        wrong: row.get(5)?,
+    })
+}
+
+fn prove(
+    tables: &mut Tables,
+    user: &User,
+    (id, nonce): (SubscriptionId, Nonce),
+    per_user_max: usize,
+    now: Timestamp,
+) -> rusqlite::Result<Proved> {
+    let found = tables
+        .connection
+        .prepare_cached(concat!(
+            "SELECT p.user_name, c.name, p.topic, p.token, p.nonce, p.wrong FROM unproven p",
+            " JOIN credential_sets c ON c.id = p.set_id WHERE p.id = ?1 AND p.user_name = ?2"
+        ))?
+        .query_row(params![id.as_bytes(), user.expose()], |row| read(row, &tables.vault))
+        .optional()?;
+    let Some(Unproven { new, nonce: expected, wrong }) = found else { return Ok(Proved::Unknown) };
+    let is_right = expected == *nonce.as_bytes();
+    if !is_right && wrong + 1 < PROOFS_WRONG_MAX {
+        tables
+            .connection
+            .prepare_cached("UPDATE unproven SET wrong = wrong + 1 WHERE id = ?1")?
+            .execute([id.as_bytes()])?;
+        return Ok(Proved::Wrong);
+    }
+    tables
+        .connection
+        .prepare_cached("DELETE FROM unproven WHERE id = ?1")?
+        .execute([id.as_bytes()])?;
+    if !is_right {
+        return Ok(Proved::Wrong);
+    }
+    tables.put(new, id, per_user_max, now).map(Proved::Registered)
+}
+
+impl Tables {
+    /// Forgets devices that have not proven themselves in time.
+    pub(crate) fn sweep_unproven(&self, now: Timestamp, limit: i64) -> rusqlite::Result<()> {
+        let before = now.minus(Duration::from_s(PROOF_RETENTION_S));
+        self.connection
+            .prepare_cached(concat!(
+                "DELETE FROM unproven WHERE id IN",
+                " (SELECT id FROM unproven WHERE asked_at < ?1 ORDER BY asked_at LIMIT ?2)"
+            ))?
+            .execute(params![before.as_ms(), limit])
+            .map(drop)
+    }
+}
