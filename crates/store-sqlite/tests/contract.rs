@@ -144,6 +144,29 @@ async fn a_limit_holds_across_a_restart() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_thousand_registrations_at_once_never_exceed_the_cap() {
+    let dir = Dir::new("cap");
+    let store = Arc::new(SqliteStore::open(&dir.database("reveille"), NOW).unwrap());
+    let alice = User::parse("alice").unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..2_000_u32 {
+        let (store, alice) = (Arc::clone(&store), alice.clone());
+        tasks.spawn(async move {
+            let token = Token::parse(Provider::Fcm, &format!("phone-{number}")).unwrap();
+            let new = NewSubscription { user: alice.clone(), set: set(), topic: None, token };
+            let mut id = [0; 16];
+            id[..4].copy_from_slice(&number.to_be_bytes());
+            store.put(new, SubscriptionId::from_bytes(id), 10, NOW).await.unwrap();
+            store.list(&alice).await.unwrap().len()
+        });
+    }
+    while let Some(seen) = tasks.join_next().await {
+        assert!((1..=10).contains(&seen.unwrap()));
+    }
+    assert_eq!(store.list(&alice).await.unwrap().len(), 10);
+}
+
 #[tokio::test]
 async fn one_process_at_a_time_and_no_newer_schema() {
     let dir = Dir::new("open");

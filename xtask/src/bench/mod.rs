@@ -14,6 +14,7 @@ mod profile;
 mod report;
 mod rig;
 mod startup;
+mod subscriptions;
 mod waiting;
 
 use crate::process::say;
@@ -27,8 +28,16 @@ enum Length {
     Long,
 }
 
-const PARTS: [&str; 7] =
-    ["startup", "intake", "delivery", "waiting", "overload", "isolation", "profile"];
+const PARTS: [&str; 8] = [
+    "startup",
+    "intake",
+    "subscriptions",
+    "delivery",
+    "waiting",
+    "overload",
+    "isolation",
+    "profile",
+];
 
 pub(crate) fn run(words: &[&str]) -> Result<(), String> {
     let length = if words.contains(&"--long") { Length::Long } else { Length::Short };
@@ -52,6 +61,7 @@ pub(crate) fn run(words: &[&str]) -> Result<(), String> {
         let rows: Vec<Row> = match part {
             "startup" => startup::measure(&rig)?,
             "intake" => intake::measure(&rig)?,
+            "subscriptions" => subscriptions::measure(&rig)?,
             "delivery" => delivery::measure(&rig)?,
             "waiting" => waiting::measure(&rig, length)?,
             "overload" => overload::measure(&rig, length)?,

@@ -70,14 +70,13 @@ impl Rig {
         output(Command::new(&self.reveille).args(init).arg(&self.folder))?;
         let file = self.folder.join("reveille.toml");
         let mut text = std::fs::read_to_string(&file).map_err(|error| error.to_string())?;
-        let [intake, control, apns, fcm, webpush] = [8900, 8910, 8911, 8912, 8913];
-        let mut ports = [intake, control, apns, fcm, webpush];
+        let mut ports = [8900, 8901, 8910, 8911, 8912, 8913];
         for port in &mut ports {
             let free = free_port()?;
             text = text.replace(&port.to_string(), &free.to_string());
             *port = free;
         }
-        let [intake, control, apns, fcm, webpush] = ports;
+        let [intake, public, control, apns, fcm, webpush] = ports;
         let More { push: of_push, fcm: of_fcm, received_max } = *more;
         // No quota of a provider is measured here.
         let fast = "per_minute_max = 60000000";
@@ -93,6 +92,12 @@ impl Rig {
         ] {
             text = text.replace(&format!("{section}\n"), &format!("{section}\n{more}\n"));
         }
+        // Users are told by a header, and none is told to come again later.
+        let told = "mode = \"header\"\nheader = \"X-User\"\npeers = [\"127.0.0.1\"]\nanonymous";
+        text = text.replace("anonymous", told);
+        let rates =
+            "user_requests_per_minute_max = 60000000\naddress_requests_per_minute_max = 60000000";
+        text = text.replace("\norigins = ", &format!("\n{rates}\norigins = "));
         text = text.replace("window_s = 10", &format!("window_s = {window_s}"));
         let received_max = if received_max == 0 { 1_000 } else { received_max };
         text = [text, format!("streams_max = 1000\nreceived_max = {received_max}\n")].concat();
@@ -101,7 +106,7 @@ impl Rig {
         let text = std::fs::read_to_string(&account).map_err(|error| error.to_string())?;
         std::fs::write(&account, text.replace("8912", &fcm.to_string()))
             .map_err(|error| error.to_string())?;
-        Ok(Config { file, intake, control, apns, fcm, webpush, window_s })
+        Ok(Config { file, intake, public, control, apns, fcm, webpush, window_s })
     }
 
     pub(super) fn sandbox(&self, config: &Config) -> Result<Running, String> {
@@ -130,6 +135,7 @@ pub(super) struct More<'a> {
 pub(super) struct Config {
     pub(super) file: PathBuf,
     pub(super) intake: u16,
+    pub(super) public: u16,
     pub(super) control: u16,
     pub(super) apns: u16,
     pub(super) fcm: u16,

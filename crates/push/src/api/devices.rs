@@ -423,10 +423,23 @@ fn token(provider: Provider, text: Option<&str>, fid: Option<&str>) -> Result<To
         if provider != Provider::Fcm || text.is_some() {
             return Err(invalid("`fid` is FCM's, and stands in the place of `token`".to_owned()));
         }
+        check_shape(provider, "fid", fid)?;
         return Token::fid(fid).map_err(|error| invalid(format!("`fid` does not fit: {error}")));
     }
     let text = text.ok_or_else(|| invalid("`token` is missing; it is a text".to_owned()))?;
+    check_shape(provider, "token", text)?;
     Token::parse(provider, text).map_err(|error| invalid(format!("`token` does not fit: {error}")))
+}
+
+/// FCM documents no form of its tokens; what cannot stand in one is a mistake of whoever sends it.
+fn check_shape(provider: Provider, name: &str, text: &str) -> Result<(), ApiError> {
+    let fits = provider != Provider::Fcm || text.bytes().all(|byte| byte.is_ascii_graphic());
+    if fits {
+        return Ok(());
+    }
+    Err(ApiError::InvalidBody(format!(
+        "`{name}` does not fit: it has visible ASCII characters only"
+    )))
 }
 
 /// The token of a browser, and which push service it names.

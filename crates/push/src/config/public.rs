@@ -8,10 +8,11 @@ use aws_lc_rs::hmac;
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use reveille_model::Duration;
+use reveille_providers::client_tls;
 use reveille_service::config::{Section, ServerTls};
 
 use crate::identity::{
-    AuthMode, HeaderConfig, JwtConfig, KeySource, SessionFormat, SessionsConfig,
+    AuthMode, ClientSettings, HeaderConfig, JwtConfig, KeySource, SessionFormat, SessionsConfig,
 };
 
 /// Most origins, address ranges or path steps that can be listed.
@@ -148,6 +149,15 @@ fn read_secret(section: &mut Section, key: &str) -> Option<String> {
     }
 }
 
+/// How the session store, or the keys' address, is reached.
+fn read_client(auth: &mut Section) -> Option<ClientSettings> {
+    let time_max_ms = auth.number("timeout_ms", 10..=60_000).unwrap_or(2_000);
+    let ca_file = auth.path("ca_file");
+    let tls = client_tls(ca_file.as_deref());
+    let tls = tls.map_err(|error| auth.problem("ca_file", error.to_string())).ok()?;
+    Some(ClientSettings { tls, time_max: Duration::from_ms(time_max_ms.into()) })
+}
+
 fn read_sessions(auth: &mut Section) -> Option<SessionsConfig> {
     let url = read_url(auth, "url", "http://127.0.0.1:8081/sessions/v1/");
     let store_token = read_secret(auth, "store_token_file");
@@ -175,7 +185,7 @@ fn read_sessions(auth: &mut Section) -> Option<SessionsConfig> {
     if user_path.iter().any(String::is_empty) || user_path.len() > 16 {
         auth.problem("user_path", "this must be names with dots between, \"metadata.userId\"");
     }
-    let time_max_ms = auth.number("timeout_ms", 10..=60_000).unwrap_or(2_000);
+    let client = read_client(auth);
     let format = match (&wiki, hmac_key) {
         (None, _) => SessionFormat::Json,
         (Some(_), key) => SessionFormat::MediaWiki(
@@ -190,7 +200,7 @@ fn read_sessions(auth: &mut Section) -> Option<SessionsConfig> {
         format,
         user_path,
         user_prefix: wiki.map_or(String::new(), |wiki| format!("{wiki}:")),
-        time_max: Duration::from_ms(time_max_ms.into()),
+        client: client?,
     })
 }
 
@@ -207,8 +217,15 @@ fn read_jwt(auth: &mut Section) -> Option<JwtConfig> {
     let audience = auth.required_string("audience", "reveille");
     let user_claim = auth.string("user_claim").unwrap_or_else(|| "sub".to_owned());
     let cookie = auth.string("cookie");
-    let config =
-        JwtConfig { keys: keys?, issuer: issuer?, audience: audience?, user_claim, cookie };
+    let client = read_client(auth);
+    let config = JwtConfig {
+        keys: keys?,
+        issuer: issuer?,
+        audience: audience?,
+        user_claim,
+        client: client?,
+        cookie,
+    };
     config.check().map_err(|what| auth.problem("jwks_file", what)).ok()?;
     Some(config)
 }

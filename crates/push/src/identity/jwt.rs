@@ -6,6 +6,7 @@ use reveille_model::{Duration, Timestamp, User};
 use serde_json::{Map, Value};
 
 use super::Denied;
+use super::client::ClientSettings;
 use super::credentials::{bearer, cookie};
 use super::keyset::{KeySet, KeySource, NoKeys, check_file};
 
@@ -28,6 +29,8 @@ pub(crate) struct JwtConfig {
     pub audience: String,
     /// The claim that names the user.
     pub user_claim: String,
+    /// How the keys' address is reached.
+    pub client: ClientSettings,
     /// The cookie that carries a token where no header does.
     pub cookie: Option<String>,
 }
@@ -50,7 +53,7 @@ impl JwtConfig {
 
 impl Jwt {
     pub(super) fn new(config: JwtConfig) -> Result<Self, String> {
-        let keys = KeySet::new(config.keys.clone())?;
+        let keys = KeySet::new(config.keys.clone(), &config.client)?;
         Ok(Self { config, keys })
     }
 

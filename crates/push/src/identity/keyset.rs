@@ -8,6 +8,8 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use reveille_model::{Duration, Timestamp};
 use tokio::sync::Mutex;
 
+use super::client::ClientSettings;
+
 /// Most keys in a set.
 const KEYS_MAX: usize = 64;
 /// Largest set, in bytes.
@@ -18,8 +20,6 @@ const SET_AGE_MAX: Duration = Duration::from_s(300);
 const READ_AGAIN: Duration = Duration::from_s(10);
 /// How long a set that cannot be read anew is still used.
 const SET_STALE_MAX: Duration = Duration::from_s(86_400);
-/// How long reading it may take.
-const READ_TIME_MAX: Duration = Duration::from_s(5);
 
 /// Where keys come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,14 +69,8 @@ impl std::fmt::Debug for KeySet {
 }
 
 impl KeySet {
-    pub(super) fn new(source: KeySource) -> Result<Self, String> {
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(READ_TIME_MAX.to_std())
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| error.to_string())?;
-        Ok(Self { source, client, state: Mutex::default() })
+    pub(super) fn new(source: KeySource, settings: &ClientSettings) -> Result<Self, String> {
+        Ok(Self { source, client: settings.client()?, state: Mutex::default() })
     }
 
     /// The keys a token with this key id may have been signed with.

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 use http::{HeaderMap, StatusCode};
-use reveille_model::{Duration, Timestamp, User};
+use reveille_model::{Timestamp, User};
 use serde_json::Value;
 
 use super::Denied;
+use super::client::ClientSettings;
 use super::credentials::{bearer, cookie};
 use super::stored_session::{self, Integrity};
 
@@ -33,8 +34,8 @@ pub(crate) struct SessionsConfig {
     pub user_path: Vec<String>,
     /// What the user begins with, so that those of two sites are never one.
     pub user_prefix: String,
-    /// How long the store may take.
-    pub time_max: Duration,
+    /// How the store is reached.
+    pub client: ClientSettings,
 }
 
 /// How values are written.
@@ -63,12 +64,7 @@ pub(super) struct Sessions {
 
 impl Sessions {
     pub(super) fn new(config: SessionsConfig) -> Result<Self, String> {
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(config.time_max.to_std())
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| error.to_string())?;
+        let client = config.client.client()?;
         Ok(Self { config, client })
     }
 

@@ -8,10 +8,11 @@ use axum::extract::{Path, State};
 use axum::routing::get;
 use http::{Method, StatusCode};
 use reveille_model::Duration;
+use reveille_service::config::ServerTls;
 use reveille_service::lifecycle::Lifecycle;
 use reveille_service::listen;
 use reveille_store::memory::MemoryStore;
-use reveille_testkit::{Answer, Client, Dir, PushApp, needs_all, python};
+use reveille_testkit::{Answer, Client, Dir, PushApp, TestSandbox, needs_all, python};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
@@ -30,8 +31,13 @@ struct Pages(Arc<Mutex<BTreeMap<String, String>>>);
 
 impl Pages {
     async fn start(&self) -> (String, Lifecycle) {
+        self.start_with(None).await
+    }
+
+    async fn start_with(&self, tls: Option<&ServerTls>) -> (String, Lifecycle) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}", listener.local_addr().unwrap());
         let page = async |State(pages): State<Self>, Path(path): Path<String>| match pages
             .0
             .lock()
@@ -44,7 +50,10 @@ impl Pages {
         };
         let router = axum::Router::new().route("/{*path}", get(page)).with_state(self.clone());
         let lifecycle = Lifecycle::default();
-        lifecycle.spawn("pages", listen::serve(listener, None, router, lifecycle.clone()));
+        lifecycle.spawn(
+            "pages",
+            listen::serve(listener, tls.map(ServerTls::acceptor), router, lifecycle.clone()),
+        );
         (url, lifecycle)
     }
 
@@ -124,6 +133,24 @@ async fn keys_are_read_anew_as_they_change() {
     pages.set("keys", "broken").await;
     app.clock.advance(Duration::from_s(310));
     assert_eq!(list_with_token(app.public(), new).await.status, 200, "keys outlive an outage");
+}
+
+#[tokio::test]
+async fn keys_are_fetched_over_tls_from_whom_the_operator_trusts() {
+    let Some(issued) = issued() else { return };
+    let sandbox = TestSandbox::start("").await;
+    let pages = Pages::default();
+    pages.set("keys", issued["jwks"].to_string()).await;
+    let (cert, key) = (sandbox.file("server.pem"), sandbox.file("server.key"));
+    let tls = ServerTls::from_files(&cert, &key, &[b"http/1.1"]).unwrap();
+    let (url, _pages) = pages.start_with(Some(&tls)).await;
+    let token = issued["tokens"]["good EdDSA"].as_str().unwrap();
+    let ca = format!("ca_file = \"{}\"\n", sandbox.file("ca.pem").display());
+    for (trusted, status) in [(ca.as_str(), 200), ("", 503)] {
+        let auth = format!("{JWT}jwks_url = \"{url}/keys\"\n{trusted}");
+        let app = PushApp::start_public(Arc::new(MemoryStore::default()), &auth).await;
+        assert_eq!(list_with_token(app.public(), token).await.status, status, "{trusted}");
+    }
 }
 
 /// A value as MediaWiki writes it, without a key.

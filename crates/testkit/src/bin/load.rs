@@ -1,10 +1,10 @@
 //! The load generator of the benchmarks: HTTP/1.1 at a fixed rate, whatever the server does.
 //!
-//! `load URL BODY_FILE --connections N --rate R --seconds S [--first K]`
+//! `load URL BODY_FILE --connections N --rate R --seconds S [--first K] [--method M] [--header H]`
 //!
 //! Requests have intended starts on an even schedule, and the latency of each counts from its intended start. A server that stalls is
 //! charged for everything that should have been sent meanwhile; a generator that waits for answers would not notice (coordinated omission).
-//! Each run of twelve `@` in the body becomes a number of its own, counted from K: equal tokens would collapse. Prints one line of JSON.
+//! Each run of twelve `@` in the request becomes a number of its own, counted from K: equal tokens would collapse. Prints one line of JSON.
 //! One thread, requests built beforehand, and a parser that reads just what it needs, because it shares the machine with the server.
 
 use std::collections::BTreeMap;
@@ -19,8 +19,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_util::task::TaskTracker;
 
-const USAGE: &str =
-    "usage: load http://HOST:PORT/PATH BODY_FILE --connections N --rate R --seconds S [--first K]";
+const USAGE: &str = "usage: load http://HOST:PORT/PATH BODY_FILE --connections N --rate R --seconds S [--first K] [--method M] [--header H]";
 /// What stands for a number in the body, and how many digits the number has.
 const PLACE: &[u8; 12] = b"@@@@@@@@@@@@";
 /// An answer that takes longer is an error.
@@ -91,8 +90,18 @@ impl Plan {
             }
         };
         let body = std::fs::read(file).map_err(|error| format!("{file}: {error}"))?;
+        let texts = |name: &str| {
+            let pairs = options.windows(2).filter_map(|pair| match pair {
+                [option, text] if option == name => Some(text.as_str()),
+                _ => None,
+            });
+            pairs.collect::<Vec<_>>()
+        };
+        let method = texts("--method").first().copied().unwrap_or("POST");
+        let headers: String =
+            texts("--header").iter().flat_map(|header| [*header, "\r\n"]).collect();
         let head = format!(
-            "POST /{path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            "{method} /{path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n{headers}content-length: {}\r\n\r\n",
             body.len()
         );
         let mut request = head.into_bytes();
