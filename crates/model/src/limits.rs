@@ -41,6 +41,8 @@ pub const CONTENT_BYTES_MAX: usize = 4_096;
 pub const INBOX_PER_USER_MAX: usize = 500;
 /// How long a device may take to prove that it has its token, in seconds.
 pub const PROOF_RETENTION_S: u32 = 86_400;
+/// How often a device is asked for a proof at the most, in seconds.
+pub const PROOF_INTERVAL_S: u32 = 30;
 /// How many wrong proofs are taken before a device is forgotten.
 pub const PROOFS_WRONG_MAX: u32 = 5;
 /// Most event types one user says something about.

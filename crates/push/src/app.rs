@@ -36,8 +36,10 @@ use crate::worker::{Delivery, DeliveryParts, DeliverySettings, Sweeper, Windows}
 
 /// Largest body of a device's registration, in bytes: the longest token with every byte escaped, and its JSON.
 const PUBLIC_BODY_BYTES_MAX: usize = 32 * 1024;
+/// Longest time such a body may take to arrive.
+const PUBLIC_BODY_TIME_MAX: Duration = Duration::from_s(5);
 /// Memory all of these may take together, in bytes.
-const PUBLIC_BODIES_TOGETHER_MAX: usize = 16 * 1024 * 1024;
+const PUBLIC_BODIES_TOGETHER_MAX: usize = 64 * 1024 * 1024;
 /// Longest time a request body may take to arrive.
 const BODY_TIME_MAX: Duration = Duration::from_s(20);
 /// Memory all request bodies under way may take together, in bytes.
@@ -190,19 +192,18 @@ impl PushServer {
         let feedback = Feedback::new(&config);
         adopt_known_topics(&store, &senders).await?;
         let readiness = Readiness::new(Arc::clone(&store), Arc::clone(&clock), lifecycle.clone());
+        let bodies = BodyLimits::new(BODY_BYTES_MAX, BODY_TIME_MAX, BODIES_TOGETHER_MAX);
         let devices = Devices {
             intake: Arc::clone(&intake),
-            bodies: BodyLimits::new(
-                PUBLIC_BODY_BYTES_MAX,
-                BODY_TIME_MAX,
-                PUBLIC_BODIES_TOGETHER_MAX,
-            ),
+            bodies: bodies.clone(),
             released: released.clone(),
         };
+        // What strangers send must not keep the site's own server waiting.
+        let of_public = Devices { bodies: public_bodies(), ..devices.clone() };
         let state = ApiState {
             intake,
-            devices: devices.clone(),
-            bodies: BodyLimits::new(BODY_BYTES_MAX, BODY_TIME_MAX, BODIES_TOGETHER_MAX),
+            devices,
+            bodies,
             hmac: Arc::new(hmac_key(&store, "idempotency").await?),
             readiness: Arc::new(readiness),
             metrics: metrics.clone(),
@@ -230,12 +231,11 @@ impl PushServer {
             inbox_retention: config.inbox.retention,
         };
         lifecycle.spawn("sweeper", sweeper.run(lifecycle.clone()));
-        let clock_of_metrics = Arc::clone(&clock);
+        lifecycle.spawn("metrics", fold_metrics(metrics, Arc::clone(&clock), lifecycle.clone()));
         let windows = Windows { store, clock, schedule, rng: entropy::rng(), released };
         lifecycle.spawn("windows", windows.run(lifecycle.clone()));
-        lifecycle.spawn("metrics", fold_metrics(metrics, clock_of_metrics, lifecycle.clone()));
         if let (Some(listener), Some(public)) = (public, config.public) {
-            start_public(listener, public, (devices, config.vapid_key), lifecycle).await?;
+            start_public(listener, public, (of_public, config.vapid_key), lifecycle).await?;
         }
         let router = intake_router(state, config.callers);
         tracing::info!(address = %config.listen, "the push server is listening");
@@ -283,6 +283,11 @@ async fn listen_at(address: SocketAddr, setting: &'static str) -> Result<TcpList
     bound.map_err(|source| StartError::Listen { setting, address, source })
 }
 
+/// The bounds of what devices and browsers send.
+fn public_bodies() -> BodyLimits {
+    BodyLimits::new(PUBLIC_BODY_BYTES_MAX, PUBLIC_BODY_TIME_MAX, PUBLIC_BODIES_TOGETHER_MAX)
+}
+
 /// Starts the public API.
 async fn start_public(
     listener: TcpListener,
@@ -296,7 +301,8 @@ async fn start_public(
     } else {
         None
     };
-    let identity = Identity::new(config.auth, anonymous).map_err(StartError::Public)?;
+    let identity =
+        Identity::new(config.auth, anonymous, lifecycle.clone()).map_err(StartError::Public)?;
     let rates = RateLimits::new(
         config.per_user,
         config.per_address,

@@ -159,6 +159,7 @@ impl Intake {
                 message_type: MessageType::verify(),
                 ttl: VERIFY_TTL,
                 sort_key: rng.next_u64().cast_signed(),
+                waiting_max: self.settings.waiting_max,
                 per_user_max: self.per_user_max(),
                 now: self.clock.now(),
             }

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
@@ -12,11 +13,11 @@ use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::service::{TowerToHyperService, TowerToHyperServiceFuture};
+use hyper_util::service::TowerToHyperService;
 use reveille_model::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::clock::{Clock as _, SystemClock};
@@ -26,6 +27,8 @@ use crate::lifecycle::Lifecycle;
 const CONNECTIONS_MAX: usize = 8_192;
 /// Longest time for a request's head to arrive, and for a connection to do nothing.
 const HEAD_TIME_MAX: StdDuration = StdDuration::from_secs(30);
+/// Longest time for a connection to end when nothing is under way on it.
+const GOODBYE_TIME_MAX: StdDuration = StdDuration::from_secs(2);
 /// Longest time for a TLS handshake.
 const HANDSHAKE_TIME_MAX: StdDuration = StdDuration::from_secs(10);
 /// Largest request head, in bytes.
@@ -57,8 +60,11 @@ pub async fn serve(
         };
         let Some((stream, peer)) = usable(accepted).await else { continue };
         let (tls, life) = (tls.clone(), lifecycle.clone());
-        let service =
-            OfPeer { router: TowerToHyperService::new(router.clone()), peer: Peer(peer.ip()) };
+        let service = OfPeer {
+            router: TowerToHyperService::new(router.clone()),
+            peer: Peer(peer.ip()),
+            under_way: watch::Sender::new(0),
+        };
         lifecycle.spawn_brief(async move {
             connection(stream, tls, service, &life).await;
             drop(place);
@@ -91,16 +97,51 @@ async fn usable(
 struct OfPeer {
     router: TowerToHyperService<Router>,
     peer: Peer,
+    /// How many requests of the connection are under way.
+    under_way: watch::Sender<usize>,
+}
+
+/// A request under way.
+struct UnderWay(watch::Sender<usize>);
+
+impl UnderWay {
+    fn begin(count: &watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(count.clone())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+/// Returns when no request was under way for so long.
+async fn idle(mut under_way: watch::Receiver<usize>, time_max: StdDuration) {
+    loop {
+        // An error would mean that the connection is gone.
+        drop(under_way.wait_for(|count| *count == 0).await);
+        let busy = under_way.wait_for(|count| *count > 0);
+        if tokio::time::timeout(time_max, busy).await.is_err() {
+            return;
+        }
+    }
 }
 
 impl Service<Request<Incoming>> for OfPeer {
     type Response = Response;
     type Error = Infallible;
-    type Future = TowerToHyperServiceFuture<Router, Request<Incoming>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.peer);
-        self.router.call(request)
+        let (answer, under_way) = (self.router.call(request), UnderWay::begin(&self.under_way));
+        Box::pin(async move {
+            let answer = answer.await;
+            drop(under_way);
+            answer
+        })
     }
 }
 
@@ -112,7 +153,7 @@ async fn connection(
 ) {
     match tls {
         None => {
-            // Which protocol it is shows with the first byte, and only then hyper begins to count the time.
+            // Which protocol it is shows with the first bytes, and only then hyper begins to count the time.
             let mut byte = [0];
             let first = tokio::time::timeout(HEAD_TIME_MAX, stream.peek(&mut byte));
             let came = tokio::select! {
@@ -154,13 +195,21 @@ async fn http(
         .keep_alive_interval(PING_INTERVAL)
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX));
+    let under_way = service.under_way.subscribe();
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = life.stopping() => {
+        () = async { tokio::select! {
+            () = life.stopping() => {}
+            // Whatever it is that keeps it silent, it does not keep a place for ever.
+            () = idle(under_way.clone(), HEAD_TIME_MAX) => {}
+        } } => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            tokio::select! {
+                ended = connection => ended,
+                () = idle(under_way, GOODBYE_TIME_MAX) => Ok(()),
+            }
         }
     };
     if let Err(error) = ended {
@@ -196,6 +245,17 @@ mod tests {
         client.read_to_end(&mut answer).await.unwrap();
         let answer = String::from_utf8_lossy(&answer);
         assert!(answer.is_empty() || answer.contains("408"), "{answer}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_never_says_which_protocol_it_speaks_is_hung_up_on() {
+        for beginning in [&b"P"[..], b"PRI * HTTP/2.0\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+            let (mut client, _lifecycle) = server().await;
+            client.write_all(beginning).await.unwrap();
+            let mut answer = Vec::new();
+            // Settings and farewells of HTTP/2 may come before.
+            client.read_to_end(&mut answer).await.unwrap();
+        }
     }
 
     #[tokio::test(start_paused = true)]

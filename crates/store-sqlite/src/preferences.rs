@@ -116,19 +116,18 @@ impl Tables {
 
     /// Deletes the counters of a user, under whatever event types there are any.
     pub(crate) fn forget_counters(&self, user: &User) -> rusqlite::Result<()> {
-        let event_types: Vec<EventType> = self
-            .connection
-            .prepare_cached("SELECT DISTINCT event_type FROM limit_counters")?
-            .query_map([], |row| event_type(row, 0))?
-            .collect::<rusqlite::Result<_>>()?;
+        let mut next = self.connection.prepare_cached(
+            "SELECT event_type FROM limit_counters WHERE event_type > ?1 ORDER BY event_type LIMIT 1",
+        )?;
         let mut delete = self
             .connection
             .prepare_cached("DELETE FROM limit_counters WHERE event_type = ?1 AND key = ?2")?;
-        for event_type in event_types {
-            delete.execute(params![
-                event_type.as_str(),
-                counter_key(&self.vault, user, &event_type)
-            ])?;
+        // From one event type to the next, without the users between.
+        let mut after = String::new();
+        while let Some(found) = next.query_row([&after], |row| event_type(row, 0)).optional()? {
+            let key = counter_key(&self.vault, user, &found);
+            delete.execute(params![found.as_str(), key])?;
+            found.as_str().clone_into(&mut after);
         }
         Ok(())
     }

@@ -1,24 +1,28 @@
 //! Proofs in SQLite.
 
 use async_trait::async_trait;
-use reveille_model::limits::{PROOF_RETENTION_S, PROOFS_WRONG_MAX};
+use reveille_model::limits::{PROOF_INTERVAL_S, PROOF_RETENTION_S, PROOFS_WRONG_MAX};
 use reveille_model::{
-    DryRun, Duration, NewSubscription, Nonce, SubscriptionId, Timestamp, Topic, User,
+    DryRun, Duration, MessageType, NewSubscription, Nonce, Settled, SubscriptionId, Timestamp,
+    Topic, User,
 };
-use reveille_store::{AskProof, Asked, Proofs, Proved, StoreError, WakeupKey};
+use reveille_store::{AskProof, Asked, Proofs, Proved, StoreError, TokenKey, WakeupKey};
 use reveille_vault::Vault;
 use rusqlite::{OptionalExtension as _, Row, params};
 
 use crate::SqliteStore;
 use crate::codec::{credential_set, seal_token, store_error, subscription_id, token, topic, user};
 use crate::engine::Tables;
-use crate::outbox::{Direct, wake_now};
+use crate::outbox::{Direct, end, waiting_of, wake_now};
 
 #[async_trait]
 impl Proofs for SqliteStore {
     async fn ask_proof(&self, ask: AskProof) -> Result<Asked, StoreError> {
         self.writer
             .write_or_refuse(move |tables| {
+                if tables.ledger.waiting + tables.scheduled >= ask.waiting_max {
+                    return Err(StoreError::Busy);
+                }
                 ask_proof(tables, ask).map_err(|error| store_error(&error))
             })
             .await
@@ -42,10 +46,13 @@ impl Proofs for SqliteStore {
 }
 
 fn ask_proof(tables: &mut Tables, ask: AskProof) -> rusqlite::Result<Asked> {
-    let AskProof { new, fresh, nonce, message_type, ttl, sort_key, per_user_max, now } = ask;
+    let AskProof { new, fresh, nonce, message_type, ttl, sort_key, per_user_max, now, .. } = ask;
     let key = tables.token_key(new.set.provider(), &new.token);
     if tables.is_registered(&new.user, key)? {
         return tables.refresh_known(key, new, now).map(Asked::Refreshed);
+    }
+    if let Some(id) = asked_lately(tables, &new.user, key, now)? {
+        return Ok(Asked::Waiting(new.into_subscription(id, now)));
     }
     let set_id = tables.set_id(&new.set)?;
     let sealed = seal_token(&tables.vault, &new.token);
@@ -54,7 +61,7 @@ fn ask_proof(tables: &mut Tables, ask: AskProof) -> rusqlite::Result<Asked> {
         .prepare_cached(concat!(
             "INSERT INTO unproven (id, user_name, set_id, topic, token, token_key, nonce, wrong, asked_at)",
             " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8) ON CONFLICT (user_name, token_key) DO UPDATE",
-            " SET set_id = ?3, topic = ?4, token = ?5, nonce = ?7, wrong = 0 RETURNING id"
+            " SET set_id = ?3, topic = ?4, token = ?5, nonce = ?7, wrong = 0, asked_at = ?8 RETURNING id"
         ))?
         .query_row(
             params![
@@ -69,13 +76,19 @@ fn ask_proof(tables: &mut Tables, ask: AskProof) -> rusqlite::Result<Asked> {
             ],
             |row| subscription_id(row, 0),
         )?;
-    tables
+    let evicted: Vec<SubscriptionId> = tables
         .connection
         .prepare_cached(concat!(
             "DELETE FROM unproven WHERE id IN (SELECT id FROM unproven WHERE user_name = ?1 AND id <> ?2",
-            " ORDER BY asked_at DESC, id DESC LIMIT -1 OFFSET ?3)"
+            " ORDER BY asked_at DESC, id DESC LIMIT -1 OFFSET ?3) RETURNING id"
         ))?
-        .execute(params![new.user.expose(), id.as_bytes(), per_user_max.max(1) - 1])?;
+        .query_map(params![new.user.expose(), id.as_bytes(), per_user_max.max(1) - 1], |row| {
+            subscription_id(row, 0)
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    for evicted in evicted {
+        tables.end_proof(evicted)?;
+    }
     let direct = Direct {
         key: WakeupKey::for_subscription(id, &message_type, DryRun::No),
         set_id,
@@ -89,6 +102,26 @@ fn ask_proof(tables: &mut Tables, ask: AskProof) -> rusqlite::Result<Asked> {
     };
     wake_now(tables, &direct)?;
     Ok(Asked::Waiting(new.into_subscription(id, now)))
+}
+
+/// The id of a device that was asked a moment ago.
+fn asked_lately(
+    tables: &Tables,
+    user: &User,
+    key: TokenKey,
+    now: Timestamp,
+) -> rusqlite::Result<Option<SubscriptionId>> {
+    let after = now.minus(Duration::from_s(PROOF_INTERVAL_S));
+    tables
+        .connection
+        .prepare_cached(concat!(
+            "SELECT id FROM unproven WHERE user_name = ?1 AND token_key = ?2",
+            " AND asked_at > ?3 AND asked_at <= ?4"
+        ))?
+        .query_row(params![user.expose(), key.0, after.as_ms(), now.as_ms()], |row| {
+            subscription_id(row, 0)
+        })
+        .optional()
 }
 
 /// A device that waits, read.
@@ -147,6 +180,15 @@ fn prove(
 }
 
 impl Tables {
+    /// A device is not asked any more.
+    pub(crate) fn end_proof(&mut self, id: SubscriptionId) -> rusqlite::Result<()> {
+        let key = WakeupKey::for_subscription(id, &MessageType::verify(), DryRun::No);
+        match waiting_of(self, key)? {
+            Some(waiting) => end(self, waiting, Settled::Cancelled),
+            None => Ok(()),
+        }
+    }
+
     /// Forgets devices that have not proven themselves in time.
     pub(crate) fn sweep_unproven(&self, now: Timestamp, limit: i64) -> rusqlite::Result<()> {
         let before = now.minus(Duration::from_s(PROOF_RETENTION_S));

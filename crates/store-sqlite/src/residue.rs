@@ -4,17 +4,20 @@
 //! (SQLite, *Database File Format*, §1.6: the b-tree page header.)
 
 use std::fs::File;
-use std::io::{BufReader, Read as _};
-use std::path::Path;
+use std::os::unix::fs::FileExt as _;
 
+/// The header of a database file, in bytes.
+const HEAD_BYTES: usize = 100;
 /// Pages read at once.
 const PAGES_AT_ONCE: usize = 256;
 
-/// Whether a text stands in the unused room of any page of a database file, whose log is empty.
-pub(crate) fn is_left(database: &Path, text: &str) -> std::io::Result<bool> {
-    let mut file = BufReader::new(File::open(database)?);
-    let mut head = [0; 100];
-    if file.read_exact(&mut head).is_err() {
+/// Whether a text stands in the unused room of any page of a database, whose log is empty.
+///
+/// The file must not be closed while the process has the database open: closing any descriptor of a file gives up all locks the process has on
+/// it (POSIX, *fcntl*), and SQLite's are what keep another process from removing the log.
+pub(crate) fn is_left(database: &File, text: &str) -> std::io::Result<bool> {
+    let mut head = [0; HEAD_BYTES];
+    if database.read_exact_at(&mut head, 0).is_err() {
         // Nothing was ever written.
         return Ok(false);
     }
@@ -23,20 +26,19 @@ pub(crate) fn is_left(database: &Path, text: &str) -> std::io::Result<bool> {
         1 => 65_536,
         size => usize::from(size).max(512),
     };
-    let mut file = File::open(database)?;
     let mut pages = vec![0; page_size * PAGES_AT_ONCE];
-    let (mut first, mut filled) = (true, 0);
+    let (mut at, mut filled) = (0_u64, 0);
     loop {
-        let read = file.read(pages.get_mut(filled..).unwrap_or_default())?;
+        let read =
+            database.read_at(pages.get_mut(filled..).unwrap_or_default(), at + filled as u64)?;
         filled += read;
         if read > 0 && filled < pages.len() {
             continue;
         }
         let whole = pages.get(..filled).unwrap_or_default().chunks_exact(page_size);
-        for page in whole {
+        for (number, page) in whole.enumerate() {
             // The first page begins with the file's header.
-            let header_at = if first { head.len() } else { 0 };
-            first = false;
+            let header_at = if at == 0 && number == 0 { HEAD_BYTES } else { 0 };
             if holds(unused(page, header_at), text.as_bytes()) {
                 return Ok(true);
             }
@@ -44,6 +46,7 @@ pub(crate) fn is_left(database: &Path, text: &str) -> std::io::Result<bool> {
         if read == 0 {
             return Ok(false);
         }
+        at += filled as u64;
         filled = 0;
     }
 }
@@ -86,15 +89,17 @@ mod tests {
                  INSERT INTO t VALUES ('kept'), ('planted'), ('other'), ('again');",
             )
             .unwrap();
-        assert!(!is_left(&path, "kept").unwrap() && !is_left(&path, "planted").unwrap());
+        let file = std::fs::File::open(&path).unwrap();
+        let is_left = |text| is_left(&file, text).unwrap();
+        assert!(!is_left("kept") && !is_left("planted"));
         // The last cells stand first: without them the room in front of the others grows over their bytes.
         connection
             .execute_batch("DELETE FROM t WHERE name IN ('again', 'other', 'planted')")
             .unwrap();
-        assert!(is_left(&path, "planted").unwrap());
-        assert!(!is_left(&path, "kept").unwrap());
+        assert!(is_left("planted"));
+        assert!(!is_left("kept"));
         connection.execute_batch("VACUUM").unwrap();
-        assert!(!is_left(&path, "planted").unwrap());
+        assert!(!is_left("planted"));
         drop(connection);
         std::fs::remove_file(path).unwrap();
     }

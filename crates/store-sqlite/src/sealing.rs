@@ -28,7 +28,11 @@ pub(crate) fn unlock(connection: &mut Connection, key_file: &Path) -> Result<Vau
     let file = KeyFile::read(key_file)?;
     if let Some(id) = sealed_with(connection)? {
         let vault = file.and_then(|file| file.vault(id));
-        return vault.ok_or_else(|| OpenError::KeyMissing { id, path: key_file.to_owned() });
+        let missing = || OpenError::KeyMissing { id, path: key_file.to_owned() };
+        let vault = vault.ok_or_else(missing)?;
+        // A process before may have been killed between sealing and wiping.
+        wipe(connection)?;
+        return Ok(vault);
     }
     let file = match file {
         Some(file) => file,
@@ -40,9 +44,8 @@ pub(crate) fn unlock(connection: &mut Connection, key_file: &Path) -> Result<Vau
     };
     let vault = file.newest();
     // What was there in plain must not stay in pages that are free now.
-    if seal_all(connection, (None, &vault), &mut |_, _| {})? > 0 {
-        wipe(connection)?;
-    }
+    seal_all(connection, (None, &vault), &mut |_, _| {})?;
+    wipe(connection)?;
     Ok(vault)
 }
 
@@ -66,10 +69,25 @@ pub(crate) fn change_key(
     Ok((old.id(), new.id()))
 }
 
-/// Leaves nothing of what was overwritten in the files.
-fn wipe(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch("VACUUM")?;
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+/// Leaves nothing of what was there before the database was sealed in the files, unless that is done.
+fn wipe(connection: &Connection) -> Result<(), OpenError> {
+    let is_done: bool = connection.query_row("SELECT wiped FROM sealing", [], |row| row.get(0))?;
+    if is_done {
+        return Ok(());
+    }
+    rewrite(connection)?;
+    let busy: i64 =
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    if busy != 0 {
+        return Err(OpenError::InUse);
+    }
+    connection.execute("UPDATE sealing SET wiped = 1", [])?;
+    Ok(())
+}
+
+/// Writes the whole database anew, on disk: what is temporary is otherwise kept in memory.
+pub(crate) fn rewrite(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch("PRAGMA temp_store = FILE; VACUUM; PRAGMA temp_store = MEMORY;")
 }
 
 fn sealed_with(connection: &Connection) -> rusqlite::Result<Option<KeyId>> {
@@ -112,8 +130,11 @@ fn seal_all(
     // Nobody knows whose they are: periods begin anew.
     transaction.execute("DELETE FROM limit_counters", [])?;
     transaction.execute(
-        "INSERT INTO sealing (one, key_id) VALUES (1, ?1) ON CONFLICT DO UPDATE SET key_id = ?1",
-        [to.id().0],
+        concat!(
+            "INSERT INTO sealing (one, key_id, wiped) VALUES (1, ?1, ?2)",
+            " ON CONFLICT DO UPDATE SET key_id = ?1, wiped = ?2"
+        ),
+        params![to.id().0, total == 0],
     )?;
     transaction.commit()?;
     Ok(total.cast_unsigned())

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
 use reveille_model::Timestamp;
@@ -67,6 +67,8 @@ pub struct SqliteStore {
     pub(crate) vault: Arc<Vault>,
     /// Where the database is.
     pub(crate) path: PathBuf,
+    /// The file, for looking at what is left in it. Never closed: see [`crate::residue::is_left`].
+    pub(crate) file: OnceLock<&'static File>,
     // Declared after the senders: the thread ends once they are gone.
     thread: Thread,
 }
@@ -102,6 +104,7 @@ impl SqliteStore {
             readers,
             vault,
             path: path.to_owned(),
+            file: OnceLock::new(),
             thread: Thread {
                 handle: Mutex::new(Some(thread)),
                 ended: Mutex::new(Some(ended)),

@@ -1,5 +1,7 @@
 //! What concerns a user as a whole, in SQLite.
 
+use std::fs::File;
+
 use async_trait::async_trait;
 use reveille_model::{DryRun, MessageType, Settled, SubscriptionId, User};
 use reveille_store::{StoreError, Users, WakeupKey};
@@ -10,6 +12,9 @@ use crate::codec::{pack_texts, store_error, subscription_id, unpack_texts};
 use crate::engine::{Rewrite, Tables};
 use crate::outbox::{end, waiting_of};
 use crate::residue::is_left;
+
+/// How often what is scheduled for a user is looked for.
+const LOOKS_MAX: u32 = 5;
 
 #[async_trait]
 impl Users for SqliteStore {
@@ -27,17 +32,24 @@ impl Users for SqliteStore {
     }
 
     async fn erase(&self, user: &User, message_types: Vec<MessageType>) -> Result<(), StoreError> {
-        let scheduled = self.scheduled_for(user).await?;
-        let of_writer = user.clone();
-        self.write(move |tables| {
-            cancel(tables, &of_writer, &message_types)?;
-            erase(tables, &of_writer)?;
-            for seq in scheduled {
-                take_out(tables, &of_writer, seq)?;
+        let mut scheduled = self.scheduled_for(user).await?;
+        for _ in 0..LOOKS_MAX {
+            let (of_writer, message_types) = (user.clone(), message_types.clone());
+            self.write(move |tables| {
+                cancel(tables, &of_writer, &message_types)?;
+                erase(tables, &of_writer)?;
+                for seq in scheduled {
+                    take_out(tables, &of_writer, seq)?;
+                }
+                Ok(())
+            })
+            .await?;
+            // Something may have been scheduled for them meanwhile.
+            scheduled = self.scheduled_for(user).await?;
+            if scheduled.is_empty() {
+                break;
             }
-            Ok(())
-        })
-        .await?;
+        }
         // What was overwritten is still in the log, and in the file until the log is written back.
         self.writer.truncate_log(Rewrite::Log).await?;
         if self.is_left(user).await? {
@@ -53,10 +65,17 @@ impl Users for SqliteStore {
 impl SqliteStore {
     /// Whether a copy of a user's name lies where nothing points to.
     async fn is_left(&self, user: &User) -> Result<bool, StoreError> {
-        let (database, user) = (self.path.clone(), user.clone());
-        let look = move || is_left(&database, user.expose());
-        let looked = tokio::task::spawn_blocking(look).await;
         let unavailable = |what: String| StoreError::Unavailable(what);
+        let file = match self.file.get() {
+            Some(file) => file,
+            None => {
+                let file =
+                    File::open(&self.path).map_err(|error| unavailable(error.to_string()))?;
+                *self.file.get_or_init(|| Box::leak(Box::new(file)))
+            }
+        };
+        let user = user.clone();
+        let looked = tokio::task::spawn_blocking(move || is_left(file, user.expose())).await;
         looked
             .map_err(|error| unavailable(error.to_string()))?
             .map_err(|error| unavailable(error.to_string()))
@@ -116,10 +135,17 @@ fn cancel(
 
 fn erase(tables: &mut Tables, user: &User) -> rusqlite::Result<()> {
     tables.delete_subscriptions(user, None)?;
+    let unproven: Vec<SubscriptionId> = tables
+        .connection
+        .prepare_cached("DELETE FROM unproven WHERE user_name = ?1 RETURNING id")?
+        .query_map([user.expose()], |row| subscription_id(row, 0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for id in unproven {
+        tables.end_proof(id)?;
+    }
     let execute = |sql: &str| tables.connection.prepare_cached(sql)?.execute([user.expose()]);
     let preferences = execute("DELETE FROM preferences WHERE user_name = ?1")?;
     let deaths = execute("DELETE FROM deaths WHERE user_name = ?1")?;
-    execute("DELETE FROM unproven WHERE user_name = ?1")?;
     execute("DELETE FROM inbox WHERE user_name = ?1")?;
     tables.preferences = tables.preferences.saturating_sub(preferences as u64);
     tables.deaths = tables.deaths.saturating_sub(deaths as u64);
@@ -137,10 +163,18 @@ fn take_out(tables: &mut Tables, user: &User, seq: i64) -> rusqlite::Result<()> 
     let packed: Vec<u8> = row.get(0)?;
     let named = unpack_texts(&packed).unwrap_or_default();
     let left: Vec<&str> = named.iter().copied().filter(|each| *each != user.expose()).collect();
-    tables
-        .connection
-        .prepare_cached("UPDATE scheduled SET audience = ?2, named = ?3 WHERE trail = ?1")?
-        .execute(params![seq, pack_texts(left.iter().copied()), left.len()])?;
+    if left.is_empty() {
+        // What was to be said to them, too.
+        tables
+            .connection
+            .prepare_cached("DELETE FROM scheduled WHERE trail = ?1")?
+            .execute([seq])?;
+    } else {
+        tables
+            .connection
+            .prepare_cached("UPDATE scheduled SET audience = ?2, named = ?3 WHERE trail = ?1")?
+            .execute(params![seq, pack_texts(left.iter().copied()), left.len()])?;
+    }
     tables.scheduled = tables.scheduled.saturating_sub((named.len() - left.len()) as u64);
     Ok(())
 }

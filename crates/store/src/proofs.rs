@@ -11,7 +11,8 @@ use crate::{Put, StoreError};
 #[async_trait]
 pub trait Proofs: Send + Sync {
     /// Registers a device that its user has registered before, which needs no proof. Any other is kept until it has shown the nonce, which one
-    /// push carries to it, outside all windows. Asked again for the same token of the same user, the newer nonce counts.
+    /// push carries to it, outside all windows. Asked again for the same token of the same user, the newer nonce counts; within
+    /// [`reveille_model::limits::PROOF_INTERVAL_S`] nothing more is sent.
     async fn ask_proof(&self, ask: AskProof) -> Result<Asked, StoreError>;
 
     /// Registers a device that shows its nonce. After [`reveille_model::limits::PROOFS_WRONG_MAX`] wrong ones it is forgotten.
@@ -39,6 +40,8 @@ pub struct AskProof {
     pub ttl: Duration,
     /// A random place among what is due.
     pub sort_key: i64,
+    /// With more wake-ups than this waiting the store is busy.
+    pub waiting_max: u64,
     /// Most devices of one user that wait for their proof; the oldest go.
     pub per_user_max: usize,
     /// The present.

@@ -1,9 +1,9 @@
 //! The file that holds the keys: one a line, `<id> <32 bytes in base64>`, the first the newest. There is more than one only while they are
 //! changed.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -139,6 +139,11 @@ impl KeyFile {
             }
             let mut file =
                 OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+            // Whoever could read the keys before can read them still, if somebody else changes them.
+            if let Ok(before) = self.path.metadata() {
+                fchown(&file, Some(before.uid()), Some(before.gid()))?;
+                file.set_permissions(Permissions::from_mode(before.mode() & 0o640))?;
+            }
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
             std::fs::rename(&new, &self.path)?;
@@ -174,7 +179,9 @@ mod tests {
         let mut again = KeyFile::read(&path).unwrap().unwrap();
         assert!(!again.is_readable_by_others());
         assert_eq!(again.newest().open(Purpose::Token, &sealed).unwrap(), b"t");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
         again.add().unwrap();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o640, "its group may");
         let mut both = KeyFile::read(&path).unwrap().unwrap();
         assert_ne!(both.newest().id(), first.id());
         assert_eq!(both.vault(first.id()).unwrap().open(Purpose::Token, &sealed).unwrap(), b"t");

@@ -28,7 +28,7 @@ use crate::intake::{Intake, NO_APP};
 use crate::metrics::{SUBSCRIPTIONS_DELETED, SUBSCRIPTIONS_PUT};
 
 /// A device to be registered.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct SubscriptionRequest<'a> {
     /// `apns`, `fcm` or `webpush`.
@@ -71,7 +71,7 @@ const FIELDS: [Field; 6] = [
 ];
 
 /// What is to change.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct ChangeRequest<'a> {
     /// The token that its provider has put in the place of the one before (APNs, FCM).
@@ -151,7 +151,7 @@ fn shown(subscription: Subscription, stale_before: Option<Timestamp>) -> Subscri
 }
 
 /// What a device shows.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct VerifyRequest<'a> {
     /// The nonce of the push it got: 32 hexadecimal digits.

@@ -13,10 +13,11 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 /// The value of a cookie (RFC 6265 §4.2). Nothing where it is sent twice: a neighbouring domain may have planted the other one.
 pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let mut values = lines
-        .flat_map(|line| line.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
+    // Other cookies may hold anything.
+    let pairs =
+        headers.get_all(COOKIE).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+    let mut values = pairs
+        .filter_map(|pair| std::str::from_utf8(pair).ok()?.trim().split_once('='))
         .filter(|(each, _)| *each == name)
         .map(|(_, value)| value.trim_matches('"'));
     let only = values.next()?;
@@ -41,6 +42,10 @@ mod tests {
         let one = headers(&[("cookie", "a=1; session=\"abc\""), ("authorization", "bearer  xyz ")]);
         assert_eq!((cookie(&one, "session"), bearer(&one)), (Some("abc"), Some("xyz")));
         assert_eq!(cookie(&one, "ession"), None);
+        let mut beside = HeaderMap::new();
+        let line = HeaderValue::from_bytes(b"x=\xff; session=abc").unwrap();
+        beside.insert(http::header::COOKIE, line);
+        assert_eq!(cookie(&beside, "session"), Some("abc"));
         let two = headers(&[
             ("cookie", "session=a"),
             ("cookie", "session=b"),

@@ -3,6 +3,7 @@
 use http::HeaderMap;
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use reveille_model::{Duration, Timestamp, User};
+use reveille_service::lifecycle::Lifecycle;
 use serde_json::{Map, Value};
 
 use super::Denied;
@@ -52,8 +53,8 @@ impl JwtConfig {
 }
 
 impl Jwt {
-    pub(super) fn new(config: JwtConfig) -> Result<Self, String> {
-        let keys = KeySet::new(config.keys.clone(), &config.client)?;
+    pub(super) fn new(config: JwtConfig, lifecycle: Lifecycle) -> Result<Self, String> {
+        let keys = KeySet::new(config.keys.clone(), &config.client, lifecycle)?;
         Ok(Self { config, keys })
     }
 

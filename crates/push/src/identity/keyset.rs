@@ -1,12 +1,13 @@
 //! The keys that signed tokens are checked with (RFC 7517), read anew as they change.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use reveille_model::{Duration, Timestamp};
-use tokio::sync::Mutex;
+use reveille_service::lifecycle::Lifecycle;
+use tokio::sync::watch;
 
 use super::client::ClientSettings;
 
@@ -21,13 +22,22 @@ const READ_AGAIN: Duration = Duration::from_s(10);
 /// How long a set that cannot be read anew is still used.
 const SET_STALE_MAX: Duration = Duration::from_s(86_400);
 
-/// Where keys come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where keys come from. An address may hold a password, and is not printed.
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum KeySource {
     /// A file with a JSON Web Key Set. It may hold secrets (`"kty": "oct"`).
     File(PathBuf),
     /// An address that serves one. Secrets in it are passed over.
     Url(reqwest::Url),
+}
+
+impl std::fmt::Debug for KeySource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "File({})", path.display()),
+            Self::Url(url) => write!(f, "Url({})", url.origin().ascii_serialization()),
+        }
+    }
 }
 
 /// A key and the only algorithm it is used with: what a token's header asks for is never followed.
@@ -47,9 +57,12 @@ pub(super) enum NoKeys {
 }
 
 /// A set that is read when it is needed.
-pub(super) struct KeySet {
+pub(super) struct KeySet(Arc<Inner>);
+
+struct Inner {
     source: KeySource,
     client: reqwest::Client,
+    lifecycle: Lifecycle,
     state: Mutex<State>,
 }
 
@@ -58,54 +71,106 @@ struct State {
     keys: Arc<[Arc<Key>]>,
     /// When the keys were read.
     read_at: Option<Timestamp>,
-    /// When that was last tried.
+    /// When that was last begun.
     tried_at: Option<Timestamp>,
+    /// Closed when the reading under way has ended.
+    reading: Option<watch::Receiver<()>>,
 }
 
 impl std::fmt::Debug for KeySet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KeySet").field("source", &self.source).finish_non_exhaustive()
+        f.debug_struct("KeySet").field("source", &self.0.source).finish_non_exhaustive()
     }
 }
 
 impl KeySet {
-    pub(super) fn new(source: KeySource, settings: &ClientSettings) -> Result<Self, String> {
-        Ok(Self { source, client: settings.client()?, state: Mutex::default() })
+    pub(super) fn new(
+        source: KeySource,
+        settings: &ClientSettings,
+        lifecycle: Lifecycle,
+    ) -> Result<Self, String> {
+        let client = settings.client()?;
+        Ok(Self(Arc::new(Inner { source, client, lifecycle, state: Mutex::default() })))
     }
 
-    /// The keys a token with this key id may have been signed with.
+    /// The keys a token with this key id may have been signed with. Keys that are there are used at once; only who needs others waits for them to
+    /// be read.
     pub(super) async fn keys(
         &self,
         id: Option<&str>,
         algorithm: Algorithm,
         now: Timestamp,
     ) -> Result<Vec<Arc<Key>>, NoKeys> {
-        // Held while the set is read: those who come meanwhile wait for the same answer.
-        let mut state = self.state.lock().await;
-        let is_old = state.read_at.is_none_or(|at| now.since(at) >= SET_AGE_MAX);
-        let may_try = state.tried_at.is_none_or(|at| now.since(at) >= READ_AGAIN);
-        let fitting = |keys: &[Arc<Key>]| -> Vec<Arc<Key>> {
-            let fits = |key: &&Arc<Key>| {
-                key.algorithm == algorithm && (id.is_none() || key.id.as_deref() == id)
-            };
-            keys.iter().filter(fits).map(Arc::clone).collect()
+        let found = self.0.fitting(id, algorithm, now);
+        let reading = self.0.begin_reading(now, &found);
+        match (found, reading) {
+            (Ok(keys), _) if !keys.is_empty() => Ok(keys),
+            (_, Some(mut reading)) => {
+                // Closed means that it has ended.
+                drop(reading.changed().await);
+                let found = self.0.fitting(id, algorithm, now)?;
+                if found.is_empty() { Err(NoKeys::Unknown) } else { Ok(found) }
+            }
+            (found, None) => found.and(Err(NoKeys::Unknown)),
+        }
+    }
+}
+
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fitting(
+        &self,
+        id: Option<&str>,
+        algorithm: Algorithm,
+        now: Timestamp,
+    ) -> Result<Vec<Arc<Key>>, NoKeys> {
+        let state = self.state();
+        if is_past(state.read_at, SET_STALE_MAX, now) {
+            return Err(NoKeys::Unreadable);
+        }
+        let fits = |key: &&Arc<Key>| {
+            key.algorithm == algorithm && (id.is_none() || key.id.as_deref() == id)
         };
-        if may_try && (is_old || fitting(&state.keys).is_empty()) {
-            state.tried_at = Some(now);
-            match self.read().await {
+        Ok(state.keys.iter().filter(fits).map(Arc::clone).collect())
+    }
+
+    /// Begins to read the set if it is old, or if something is missing in it. Returns what to wait for. The reading goes on by itself: whoever
+    /// asked for it may hang up.
+    fn begin_reading(
+        self: &Arc<Self>,
+        now: Timestamp,
+        found: &Result<Vec<Arc<Key>>, NoKeys>,
+    ) -> Option<watch::Receiver<()>> {
+        let mut state = self.state();
+        if let Some(reading) = state.reading.clone().filter(|reading| reading.has_changed().is_ok())
+        {
+            return Some(reading);
+        }
+        let has_key = found.as_ref().is_ok_and(|keys| !keys.is_empty());
+        let is_needed = !has_key || is_past(state.read_at, SET_AGE_MAX, now);
+        if !is_needed || !is_past(state.tried_at, READ_AGAIN, now) {
+            return None;
+        }
+        let (ended, reading) = watch::channel(());
+        state.tried_at = Some(now);
+        state.reading = Some(reading.clone());
+        let inner = Arc::clone(self);
+        self.lifecycle.spawn_brief(async move {
+            match inner.read().await {
                 Ok(keys) => {
+                    let mut state = inner.state();
                     state.keys = keys.into();
                     state.read_at = Some(now);
                 }
                 // Its address is the operator's, its content is not repeated.
                 Err(what) => tracing::error!(what, "the keys of push.public.auth cannot be read"),
             }
-        }
-        if state.read_at.is_none_or(|at| now.since(at) >= SET_STALE_MAX) {
-            return Err(NoKeys::Unreadable);
-        }
-        let keys = fitting(&state.keys);
-        if keys.is_empty() { Err(NoKeys::Unknown) } else { Ok(keys) }
+            drop(ended);
+        });
+        Some(reading)
     }
 
     async fn read(&self) -> Result<Vec<Arc<Key>>, String> {
@@ -132,6 +197,11 @@ impl KeySet {
             }
         }
     }
+}
+
+/// Whether so long has passed since something, or the clock was set back before it.
+fn is_past(at: Option<Timestamp>, after: Duration, now: Timestamp) -> bool {
+    at.is_none_or(|at| now < at || now.since(at) >= after)
 }
 
 /// What may be in a set.

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use http::HeaderMap;
 use reveille_model::{Timestamp, User};
+use reveille_service::lifecycle::Lifecycle;
 
 use super::anonymous::Anonymous;
 use super::credentials::bearer;
@@ -53,10 +54,14 @@ enum Mode {
 
 impl Identity {
     /// Prepares a mode. `anonymous` mints users for devices without an account.
-    pub(crate) fn new(mode: AuthMode, anonymous: Option<Anonymous>) -> Result<Self, String> {
+    pub(crate) fn new(
+        mode: AuthMode,
+        anonymous: Option<Anonymous>,
+        lifecycle: Lifecycle,
+    ) -> Result<Self, String> {
         let mode = match mode {
             AuthMode::Sessions(config) => Mode::Sessions(Sessions::new(config)?),
-            AuthMode::Jwt(config) => Mode::Jwt(Jwt::new(config)?),
+            AuthMode::Jwt(config) => Mode::Jwt(Jwt::new(config, lifecycle)?),
             AuthMode::Header(config) => Mode::Header(ByHeader::new(config)),
             AuthMode::Nobody => Mode::Nobody,
         };

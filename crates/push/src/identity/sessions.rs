@@ -18,7 +18,7 @@ const ID_BYTES: std::ops::RangeInclusive<usize> = 16..=256;
 const VALUE_BYTES_MAX: usize = 1024 * 1024;
 
 /// `mode = "sessions"`.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct SessionsConfig {
     /// The session store, with its path; ends with `/`.
     pub url: reqwest::Url,
@@ -36,6 +36,12 @@ pub(crate) struct SessionsConfig {
     pub user_prefix: String,
     /// How the store is reached.
     pub client: ClientSettings,
+}
+
+impl std::fmt::Debug for SessionsConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SessionsConfig").field("format", &self.format).finish_non_exhaustive()
+    }
 }
 
 /// How values are written.

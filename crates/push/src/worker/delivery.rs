@@ -11,8 +11,8 @@ use reveille_mixer::{
 };
 use reveille_model::limits::CLAIM_MAX;
 use reveille_model::{
-    CredentialSet, Duration, LeaseId, Outcome, Reach, Reason, Rng, Timestamp, Topic, Verdict,
-    WakeupId, retry_after,
+    CredentialSet, Duration, LeaseId, Outcome, Reach, Reason, Rng, Settled, Timestamp, Topic,
+    Verdict, WakeupId, retry_after,
 };
 use reveille_providers::{Push, Sender};
 use reveille_service::clock::{Clock, Stopwatch};
@@ -359,7 +359,10 @@ impl Delivery {
         let is_heard = verdict.reason != Reason::DRY_RUN;
         let mut paused_until = None;
         if is_heard {
-            running.guard.heard(now, &scope, verdict.outcome);
+            // Whom a proof is asked of was named by somebody who may have invented them.
+            if claimed.nonce.is_none() {
+                running.guard.heard(now, &scope, verdict.outcome);
+            }
             paused_until = self.govern(running, &scope, verdict, now);
             running.report.heard(&scope, verdict);
         }
@@ -416,6 +419,15 @@ impl Delivery {
             After::Suspect => End::Suspected(Suspicion { reason, is_trusted: trust.in_scope }),
             After::Retry { due_at } => End::Retry(due_at),
         };
+        // Whoever asks for a proof may have named somebody else's token with keys or an app of their own: an answer to that says nothing about the
+        // device that is registered.
+        if claimed.nonce.is_some() {
+            let end = match end {
+                End::Dead(..) | End::Suspected(_) => End::Settled(Settled::Dead),
+                other => other,
+            };
+            return Settlement { id, lease, device, end, strike: None };
+        }
         // That nobody can be reached at one host says nothing about us; that nobody can be reached anywhere does.
         let suspicion = Suspicion { reason, is_trusted: trust.anywhere };
         let strike = verdict.strike.map(|strike| (strike, suspicion));

@@ -6,7 +6,7 @@ use reveille_model::Duration;
 use reveille_model::limits::IDEMPOTENCY_RETENTION_S;
 use reveille_service::clock::Clock;
 use reveille_service::lifecycle::Lifecycle;
-use reveille_store::{Store, Sweep};
+use reveille_store::{Store, Sweep, Swept};
 
 /// How often it looks.
 const INTERVAL: Duration = Duration::from_s(1);
@@ -14,6 +14,12 @@ const INTERVAL: Duration = Duration::from_s(1);
 const SUSPECT_RETENTION: Duration = Duration::from_s(30 * 86_400);
 /// How many of each kind one transaction looks at.
 const LIMIT: usize = 2_000;
+
+/// Whether a sweep ended because of its bound.
+fn is_full(swept: Swept) -> bool {
+    let Swept { trails, idempotency_keys, counters, inbox_items, .. } = swept;
+    [trails, idempotency_keys, counters, inbox_items].iter().any(|count| *count >= LIMIT as u64)
+}
 
 /// The sweeping task.
 pub(crate) struct Sweeper {
@@ -41,6 +47,8 @@ impl Sweeper {
                     tracing::info!(count = swept.expired, "wake-ups expired unsent");
                     continue;
                 }
+                // There is more.
+                Ok(swept) if is_full(swept) => continue,
                 Ok(_) => {}
                 Err(error) => tracing::error!(%error, "nothing can be swept; trying again"),
             }

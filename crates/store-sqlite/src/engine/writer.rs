@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::tables::Tables;
 use crate::codec::store_error;
+use crate::sealing;
 
 /// Commands of intake that may wait. Beyond it intake is refused, so that the wait stays bounded.
 const INTAKE_QUEUE_MAX: usize = 4_096;
@@ -111,9 +112,11 @@ impl Writer {
 
     /// Writes the whole log back into the file and cuts it to nothing, so that no file holds what was overwritten or deleted.
     pub(crate) async fn truncate_log(&self, rewrite: Rewrite) -> Result<(), StoreError> {
+        let mut rewrite = rewrite;
         for _ in 0..TRUNCATIONS_MAX {
             let (reply, answer) = oneshot::channel();
             let truncation = Job::TruncateLog(rewrite, reply);
+            rewrite = Rewrite::Log;
             self.jobs.send(truncation).await.map_err(|_| stopped())?;
             // A reader was still reading what the log holds.
             if answer.await.map_err(|_| stopped())?? {
@@ -156,7 +159,7 @@ fn stopped() -> StoreError {
 /// Whether the log is empty now. Waits for readers as long as a connection waits for locks.
 fn truncate(tables: &Tables, rewrite: Rewrite) -> Result<bool, StoreError> {
     if rewrite == Rewrite::Whole {
-        tables.connection.execute_batch("VACUUM").map_err(|error| store_error(&error))?;
+        sealing::rewrite(&tables.connection).map_err(|error| store_error(&error))?;
     }
     tables
         .connection

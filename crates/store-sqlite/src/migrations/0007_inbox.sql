@@ -9,6 +9,7 @@ CREATE TABLE inbox (
     content    BLOB NOT NULL
 );
 CREATE INDEX inbox_user ON inbox (user_name, seq);
+CREATE INDEX inbox_item ON inbox (user_name, id);
 ALTER TABLE scheduled ADD COLUMN content BLOB;
 
 -- Up to which gathered row a device's user has looked: what is in it is cancelled. The greatest there ever was is in `state`: no later row gets

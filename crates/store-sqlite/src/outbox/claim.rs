@@ -48,7 +48,12 @@ pub(super) fn claim(tables: &mut Tables, claim: &Claim) -> rusqlite::Result<Vec<
             end(tables, id, Settled::Cancelled)?;
             continue;
         };
-        let tries = match tables.try_held(&claim.set, &token, claim)? {
+        // A push that asks for a proof is no try of whoever else has the token.
+        let held = match due.rest.nonce {
+            Some(_) => Held::Not,
+            None => tables.try_held(&claim.set, &token, claim)?,
+        };
+        let tries = match held {
             Held::Not => None,
             Held::Try(key) => Some(key),
             Held::Until(key, until) => {

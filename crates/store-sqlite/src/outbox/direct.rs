@@ -22,14 +22,26 @@ pub(crate) struct Direct<'a> {
     pub(crate) expires_at: Timestamp,
 }
 
-/// Makes a wake-up that is due at once, or gives the one that waits the newer nonce.
+/// Makes a wake-up that is due at once, or makes the one that waits the newer one.
 pub(crate) fn wake_now(tables: &mut Tables, direct: &Direct<'_>) -> rusqlite::Result<()> {
     tables.count(None, Change::accepted(1))?;
     if let Some(waiting) = waiting_with(tables, direct.key)? {
         tables
             .connection
-            .prepare_cached("UPDATE wakeups SET nonce = ?2, expires_at = ?3 WHERE id = ?1")?
-            .execute(params![waiting.id, direct.nonce.as_bytes(), direct.expires_at.as_ms()])?;
+            .prepare_cached(concat!(
+                "UPDATE wakeups SET nonce = ?2, expires_at = ?3, set_id = ?4, due_at = ?5, topic = ?6,",
+                " token = ?7 WHERE id = ?1"
+            ))?
+            .execute(params![
+                waiting.id,
+                direct.nonce.as_bytes(),
+                direct.expires_at.as_ms(),
+                direct.set_id,
+                direct.due_at.as_ms(),
+                direct.topic.map(Topic::as_str),
+                seal_token(&tables.vault, direct.token),
+            ])?;
+        tables.lower_cursor(direct.set_id, (direct.due_at.as_ms(), waiting.sort_key));
         return tables.count(None, Change::collapsed(1));
     }
     let (due_at, sort_key) = (direct.due_at.as_ms(), direct.sort_key);

@@ -266,7 +266,7 @@ fn bring_in_scheduled(tables: &mut Tables, until: Timestamp) -> Result<Option<us
         _ => Audience::Subscriptions(unpack_subscriptions(&audience).ok_or_else(corrupt)?),
     };
     let conditions = event_type.as_ref();
-    let conditions = conditions.map(|event_type| Conditions { event_type, policy, now: due });
+    let conditions = conditions.map(|event_type| Conditions { event_type, policy, now: until });
     let deliver = content.as_deref().zip(event_type.as_ref());
     let deliver = deliver.map(|(sealed, event_type)| ToDeliver { id, event_type, at: due, sealed });
     let asked = (conditions.as_ref(), deliver.as_ref());

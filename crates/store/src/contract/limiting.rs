@@ -104,6 +104,14 @@ async fn due(scene: Scene) {
     scene.end_window(at(20)).await;
     let ledger = scene.ledger().await;
     assert_eq!((ledger.accepted, ledger.waiting, ledger.settled(Settled::Limited)), (2, 1, 1));
+    // By the time it joins its window the period in which it fell due may be over, and its counter gone.
+    scene.sweep(at(20)).await;
+    let last = Notification { deliver_after: Some(at(79)), ..limited(3, 1, &["u"]) };
+    scene.notify(last, at(30)).await;
+    notify(&scene, limited(4, 1, &["u"]), 70).await;
+    scene.sweep(at(81)).await;
+    scene.end_window(at(85)).await;
+    assert_eq!(notify(&scene, limited(5, 1, &["u"]), 86).await, (0, 0), "it counts where it joins");
 }
 
 async fn dry(scene: Scene) {

@@ -2,12 +2,12 @@
 
 use reveille_model::limits::{PROOF_RETENTION_S, PROOFS_WRONG_MAX};
 use reveille_model::{
-    Duration, MessageType, NewSubscription, Nonce, Provider, SubscriptionId, Token,
+    Duration, MessageType, NewSubscription, Nonce, Provider, Reason, SubscriptionId, Token,
 };
 
 use super::Case;
 use super::scene::{Scene, at, notification, set, user};
-use crate::{AskProof, Asked, Claimed, Proved, Put};
+use crate::{AskProof, Asked, Claimed, End, Proved, Put, Suspicion};
 
 pub(super) fn cases() -> Vec<(&'static str, Case)> {
     vec![
@@ -38,6 +38,7 @@ impl Scene {
             message_type: MessageType::verify(),
             ttl: Duration::from_s(3_600),
             sort_key: number.into(),
+            waiting_max: 1_000,
             per_user_max: 2,
             now: at(second),
         };
@@ -98,6 +99,16 @@ async fn takes_nothing(scene: Scene) {
     assert_eq!(scene.devices("owner").await, ["t"]);
     let claimed = scene.claim(at(10), 1).await;
     assert_eq!(claimed.len(), 2, "each claim is asked for");
+    // That the owner's device is in quarantine is nothing to them, and their push is not its try.
+    scene.notify(notification(1, &["owner"]), at(20)).await;
+    scene.end_window(at(20)).await;
+    let due = scene.claim(at(20), 2).await;
+    let one = due.first().expect("due");
+    let doubt = Suspicion { reason: Reason("BadDeviceToken"), is_trusted: false };
+    scene.settle(one, End::Suspected(doubt), at(20)).await;
+    scene.waiting("third", "t", 7, 21).await;
+    let due = scene.claim(at(21), 3).await;
+    assert_eq!(told(&due), [("t", "verifyV1", Some(nonce(7)))]);
     let thief = id(5);
     // Whoever has the device has the nonce: it changed hands.
     assert!(matches!(scene.show("thief", thief, 5).await, Proved::Registered(_)));
@@ -105,28 +116,37 @@ async fn takes_nothing(scene: Scene) {
 }
 
 async fn known(scene: Scene) {
+    // Beside what a window left behind.
+    scene.tokens(&["other"], at(5)).await;
+    scene.end_window(at(5)).await;
+    scene.waiting("v", "v", 3, 6).await;
+    let waiting = scene.claim(at(6), 9).await;
+    assert_eq!(waiting.len(), 2);
+    scene.finish(&waiting, at(7)).await;
     let first = scene.register("u", "t", at(0)).await;
     let Asked::Refreshed(again) = scene.ask("u", "t", 1, 10).await else { unreachable!("known") };
     assert_eq!((again.id, again.refreshed_at), (first.id, at(10)));
-    assert_eq!(scene.ledger().await.accepted, 0);
+    assert_eq!(scene.ledger().await.accepted, 2);
 }
 
 async fn bounded(scene: Scene) {
     let first = scene.waiting("u", "a", 1, 10).await;
-    assert_eq!(scene.waiting("u", "a", 2, 11).await, first, "the same device");
+    assert_eq!(scene.waiting("u", "a", 9, 39).await, first, "the same device");
+    assert_eq!(scene.ledger().await.accepted, 1, "it was asked a moment ago");
+    assert_eq!(scene.waiting("u", "a", 2, 40).await, first);
     assert_eq!(scene.ledger().await.collapsed, 1, "one push is enough");
-    assert_eq!(told(&scene.claim(at(11), 1).await), [("a", "verifyV1", Some(nonce(2)))]);
+    assert_eq!(told(&scene.claim(at(40), 1).await), [("a", "verifyV1", Some(nonce(2)))]);
     for _ in 0..PROOFS_WRONG_MAX {
         assert_eq!(scene.show("u", first, 1).await, Proved::Wrong, "the newer nonce counts");
     }
     assert_eq!(scene.show("u", first, 2).await, Proved::Unknown, "after so many it is forgotten");
     let (b, c, d) = (
-        scene.waiting("u", "b", 3, 12).await,
-        scene.waiting("u", "c", 4, 13).await,
-        scene.waiting("u", "d", 5, 14).await,
+        scene.waiting("u", "b", 3, 41).await,
+        scene.waiting("u", "c", 4, 42).await,
+        scene.waiting("u", "d", 5, 43).await,
     );
     assert_eq!(scene.show("u", b, 3).await, Proved::Unknown, "the oldest made room");
     assert!(matches!(scene.show("u", c, 4).await, Proved::Registered(_)));
-    scene.sweep(at(15 + PROOF_RETENTION_S)).await;
+    scene.sweep(at(44 + PROOF_RETENTION_S)).await;
     assert_eq!(scene.show("u", d, 5).await, Proved::Unknown, "it took too long");
 }

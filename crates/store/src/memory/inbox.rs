@@ -112,7 +112,11 @@ impl Users for MemoryStore {
         for id in devices {
             state.remove_subscription(id);
         }
-        state.unproven.retain(|_, each| each.new.user != *user);
+        let of_user = state.unproven.iter().filter(|(_, each)| each.new.user == *user);
+        for id in of_user.map(|(id, _)| *id).collect::<Vec<_>>() {
+            state.unproven.remove(&id);
+            state.end_proof(id);
+        }
         state.preferences.remove(user);
         state.counters.retain(|(owner, _), _| owner != user);
         state.inbox.remove(user);
@@ -124,6 +128,7 @@ impl Users for MemoryStore {
                 users.retain(|each| each != user);
             }
         }
+        state.scheduled.retain(|_, scheduled| !scheduled.audience.is_empty());
         Ok(())
     }
 }

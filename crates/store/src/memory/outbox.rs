@@ -38,11 +38,11 @@ impl State {
     fn gather_subscriptions(
         &mut self,
         id: NotificationId,
-        Scheduled { due: now, shape, audience, event_type, policy, content }: Scheduled,
-        window_end: Timestamp,
+        Scheduled { due, shape, audience, event_type, policy, content }: Scheduled,
+        (now, window_end): (Timestamp, Timestamp),
     ) -> (u64, u64) {
         if let Some(content) = &content {
-            self.deliver(&audience, (id, now), &event_type, content);
+            self.deliver(&audience, (id, due), &event_type, content);
         }
         let (mut woken, mut limited, mut muted) = (Vec::new(), 0, 0);
         for (user, ids) in self.resolve(&audience) {
@@ -111,7 +111,7 @@ impl State {
                 self.scheduled.insert(id, Scheduled { due, ..scheduled });
                 (0, 0)
             }
-            _ => self.gather_subscriptions(id, scheduled, window_end),
+            _ => self.gather_subscriptions(id, scheduled, (now, window_end)),
         }
     }
 
@@ -286,7 +286,7 @@ impl Outbox for MemoryStore {
         if let Some(id) = due
             && let Some(scheduled) = state.scheduled.remove(&id)
         {
-            state.gather_subscriptions(id, scheduled, until);
+            state.gather_subscriptions(id, scheduled, (until, until));
             return Ok(Expanded::default());
         }
         let Some(index) = state.gathered.iter().position(|row| row.window_end <= until) else {
@@ -330,7 +330,11 @@ impl Outbox for MemoryStore {
                 state.end(id, Settled::Cancelled);
                 continue;
             };
-            let held_until = state.try_held(claim.set.provider(), &token, (claim.now, claim.hold));
+            // A push that asks for a proof is no try of whoever else has the token.
+            let held_until = match row.nonce {
+                Some(_) => None,
+                None => state.try_held(claim.set.provider(), &token, (claim.now, claim.hold)),
+            };
             if let Some(row) = state.wakeups.get_mut(&id) {
                 if let Some((key, until)) = held_until {
                     (row.held, row.due_at) = (Some(key), until);

@@ -1,6 +1,6 @@
 //! How often one user, and one address, may call.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -73,16 +73,24 @@ impl RateLimits {
 fn client(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|range| range.contains(address));
     let mut address = peer.to_canonical();
+    // What a client has put in front may be anything; what proxies add comes last.
     let lines = headers.get_all("x-forwarded-for").iter().rev();
-    let hops = lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
+    let hops = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
     for hop in hops {
         if !is_trusted(&address) {
             break;
         }
-        let Ok(next) = hop.trim().parse::<IpAddr>() else { break };
+        let Some(next) = hop_address(hop) else { break };
         address = next.to_canonical();
     }
     address
+}
+
+/// `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:80`.
+fn hop_address(hop: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(hop).ok()?.trim();
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    bare.parse().ok().or_else(|| text.parse().ok().map(|at: SocketAddr| at.ip()))
 }
 
 /// One limit. Bounded in memory, however many call.
@@ -123,7 +131,7 @@ mod tests {
     fn forwarded(lines: &[&'static str]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for line in lines {
-            headers.append("x-forwarded-for", HeaderValue::from_static(line));
+            headers.append("x-forwarded-for", HeaderValue::from_bytes(line.as_bytes()).unwrap());
         }
         headers
     }
@@ -137,6 +145,10 @@ mod tests {
             (&["6.6.6.6, 1.1.1.1"], "10.0.0.1", "1.1.1.1"),
             (&["6.6.6.6, 1.1.1.1, 10.0.0.2"], "10.0.0.1", "1.1.1.1"),
             (&["6.6.6.6", "1.1.1.1"], "::ffff:10.0.0.1", "1.1.1.1"),
+            (&["\u{e9}, 1.1.1.1"], "10.0.0.1", "1.1.1.1"),
+            (&["1.1.1.1:80"], "10.0.0.1", "1.1.1.1"),
+            (&["[2001:db8::1]:80"], "10.0.0.1", "2001:db8::1"),
+            (&["[2001:db8::1]"], "10.0.0.1", "2001:db8::1"),
             (&["6.6.6.6, nonsense"], "10.0.0.1", "10.0.0.1"),
             (&[], "10.0.0.1", "10.0.0.1"),
         ] {
