@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use reveille_sandbox::{Ports, init};
-use reveille_testkit::{Client, Dir, Server, free_port, free_port_range, free_ports};
+use reveille_testkit::{
+    Client, Dir, Server, free_port, free_port_range, free_ports, needs_all, python,
+};
 use serde_json::json;
 
 const REVEILLE: &str = env!("CARGO_BIN_EXE_reveille");
@@ -172,6 +174,34 @@ async fn a_key_is_made_kept_from_others_and_changed() {
     let lost = reveille(&["push", "--config", rig.path()]);
     assert_eq!(lost.status.code(), Some(1));
     assert!(text(&lost.stderr).contains("put that file back"), "{}", text(&lost.stderr));
+}
+
+#[tokio::test]
+async fn what_others_do_with_the_database_after_an_erasure_loses_nothing() {
+    let Some(python) = python() else {
+        println!("{}", needs_all("another process that opens the database"));
+        return;
+    };
+    let rig = Rig::new();
+    let mut push = rig.start("push", "the push server is listening").await;
+    let client = Client::new(&format!("http://127.0.0.1:{}", rig.ports.intake));
+    let phone = json!({"provider": "fcm", "token": "phone"});
+    for user in ["alice", "bob"] {
+        client.post(&format!("/v1/users/{user}/subscriptions"), &phone).await;
+    }
+    assert_eq!(client.delete("/v1/users/alice").await.status, 204);
+    // A backup, or somebody curious. The last to close a database removes its log.
+    let database = rig.config.with_file_name("reveille.db");
+    let look = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); print(c.execute('SELECT COUNT(*) FROM subscriptions').fetchone()[0]); c.close()";
+    let looked = Command::new(python).args(["-c", look]).arg(&database).output().unwrap();
+    assert_eq!(text(&looked.stdout).trim(), "1", "{}", text(&looked.stderr));
+    assert!(database.with_extension("db-wal").exists(), "the log is still the server's");
+    let tablet = json!({"provider": "fcm", "token": "tablet"});
+    assert_eq!(client.post("/v1/users/carol/subscriptions", &tablet).await.status, 201);
+    push.kill();
+    let _push = rig.start("push", "the push server is listening").await;
+    let devices = client.get("/v1/users/carol/subscriptions").await.json();
+    assert_eq!(devices.as_array().unwrap().len(), 1, "what was answered is on disk");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use reveille_model::{Outcome, Proof, Settled};
 use reveille_store::memory::MemoryStore;
 use reveille_testkit::PushApp;
 use serde_json::{Value, json};
@@ -57,4 +58,31 @@ async fn a_device_counts_once_it_has_shown_its_nonce() {
     assert_eq!((by_site.status.as_u16(), &by_site.json()["verified"]), (201, &json!(true)));
     let listed = call(app.public(), "alice", "GET", "/v1/subscriptions", &Value::Null).await;
     assert_eq!(listed.json().as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn whoever_claims_anothers_token_does_them_no_harm() {
+    let app = app().await;
+    let phone = json!({"provider": "fcm", "token": "phone"});
+    let owner = "/v1/users/owner/subscriptions";
+    assert_eq!(app.client.post(owner, &phone).await.status, 201);
+    // With an app of their own, say, so that the provider calls the token dead.
+    for proof in [Proof::Guarded, Proof::Unguarded] {
+        app.sender.answer([Outcome::DropSubscription(proof)]);
+        let thief = format!("thief-{proof:?}");
+        let claimed = call(app.public(), &thief, "POST", "/v1/subscriptions", &phone).await;
+        assert_eq!(claimed.json()["verified"], false);
+        let asked = u64::from(proof == Proof::Unguarded) + 1;
+        while app.ledger().await.settled(Settled::Dead) < asked {
+            tokio::task::yield_now().await;
+        }
+    }
+    let devices = app.client.get(owner).await.json();
+    assert_eq!(devices.as_array().unwrap().len(), 1, "it is there");
+    assert_eq!(devices[0]["suspect"], false);
+    assert_eq!(app.client.get("/v1/quarantine").await.json()["count"], 0);
+    let mention = json!({"users": ["owner"], "type": "mention"});
+    app.client.post("/v1/notifications", &mention).await;
+    app.end_window();
+    assert_eq!(app.sender.sent(3).await.len(), 3);
 }
