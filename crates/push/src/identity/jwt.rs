@@ -65,7 +65,8 @@ impl Jwt {
             return Err(Denied::Unknown);
         }
         let header = decode_header(token).map_err(|_| Denied::Unknown)?;
-        if !ALGORITHMS.contains(&header.alg) {
+        // What it says must be understood is not (RFC 7515 §4.1.11).
+        if !ALGORITHMS.contains(&header.alg) || header.crit.is_some() {
             return Err(Denied::Unknown);
         }
         let keys = match self.keys.keys(header.kid.as_deref(), header.alg, now).await {
