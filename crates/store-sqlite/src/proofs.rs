@@ -20,10 +20,8 @@ impl Proofs for SqliteStore {
     async fn ask_proof(&self, ask: AskProof) -> Result<Asked, StoreError> {
         self.writer
             .write_or_refuse(move |tables| {
-                if tables.ledger.waiting + tables.scheduled >= ask.waiting_max {
-                    return Err(StoreError::Busy);
-                }
-                ask_proof(tables, ask).map_err(|error| store_error(&error))
+                let asked = ask_proof(tables, ask).map_err(|error| store_error(&error))?;
+                asked.ok_or(StoreError::Busy)
             })
             .await
     }
@@ -45,14 +43,19 @@ impl Proofs for SqliteStore {
     }
 }
 
-fn ask_proof(tables: &mut Tables, ask: AskProof) -> rusqlite::Result<Asked> {
-    let AskProof { new, fresh, nonce, message_type, ttl, sort_key, per_user_max, now, .. } = ask;
+/// Asks a device, or `None` while the outbox is full. What needs no wake-up is never refused.
+fn ask_proof(tables: &mut Tables, ask: AskProof) -> rusqlite::Result<Option<Asked>> {
+    let AskProof { new, fresh, nonce, message_type, ttl, sort_key, .. } = ask;
+    let AskProof { waiting_max, per_user_max, now, .. } = ask;
     let key = tables.token_key(new.set.provider(), &new.token);
     if tables.is_registered(&new.user, key)? {
-        return tables.refresh_known(key, new, now).map(Asked::Refreshed);
+        return tables.refresh_known(key, new, now).map(|known| Some(Asked::Refreshed(known)));
     }
     if let Some(id) = asked_lately(tables, &new.user, key, now)? {
-        return Ok(Asked::Waiting(new.into_subscription(id, now)));
+        return Ok(Some(Asked::Waiting(new.into_subscription(id, now))));
+    }
+    if tables.ledger.waiting + tables.scheduled >= waiting_max {
+        return Ok(None);
     }
     let set_id = tables.set_id(&new.set)?;
     let sealed = seal_token(&tables.vault, &new.token);
@@ -101,7 +104,7 @@ fn ask_proof(tables: &mut Tables, ask: AskProof) -> rusqlite::Result<Asked> {
         expires_at: now.plus(ttl),
     };
     wake_now(tables, &direct)?;
-    Ok(Asked::Waiting(new.into_subscription(id, now)))
+    Ok(Some(Asked::Waiting(new.into_subscription(id, now))))
 }
 
 /// The id of a device that was asked a moment ago.

@@ -7,7 +7,7 @@ use reveille_model::{
 
 use super::Case;
 use super::scene::{Scene, at, notification, set, user};
-use crate::{AskProof, Asked, Claimed, End, Proved, Put, Suspicion};
+use crate::{AskProof, Asked, Claimed, End, Proved, Put, StoreError, Suspicion};
 
 pub(super) fn cases() -> Vec<(&'static str, Case)> {
     vec![
@@ -17,6 +17,9 @@ pub(super) fn cases() -> Vec<(&'static str, Case)> {
         }),
         ("a known device needs no proof", |store| Box::pin(known(Scene::new(store)))),
         ("proofs are bounded", |store| Box::pin(bounded(Scene::new(store)))),
+        ("a full outbox refuses only what it would have to wake", |store| {
+            Box::pin(full(Scene::new(store)))
+        }),
     ]
 }
 
@@ -30,6 +33,16 @@ fn id(number: u8) -> SubscriptionId {
 
 impl Scene {
     async fn ask(&self, name: &str, token: &str, number: u8, second: u32) -> Asked {
+        self.ask_within(1_000, (name, token), number, second).await.expect("ask")
+    }
+
+    async fn ask_within(
+        &self,
+        waiting_max: u64,
+        (name, token): (&str, &str),
+        number: u8,
+        second: u32,
+    ) -> Result<Asked, StoreError> {
         let token = Token::parse(Provider::Fcm, token).expect("a token");
         let ask = AskProof {
             new: NewSubscription { user: user(name), set: set(), topic: None, token },
@@ -38,11 +51,11 @@ impl Scene {
             message_type: MessageType::verify(),
             ttl: Duration::from_s(3_600),
             sort_key: number.into(),
-            waiting_max: 1_000,
+            waiting_max,
             per_user_max: 2,
             now: at(second),
         };
-        let asked = self.store.ask_proof(ask).await.expect("ask");
+        let asked = self.store.ask_proof(ask).await;
         self.ledger().await;
         asked
     }
@@ -149,4 +162,16 @@ async fn bounded(scene: Scene) {
     assert!(matches!(scene.show("u", c, 4).await, Proved::Registered(_)));
     scene.sweep(at(44 + PROOF_RETENTION_S)).await;
     assert_eq!(scene.show("u", d, 5).await, Proved::Unknown, "it took too long");
+}
+
+async fn full(scene: Scene) {
+    scene.register("u", "known", at(0)).await;
+    let asked = scene.waiting("u", "asked", 1, 10).await;
+    let known = scene.ask_within(1, ("u", "known"), 2, 11).await.expect("no wake-up");
+    assert!(matches!(known, Asked::Refreshed(_)));
+    let again = scene.ask_within(1, ("u", "asked"), 3, 11).await.expect("no wake-up");
+    assert!(matches!(again, Asked::Waiting(subscription) if subscription.id == asked));
+    let new = scene.ask_within(1, ("u", "new"), 4, 11).await;
+    assert!(matches!(new, Err(StoreError::Busy)));
+    assert_eq!(scene.claim(at(11), 1).await.len(), 1, "what was refused wakes nobody");
 }
