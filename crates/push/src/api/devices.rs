@@ -206,20 +206,16 @@ impl Devices {
         let request: SubscriptionRequest<'_> = parse(body, &FIELDS)?;
         let provider = Provider::parse(&request.provider).ok_or(ApiError::UnknownProvider)?;
         let new = device(&self.intake, provider, user, &request)?;
-        let count = |result: &'static str, count: u64| {
-            counter!(SUBSCRIPTIONS_PUT, "provider" => provider.as_str(), "result" => result)
-                .increment(count);
-        };
         if whose_word == WhoseWord::Users && self.intake.settings.verify {
             let asked = self.intake.ask_proof(new).await?;
             self.wake_workers();
             return Ok(match asked {
                 Asked::Refreshed(subscription) => {
-                    count("refreshed", 1);
+                    count(provider, "refreshed", 1);
                     (StatusCode::OK, self.show(subscription))
                 }
                 Asked::Waiting(subscription) => {
-                    count("unproven", 1);
+                    count(provider, "unproven", 1);
                     let mut shown = shown(subscription, None);
                     shown.verified = false;
                     (StatusCode::CREATED, Json(shown))
@@ -232,19 +228,15 @@ impl Devices {
 
     /// A device that is registered now.
     fn registered(&self, provider: Provider, put: Put) -> (StatusCode, Json<SubscriptionResponse>) {
-        let count = |result: &'static str, count: u64| {
-            counter!(SUBSCRIPTIONS_PUT, "provider" => provider.as_str(), "result" => result)
-                .increment(count);
-        };
         self.wake_workers();
         match put {
             Put::Created { subscription, evicted } => {
-                count("created", 1);
-                count("evicted", evicted as u64);
+                count(provider, "created", 1);
+                count(provider, "evicted", evicted as u64);
                 (StatusCode::CREATED, self.show(subscription))
             }
             Put::Refreshed(subscription) => {
-                count("refreshed", 1);
+                count(provider, "refreshed", 1);
                 (StatusCode::OK, self.show(subscription))
             }
         }
@@ -341,10 +333,10 @@ impl Devices {
         let result = if device.is_some() { "replaced" } else { "changed" };
         let change = SubscriptionChange { device, sealed };
         let changed = self.intake.change(user, id, change).await?;
-        counter!(SUBSCRIPTIONS_PUT, "provider" => provider.as_str(), "result" => result)
-            .increment(1);
+        let changed = changed.ok_or(UserError::UnknownSubscription)?;
+        count(provider, result, 1);
         self.wake_workers();
-        Ok(self.show(changed.ok_or(UserError::UnknownSubscription)?))
+        Ok(self.show(changed))
     }
 
     /// Deletes a device of a user. What waits for it is cancelled.
@@ -378,6 +370,12 @@ impl Devices {
     fn wake_workers(&self) {
         self.released.send_modify(|_| {});
     }
+}
+
+/// Counts devices that were put, by what became of them.
+fn count(provider: Provider, result: &'static str, devices: u64) {
+    counter!(SUBSCRIPTIONS_PUT, "provider" => provider.as_str(), "result" => result)
+        .increment(devices);
 }
 
 /// What is no id names no device.
