@@ -6,21 +6,32 @@
 //!
 //! - [`Schedule::window`]: the window a moment falls in.
 //! - [`order`]: the shuffle of a batch.
+//! - [`form`], [`CohortSizes`]: who is woken together, and how long.
+//! - [`leaves`], [`fill`], [`Budget`]: which cohorts a batch is made of.
+//! - [`last_beat`], [`noops`]: wake-ups that nothing has caused.
 //! - [`after`]: what a verdict means for a wake-up.
 //! - [`Governor`]: what verdicts mean for a credential set, or for one scope of it.
 //! - [`DropGuard`]: whether verdicts of death can be believed.
-//!
-//! Mode `batch` is what is built: a window's wake-ups leave together, shuffled. In mode `cohort` the same window, order and retry
-//! decisions apply to expanded cohorts, and a decision `fill` (padding) joins them; see ARCHITECTURE.md.
+//! - [`effective_set`], [`events_to_link`], [`order_rho`], [`worst_case_top1`]: what an observer can tell.
 
+mod anonymity;
+mod beat;
+mod cohort;
 mod drop_guard;
 mod governor;
+mod muster;
 mod order;
+mod pace;
 mod retry;
 mod schedule;
 
+pub use anonymity::{effective_set, events_to_link, order_rho, worst_case_top1};
+pub use beat::{last_beat, noops};
+pub use cohort::{CohortSizes, form};
 pub use drop_guard::{DropGuard, DropGuardSettings};
 pub use governor::{Allowance, Governor, GovernorSettings, PauseSettings, Throttling};
+pub use muster::{Cohort, Marked, MusterSettings, Stays, fill, leaves, wants_padding};
 pub use order::order;
+pub use pace::Budget;
 pub use retry::{After, Attempt, Backoff, RetrySettings, after};
 pub use schedule::{Schedule, Window};

@@ -80,6 +80,10 @@ random_id! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WakeupId(pub i64);
 
+/// Names a cohort inside one store. Never used twice, and never leaves the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CohortId(pub i64);
+
 /// Names one claim. Random and never zero, so that a worker that lost its lease cannot settle by accident.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeaseId(i64);

@@ -18,7 +18,7 @@ mod user;
 mod wakeup;
 mod words;
 
-pub use ids::{IdError, LeaseId, Nonce, NotificationId, SubscriptionId, WakeupId};
+pub use ids::{CohortId, IdError, LeaseId, Nonce, NotificationId, SubscriptionId, WakeupId};
 pub use ledger::Ledger;
 pub use notification::{Audience, Content, Limit, Notification, Policy};
 pub use outcome::{Delay, Outcome, Proof, Reach, Reason, Strike, Verdict, retry_after};

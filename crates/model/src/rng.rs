@@ -57,6 +57,25 @@ impl Rng {
         }
     }
 
+    /// A number from zero up to, not including, one.
+    pub fn unit(&mut self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "53 bits are what a float holds exactly")]
+        let drawn = (self.next_u64() >> 11) as f64;
+        drawn / 9_007_199_254_740_992.0
+    }
+
+    /// Puts things into an order, every one equally likely.
+    pub fn shuffle<T>(&mut self, things: &mut [T]) {
+        for last in (1..things.len()).rev() {
+            things.swap(last, self.index(last + 1));
+        }
+    }
+
+    /// An index below `length`, which must not be zero.
+    pub fn index(&mut self, length: usize) -> usize {
+        usize::try_from(self.below(length as u64)).unwrap_or_default()
+    }
+
     /// A number from `low` to `high`, both included, every one equally likely.
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
         assert!(low <= high, "an empty range");
