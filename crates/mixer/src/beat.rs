@@ -1,9 +1,7 @@
 //! Wake-ups that nothing has caused: the constant beat of sealed devices, and decoys.
 
+use reveille_model::limits::NOOPS_MAX;
 use reveille_model::{Duration, Rng, Timestamp};
-
-/// Most decoys of one window.
-const NOOPS_MAX: u64 = 100_000;
 
 /// The last moment at or before `moment` at which sealed devices are due: multiples of the period since the Unix epoch, for all of them alike.
 pub fn last_beat(moment: Timestamp, period: Duration) -> Timestamp {
@@ -12,7 +10,7 @@ pub fn last_beat(moment: Timestamp, period: Duration) -> Timestamp {
 }
 
 /// How many decoys go into a window of this length: as many as events of that rate would be, some windows more and some fewer (a Poisson draw).
-pub fn noops(length: Duration, per_minute: u32, rng: &mut Rng) -> u64 {
+pub fn noops(length: Duration, per_minute: u32, rng: &mut Rng) -> usize {
     #[expect(clippy::cast_precision_loss, reason = "a length of days is exact")]
     let mut mean = length.as_ms() as f64 / 60_000.0 * f64::from(per_minute);
     let mut drawn = 0;
@@ -42,9 +40,9 @@ mod tests {
     #[test]
     fn decoys_are_as_many_as_events_of_their_rate_would_be() {
         let mut rng = Rng::from_number(4);
-        let drawn: Vec<u64> =
+        let drawn: Vec<usize> =
             (0..4_000).map(|_| noops(Duration::from_s(120), 3, &mut rng)).collect();
-        let mean = drawn.iter().sum::<u64>();
+        let mean = drawn.iter().sum::<usize>();
         // 4,000 windows of 6: standard deviation 155; five of them.
         assert!(mean.abs_diff(24_000) < 775, "{mean}");
         // Poisson: P(0) = e⁻⁶ = 0.0025, so about 10 of 4,000.

@@ -4,27 +4,7 @@
 //! single user comes to one or goes from it in the eyes of whoever watches: of those who left, and of those who stay, there are always as many
 //! as the floor says.
 
-use reveille_model::Rng;
-
-/// How large cohorts are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CohortSizes {
-    /// A cohort begins with at least so many users.
-    pub form: usize,
-    /// With so few live ones left it is retired. At least two, at most `form`.
-    pub floor: usize,
-}
-
-impl CohortSizes {
-    /// Formed at 16, retired at 8.
-    pub const DEFAULT: Self = Self { form: 16, floor: 8 };
-
-    /// Whether a cohort goes that began with `formed` users, of whom `live` still have devices: it has lost somebody, and has come to its
-    /// floor.
-    pub fn is_spent(self, formed: usize, live: usize) -> bool {
-        live < self.floor || (live < formed && live == self.floor)
-    }
-}
+use reveille_model::{CohortSizes, Rng};
 
 /// Deals waiting groups into new cohorts, by a draw of who comes together. A group is one user, or the survivors of a cohort that was retired,
 /// who stay together.
@@ -58,24 +38,11 @@ pub fn form(groups: &[usize], sizes: CohortSizes, rng: &mut Rng) -> Vec<Vec<usiz
 
 #[cfg(test)]
 mod tests {
-    use super::{CohortSizes, form};
+    use super::form;
     use proptest::prelude::*;
-    use reveille_model::Rng;
+    use reveille_model::{CohortSizes, Rng};
 
     const SIZES: CohortSizes = CohortSizes::DEFAULT;
-
-    #[test]
-    fn a_cohort_is_spent_at_its_floor_and_not_before() {
-        assert!(!SIZES.is_spent(16, 16));
-        assert!(!SIZES.is_spent(16, 9));
-        assert!(SIZES.is_spent(16, 8));
-        assert!(SIZES.is_spent(16, 7));
-        let tight = CohortSizes { form: 8, floor: 8 };
-        assert!(!tight.is_spent(8, 8));
-        assert!(tight.is_spent(8, 7));
-        // What was formed before the settings grew: nobody has left, and it is too small all the same.
-        assert!(CohortSizes { form: 64, floor: 32 }.is_spent(16, 16));
-    }
 
     #[test]
     fn fewer_than_a_cohort_wait() {

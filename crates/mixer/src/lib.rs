@@ -6,7 +6,7 @@
 //!
 //! - [`Schedule::window`]: the window a moment falls in.
 //! - [`order`]: the shuffle of a batch.
-//! - [`form`], [`CohortSizes`]: who is woken together, and how long.
+//! - [`form`]: who is woken together.
 //! - [`leaves`], [`fill`], [`Budget`]: which cohorts a batch is made of.
 //! - [`last_beat`], [`noops`]: wake-ups that nothing has caused.
 //! - [`after`]: what a verdict means for a wake-up.
@@ -27,10 +27,10 @@ mod schedule;
 
 pub use anonymity::{effective_set, events_to_link, order_rho, worst_case_top1};
 pub use beat::{last_beat, noops};
-pub use cohort::{CohortSizes, form};
+pub use cohort::form;
 pub use drop_guard::{DropGuard, DropGuardSettings};
 pub use governor::{Allowance, Governor, GovernorSettings, PauseSettings, Throttling};
-pub use muster::{Cohort, Marked, MusterSettings, Stays, fill, leaves, wants_padding};
+pub use muster::{MusterSettings, Stays, fill, leaves, wants_padding};
 pub use order::order;
 pub use pace::Budget;
 pub use retry::{After, Attempt, Backoff, RetrySettings, after};

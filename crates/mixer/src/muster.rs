@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use reveille_model::{CohortId, Duration, Rng, Timestamp};
+use reveille_model::{Cohort, CohortId, Duration, Marked, Rng, Timestamp};
 
 use crate::pace::Budget;
 use crate::schedule::Window;
@@ -21,30 +21,6 @@ pub struct MusterSettings {
 /// No batch is of fewer cohorts, if there are as many.
 const COHORTS_MIN: usize = 2;
 
-/// A cohort for which something was accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Marked {
-    /// The cohort.
-    pub cohort: Cohort,
-    /// Whether it is the provisional one of users who wait.
-    pub is_provisional: bool,
-    /// The end of the first window in which something was accepted for it since it left last.
-    pub since: Timestamp,
-}
-
-/// A cohort as padding sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cohort {
-    /// Its id.
-    pub id: CohortId,
-    /// What kind of cohorts it is among: whoever sees it sees others of that kind.
-    pub stratum: i64,
-    /// How many devices of it whoever sees the fewest sees.
-    pub devices: usize,
-    /// When it will have paid for the wake-ups it had, if it has not.
-    pub paid_at: Option<Timestamp>,
-}
-
 /// Why a cohort does not leave yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stays {
@@ -58,6 +34,9 @@ pub enum Stays {
 ///
 /// `window` is that window. The next one is taken to be as long.
 pub fn leaves(marked: &Marked, window: Window, settings: &MusterSettings) -> Result<(), Stays> {
+    if marked.is_leaving {
+        return Ok(());
+    }
     if marked.is_provisional {
         let length = window.end.since(window.start);
         // It was accepted this early at the worst, and the next chance is this late.
@@ -135,11 +114,11 @@ fn strata(leaving: &[Cohort]) -> BTreeMap<i64, SoFar> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cohort, Marked, MusterSettings, Stays, fill, leaves, wants_padding};
+    use super::{MusterSettings, Stays, fill, leaves, wants_padding};
     use crate::pace::Budget;
     use crate::schedule::Window;
     use proptest::prelude::*;
-    use reveille_model::{CohortId, Duration, Rng, Timestamp};
+    use reveille_model::{Cohort, CohortId, Duration, Marked, Rng, Timestamp};
 
     const SETTINGS: MusterSettings = MusterSettings {
         budget: Budget::per_day(48),
@@ -156,10 +135,14 @@ mod tests {
         Cohort { id: CohortId(id), stratum, devices, paid_at: None }
     }
 
+    fn marked(cohort: Cohort) -> Marked {
+        let since = window(10).end;
+        Marked { cohort, live: 16, is_provisional: false, is_leaving: false, since }
+    }
+
     #[test]
     fn those_who_wait_are_woken_before_the_deadline() {
-        let marked =
-            Marked { cohort: cohort(1, 1, 3), is_provisional: true, since: window(10).end };
+        let marked = Marked { is_provisional: true, ..marked(cohort(1, 1, 3)) };
         let left = (10..20).find(|number| leaves(&marked, window(*number), &SETTINGS).is_ok());
         let left = window(left.unwrap()).end;
         // Accepted as the window began, it waited for no more than ten minutes; another window would have been too long.
@@ -175,11 +158,7 @@ mod tests {
     #[test]
     fn a_cohort_without_budget_stays() {
         let paid_at = Some(window(1_000).end);
-        let marked = Marked {
-            cohort: Cohort { paid_at, ..cohort(1, 1, 16) },
-            is_provisional: false,
-            since: window(10).end,
-        };
+        let marked = marked(Cohort { paid_at, ..cohort(1, 1, 16) });
         assert_eq!(leaves(&marked, window(10), &SETTINGS), Err(Stays::Capped));
         assert_eq!(leaves(&marked, window(1_000), &SETTINGS), Ok(()));
     }

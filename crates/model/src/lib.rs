@@ -3,6 +3,7 @@
 //! Nothing here reads a clock, a file or the environment, and nothing here can be serialised: what crosses a wire or a table
 //! has its own struct beside the endpoint or the row, so that a rename inside never changes a contract outside.
 
+mod cohort;
 mod ids;
 mod ledger;
 pub mod limits;
@@ -18,6 +19,7 @@ mod user;
 mod wakeup;
 mod words;
 
+pub use cohort::{Cohort, CohortSizes, Marked};
 pub use ids::{CohortId, IdError, LeaseId, Nonce, NotificationId, SubscriptionId, WakeupId};
 pub use ledger::Ledger;
 pub use notification::{Audience, Content, Limit, Notification, Policy};

@@ -51,6 +51,12 @@ pub const PREFERENCES_PER_USER_MAX: usize = 200;
 pub const TARGETS_PER_ROW_MAX: usize = 5_000;
 /// Most targets one expanding transaction looks at, so that intake waits a few milliseconds for it at most.
 pub const EXPAND_MAX: usize = 1_000;
+/// Most groups of waiting users of which cohorts are formed at once.
+pub const GROUPS_MAX: usize = 2_048;
+/// Most cohorts whose leaving is written in one transaction.
+pub const LEAVING_MAX: usize = 1_024;
+/// Most decoys of one window.
+pub const NOOPS_MAX: usize = 10_000;
 /// Most wake-ups one claim takes.
 pub const CLAIM_MAX: usize = 1_024;
 /// Most devices that are watched or quarantined at once. Beyond it a verdict against another one is not remembered, and so never acted on.

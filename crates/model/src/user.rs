@@ -4,6 +4,9 @@ use std::fmt;
 
 use crate::limits::USER_BYTES_MAX;
 
+/// What no name of a caller's begins with.
+const UNNAMED: &str = "\u{1}";
+
 /// An opaque name of an account at the calling site. Personal: printing it shows nothing of it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct User(Box<str>);
@@ -19,6 +22,22 @@ impl User {
         let fits =
             !text.is_empty() && text.len() <= USER_BYTES_MAX && !text.chars().any(char::is_control);
         if fits { Ok(Self(text.into())) } else { Err(UserError) }
+    }
+
+    /// Stands for whoever has the tokens of one request, where nobody has said who that is. No caller can name it.
+    pub fn unnamed(random: [u8; 16]) -> Self {
+        let digits = random.iter().map(|byte| format!("{byte:02x}"));
+        Self(std::iter::once(UNNAMED.to_owned()).chain(digits).collect::<String>().into())
+    }
+
+    /// Whether it stands for somebody nobody has named.
+    pub fn is_unnamed(&self) -> bool {
+        self.0.starts_with(UNNAMED)
+    }
+
+    /// From a table: a name, or what stands for one.
+    pub fn from_table(text: &str) -> Result<Self, UserError> {
+        if text.starts_with(UNNAMED) { Ok(Self(text.into())) } else { Self::parse(text) }
     }
 
     /// The name itself, for tables only.

@@ -57,7 +57,7 @@ pub(crate) fn topic(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Top
 }
 
 pub(crate) fn user(row: &Row<'_>, column: usize) -> rusqlite::Result<User> {
-    User::parse(row.get_ref(column)?.as_str()?).map_err(|_| misfit(column))
+    User::from_table(row.get_ref(column)?.as_str()?).map_err(|_| misfit(column))
 }
 
 pub(crate) fn credential_set(row: &Row<'_>, column: usize) -> rusqlite::Result<CredentialSet> {
@@ -161,6 +161,16 @@ pub(crate) fn nth_id(packed: &[u8], index: usize) -> Option<[u8; 16]> {
 /// Ids as one blob of 16 bytes each.
 pub(crate) fn pack_ids(ids: impl Iterator<Item = [u8; 16]>) -> Vec<u8> {
     ids.flatten().collect()
+}
+
+/// Numbers as one blob of eight bytes each.
+pub(crate) fn pack_numbers(numbers: impl Iterator<Item = i64>) -> Vec<u8> {
+    numbers.flat_map(i64::to_le_bytes).collect()
+}
+
+pub(crate) fn unpack_numbers(packed: &[u8]) -> Option<Vec<i64>> {
+    let (numbers, rest) = packed.as_chunks::<8>();
+    rest.is_empty().then(|| numbers.iter().map(|number| i64::from_le_bytes(*number)).collect())
 }
 
 fn unpack_ids(packed: &[u8]) -> Option<Vec<[u8; 16]>> {

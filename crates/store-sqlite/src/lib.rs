@@ -4,6 +4,7 @@
 //! answers them after its commit. The other files are the traits of `reveille-store`, statement by statement.
 
 mod codec;
+mod cohorts;
 mod engine;
 mod feedback;
 mod inbox;

@@ -184,6 +184,13 @@ fn apply(
             .prepare_cached("DELETE FROM subscriptions WHERE token_key = ?1 AND id <> ?2")?
             .execute(params![key.0, known.id.as_bytes()])?;
     }
+    if known.sealed && change.sealed == Some(false) {
+        // What happened since the last beat is not to wait for ever.
+        tables
+            .connection
+            .prepare_cached("UPDATE subscriptions SET unsealing = 1 WHERE id = ?1")?
+            .execute([known.id.as_bytes()])?;
+    }
     known.change(change, now);
     write(tables, &known)?;
     Ok(known)
@@ -286,6 +293,14 @@ impl Tables {
         let evicted = evict(self, &new.user, fresh, per_user_max)?;
         let subscription = new.into_subscription(fresh, now);
         Ok(Put::Created { subscription, evicted })
+    }
+
+    /// Whose a registered token is.
+    pub(crate) fn owner_of(&self, key: TokenKey) -> rusqlite::Result<Option<User>> {
+        self.connection
+            .prepare_cached("SELECT user_name FROM subscriptions WHERE token_key = ?1")?
+            .query_row([key.0], |row| user(row, 0))
+            .optional()
     }
 
     /// Whether a user has registered a token.

@@ -49,7 +49,9 @@ impl Suspect {
     /// Whether a registration speaks against this proof.
     pub(crate) fn is_renewed(&self, proof: Proof) -> bool {
         self.owner.as_ref().is_some_and(|owner| {
-            owner.is_newer || matches!(proof, Proof::Dated(date) if date < owner.refreshed_at)
+            // Nobody has registered what only came with messages.
+            let is_older = matches!(proof, Proof::Dated(date) if date < owner.refreshed_at);
+            owner.is_newer || (is_older && !owner.user.is_unnamed())
         })
     }
 
@@ -268,6 +270,7 @@ impl Tables {
         (tell, now): (&[Destination], Timestamp),
         report: &mut SettleReport,
     ) -> rusqlite::Result<()> {
+        let named = dead.owner.as_ref().filter(|owner| !owner.user.is_unnamed());
         for to in tell {
             if self.deaths >= FEEDBACK_MAX {
                 report.not_told += 1;
@@ -284,8 +287,8 @@ impl Tables {
                     dead.set_id,
                     dead.topic,
                     seal_token(&self.vault, &dead.token),
-                    dead.subscription(),
-                    dead.owner.as_ref().map(|owner| owner.user.expose()),
+                    named.map(|owner| *owner.id.as_bytes()),
+                    named.map(|owner| owner.user.expose()),
                     reason,
                     now.as_ms()
                 ])?;

@@ -29,7 +29,8 @@ fn find(connection: &Connection, id: NotificationId) -> rusqlite::Result<Option<
         .prepare_cached(concat!(
             "SELECT accepted, waiting, collapsed, settled_sent, settled_dead, settled_expired,",
             " settled_cancelled, settled_payload_error, settled_dry_run, settled_limited, window_end, deliver_after,",
-            " taken_back FROM trails WHERE id = ?1"
+            " taken_back, cohorts, window_end <= (SELECT expanded_until FROM state)",
+            " FROM trails WHERE id = ?1"
         ))?
         .query_row([id.as_bytes()], |row| {
             Ok(Trail {
@@ -37,6 +38,8 @@ fn find(connection: &Connection, id: NotificationId) -> rusqlite::Result<Option<
                 window_end: optional_time(row, 10)?,
                 deliver_after: optional_time(row, 11)?,
                 taken_back: row.get(12)?,
+                cohorts: row.get(13)?,
+                has_left: row.get::<_, Option<bool>>(14)?.unwrap_or_default(),
                 ledger: read_ledger(row, 0)?,
             })
         })

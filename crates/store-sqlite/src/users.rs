@@ -9,6 +9,7 @@ use rusqlite::params;
 
 use crate::SqliteStore;
 use crate::codec::{pack_texts, store_error, subscription_id, unpack_texts};
+use crate::cohorts::{Kind, Mixed};
 use crate::engine::{Rewrite, Tables};
 use crate::outbox::{end, waiting_of};
 use crate::residue::is_left;
@@ -107,13 +108,28 @@ fn cancel(
         return Ok(0);
     }
     let until = tables.gathered_next - 1;
-    let devices: Vec<SubscriptionId> = tables
+    let devices: Vec<(SubscriptionId, Kind)> = tables
         .connection
         .prepare_cached(
-            "UPDATE subscriptions SET fetched_until = ?2 WHERE user_name = ?1 RETURNING id",
+            "SELECT id, set_id, sealed + unsealing FROM subscriptions WHERE user_name = ?1",
         )?
-        .query_map(params![user.expose(), until], |row| subscription_id(row, 0))?
+        .query_map([user.expose()], |row| {
+            let kind = Kind { set_id: row.get(1)?, is_sealed: row.get(2)? };
+            Ok((subscription_id(row, 0)?, kind))
+        })?
         .collect::<rusqlite::Result<_>>()?;
+    // Nothing else is ever cancelled: it would tell who has looked.
+    let devices: Vec<SubscriptionId> = devices
+        .into_iter()
+        .filter(|(_, kind)| tables.mixed(*kind) == Mixed::Batch)
+        .map(|(id, _)| id)
+        .collect();
+    for device in &devices {
+        tables
+            .connection
+            .prepare_cached("UPDATE subscriptions SET fetched_until = ?2 WHERE id = ?1")?
+            .execute(params![device.as_bytes(), until])?;
+    }
     if devices.is_empty() {
         return Ok(0);
     }
@@ -149,6 +165,7 @@ fn erase(tables: &mut Tables, user: &User) -> rusqlite::Result<()> {
     execute("DELETE FROM inbox WHERE user_name = ?1")?;
     tables.preferences = tables.preferences.saturating_sub(preferences as u64);
     tables.deaths = tables.deaths.saturating_sub(deaths as u64);
+    tables.forget_member(user)?;
     tables.forget_counters(user)
 }
 

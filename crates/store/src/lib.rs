@@ -1,8 +1,9 @@
 //! What is kept, as small traits; the in-memory store; the contract every store passes.
 //!
-//! No driver is named here. A store is any type that implements [`Outbox`], [`Trails`], [`Subscriptions`], [`Proofs`], [`Preferences`], [`Inbox`], [`Users`],
+//! No driver is named here. A store is any type that implements [`Outbox`], [`Cohorts`], [`Trails`], [`Subscriptions`], [`Proofs`], [`Preferences`], [`Inbox`], [`Users`],
 //! [`Quarantine`], [`Feedback`] and [`Keys`]; it is a Reveille store once it passes `contract`. Times are arguments: a store reads no clock.
 
+mod cohorts;
 mod error;
 mod feedback;
 mod inbox;
@@ -18,6 +19,7 @@ mod trails;
 pub mod contract;
 pub mod memory;
 
+pub use cohorts::{Census, Cohorts, Group, Leaving, Mix, Nursery};
 pub use error::StoreError;
 pub use feedback::{Death, DeathId, Destination, Feedback, Owner};
 pub use inbox::{Inbox, InboxItem, ReadWhich, Users};
@@ -36,6 +38,7 @@ pub use trails::{TakeBack, Trail, Trails};
 /// Everything a push server keeps. Implemented by whatever implements its parts.
 pub trait Store:
     Outbox
+    + Cohorts
     + Trails
     + Subscriptions
     + Proofs
@@ -50,6 +53,7 @@ pub trait Store:
 
 impl<T> Store for T where
     T: Outbox
+        + Cohorts
         + Trails
         + Subscriptions
         + Proofs

@@ -26,7 +26,12 @@ pub struct Trail {
     pub deliver_after: Option<Timestamp>,
     /// Whether it was taken back in time.
     pub taken_back: bool,
-    /// Its wake-ups, by where they are.
+    /// How many cohorts it wakes. Which devices of them were meant is not kept anywhere, so that no more is known of these than whether the window
+    /// has left.
+    pub cohorts: u64,
+    /// Whether its window has left. A cohort that has spent its budget, or whose users still wait for others, leaves in a longer one.
+    pub has_left: bool,
+    /// Its other wake-ups, by where they are.
     pub ledger: Ledger,
 }
 

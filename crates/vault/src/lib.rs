@@ -5,4 +5,4 @@ mod key_file;
 mod vault;
 
 pub use key_file::{KeyFile, KeyFileError};
-pub use vault::{KeyId, Purpose, Vault};
+pub use vault::{BlindKey, KeyId, Purpose, Vault};

@@ -140,6 +140,37 @@ impl Vault {
     }
 }
 
+/// A key to find values by that outlives the change of the vault's: for what only its hash is left of.
+pub struct BlindKey(hmac::Key);
+
+impl fmt::Debug for BlindKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BlindKey(…)")
+    }
+}
+
+impl BlindKey {
+    /// From 32 random bytes, which are kept sealed.
+    pub fn new(key: &[u8; 32]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, key))
+    }
+
+    /// 32 random bytes for a new one.
+    ///
+    /// # Panics
+    /// If the operating system gives no randomness.
+    pub fn fresh() -> [u8; 32] {
+        let mut key = [0; 32];
+        aws_lc_rs::rand::fill(&mut key).expect("the operating system gives randomness");
+        key
+    }
+
+    /// The hash of a value.
+    pub fn blind(&self, value: &[u8]) -> [u8; 16] {
+        hmac::sign(&self.0, value).as_ref().first_chunk().copied().unwrap_or_default()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{KeyId, OVERHEAD, Purpose, Vault};

@@ -10,10 +10,11 @@ use rusqlite::Connection;
 
 use super::journaled::Journaled;
 use crate::codec::{credential_set, read_ledger, store_error, token_key};
+use crate::cohorts::Mixing;
 use crate::outbox::{Plan, join_twins};
 
 /// Statements kept prepared.
-const STATEMENTS_MAX: usize = 96;
+const STATEMENTS_MAX: usize = 144;
 
 /// A wake-up in flight. Only the process that sends it knows: after a crash none is, and all of them are due.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +64,10 @@ pub(crate) struct Tables {
     pub(crate) swept_until: i64,
     /// When suspects were last looked through.
     pub(crate) suspects_swept_at: i64,
+    /// How devices are mixed; nothing before that was said.
+    pub(crate) mixing: Option<Mixing>,
+    /// Cohorts that were not found to be whole when they were woken.
+    pub(crate) partial: u64,
 }
 
 impl Tables {
@@ -91,6 +96,8 @@ impl Tables {
             plan: None,
             swept_until: 0,
             suspects_swept_at: 0,
+            mixing: None,
+            partial: 0,
         };
         tables.reload()?;
         Ok(tables)

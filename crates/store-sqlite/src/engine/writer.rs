@@ -175,7 +175,10 @@ fn in_savepoint<T, E: From<StoreError>>(
 ) -> Result<T, E> {
     tables.batch("SAVEPOINT command").map_err(|error| store_error(&error))?;
     let before = tables.kept();
-    let result = command(tables);
+    let result = command(tables).and_then(|done| match tables.enrol_changed() {
+        Ok(()) => Ok(done),
+        Err(error) => Err(store_error(&error).into()),
+    });
     if result.is_err() {
         tables.put_back(before);
         tables.batch("ROLLBACK TO command").map_err(|error| store_error(&error))?;

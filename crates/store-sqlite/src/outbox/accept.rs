@@ -1,18 +1,21 @@
 //! Taking responsibility.
 
+use std::collections::BTreeSet;
+
+use reveille_model::limits::SUBSCRIPTIONS_PER_USER_MAX;
 use reveille_model::{
-    Audience, CredentialSet, DryRun, Notification, NotificationId, Settled, Timestamp, Token,
-    Topic, User,
+    Audience, CredentialSet, DryRun, NewSubscription, Notification, NotificationId, Settled,
+    SubscriptionId, Timestamp, Token, Topic, User,
 };
 use reveille_store::{
     AcceptError, Acceptance, Accepted, Idempotency, Item, StoreError, TokenMessage,
 };
-use reveille_vault::{Purpose, Vault};
+use reveille_vault::{BlindKey, Purpose, Vault};
 use rusqlite::{OptionalExtension as _, params};
 
-use super::audience::{Conditions, Gathered, gather_audience};
+use super::audience::{Answered, Conditions, Gathered, ask_audience, gather_audience};
 use super::tables::{Change, Shape, corrupt, sql};
-use crate::codec::{fitting, pack_ids, pack_texts, unpack_notifications};
+use crate::codec::{fitting, pack_ids, pack_numbers, pack_texts, unpack_notifications};
 use crate::engine::Tables;
 use crate::inbox::ToDeliver;
 
@@ -74,6 +77,9 @@ pub(super) fn accept(
     let times = (acceptance.now, acceptance.window_end);
     for (item, sealed) in acceptance.items.into_iter().zip(sealed) {
         match (item, sealed) {
+            (Item::Tokens(message), _) if sql(tables.is_in_cohorts(&message.set))? => {
+                wakeups += accept_silent_tokens(tables, message, times)?;
+            }
             (Item::Tokens(message), Sealed::Tokens(rows)) => {
                 wakeups += accept_tokens(tables, &message, rows, times.1)?;
             }
@@ -147,6 +153,50 @@ fn accept_tokens(
     Ok(count as u64)
 }
 
+/// Finds out whose tokens these are, so that they are woken as a whole. Those nobody has registered belong to one who has no name.
+fn accept_silent_tokens(
+    tables: &mut Tables,
+    message: TokenMessage,
+    (now, window_end): (Timestamp, Timestamp),
+) -> Result<u64, StoreError> {
+    let unusable = i64::from(message.unusable);
+    sql(tables.count(None, Change::accepted(unusable)))?;
+    sql(tables.count(None, Change::settled(Settled::PayloadError, unusable)))?;
+    let (mut users, mut fresh) = (BTreeSet::new(), Vec::new());
+    for token in message.tokens {
+        let key = tables.token_key(message.set.provider(), &token);
+        match sql(tables.owner_of(key))? {
+            Some(owner) => drop(users.insert(owner)),
+            None => fresh.push(token),
+        }
+    }
+    let joined = users.first().filter(|only| users.len() == 1 && only.is_unnamed()).cloned();
+    for tokens in fresh.chunks(SUBSCRIPTIONS_PER_USER_MAX) {
+        let user = joined.clone().unwrap_or_else(|| User::unnamed(random_16()));
+        for token in tokens {
+            let new = NewSubscription {
+                user: user.clone(),
+                set: message.set.clone(),
+                topic: message.topic.clone(),
+                token: token.clone(),
+            };
+            let id = SubscriptionId::from_bytes(random_16());
+            sql(tables.put(new, id, usize::MAX, now))?;
+        }
+        users.insert(user);
+    }
+    sql(tables.enrol_changed())?;
+    let mut cohorts = BTreeSet::new();
+    for user in &users {
+        cohorts.extend(sql(tables.cohorts_for(user))?);
+    }
+    sql(tables.wake_cohorts((&cohorts, message.dry_run), window_end))
+}
+
+fn random_16() -> [u8; 16] {
+    BlindKey::fresh().first_chunk().copied().unwrap_or_default()
+}
+
 fn accept_notification(
     tables: &mut Tables,
     notification: &Notification,
@@ -169,14 +219,24 @@ fn accept_notification(
         ttl_ms: notification.ttl.as_ms().cast_signed(),
         dry_run: notification.dry_run,
     };
+    let Notification { id, event_type, policy, audience, .. } = notification;
+    let conditions = Conditions { event_type, policy: *policy, now };
     match scheduled_for {
+        // Nobody's name waits here, but where there is something for their inbox.
+        Some(due) if tables.cohort_sizes().is_some() && content.is_none() => {
+            let asked = (Some(&conditions), None);
+            let answered = sql(ask_audience(tables, &shape, audience, asked))?;
+            sql(tables.count_gathered(seq, 0, answered.limited))?;
+            let muted = answered.muted;
+            sql(schedule(tables, (seq, due), &shape, (notification, ToKeep::Found(&answered))))?;
+            Ok(Gathered { wakeups: 0, muted })
+        }
         Some(due) => {
-            sql(schedule(tables, (seq, due), &shape, (notification, content)))?;
+            let kept = ToKeep::Named(content);
+            sql(schedule(tables, (seq, due), &shape, (notification, kept)))?;
             Ok(Gathered::default())
         }
         None => {
-            let Notification { id, event_type, policy, audience, .. } = notification;
-            let conditions = Conditions { event_type, policy: *policy, now };
             let deliver = content.as_deref();
             let deliver = deliver.map(|sealed| ToDeliver { id: *id, event_type, at: now, sealed });
             let asked = (Some(&conditions), deliver.as_ref());
@@ -185,23 +245,47 @@ fn accept_notification(
     }
 }
 
+/// The kind of audience that is scheduled as cohorts and subscriptions.
+pub(super) const FOUND: i64 = 2;
+
+/// What is kept of whom a scheduled notification is for.
+enum ToKeep<'a> {
+    /// Whom its caller named, and what there is for their inboxes.
+    Named(Option<Vec<u8>>),
+    /// Whom it wakes.
+    Found(&'a Answered),
+}
+
 fn schedule(
     tables: &mut Tables,
     (seq, due): (i64, Timestamp),
     shape: &Shape,
-    (notification, content): (&Notification, Option<Vec<u8>>),
+    (notification, to_keep): (&Notification, ToKeep<'_>),
 ) -> rusqlite::Result<()> {
     let Notification { audience, event_type, policy, .. } = notification;
-    let (kind, packed) = match audience {
-        Audience::Users(users) => (0, pack_texts(users.iter().map(User::expose))),
-        Audience::Subscriptions(ids) => (1, pack_ids(ids.iter().map(|id| *id.as_bytes()))),
+    let ids = |ids: &mut dyn Iterator<Item = &SubscriptionId>| {
+        pack_ids(&mut ids.map(|id| *id.as_bytes()))
+    };
+    let (kind, packed, named, cohorts, content) = match (to_keep, audience) {
+        (ToKeep::Found(answered), _) => {
+            let cohorts = pack_numbers(answered.cohorts.iter().copied());
+            let named = answered.cohorts.len() + answered.devices.len();
+            (FOUND, ids(&mut answered.devices.iter()), named, cohorts, None)
+        }
+        (ToKeep::Named(content), Audience::Users(users)) => {
+            let packed = pack_texts(users.iter().map(User::expose));
+            (0, packed, audience.len(), Vec::new(), content)
+        }
+        (ToKeep::Named(content), Audience::Subscriptions(named)) => {
+            (1, ids(&mut named.iter()), audience.len(), Vec::new(), content)
+        }
     };
     tables
         .connection
         .prepare_cached(concat!(
             "INSERT INTO scheduled (trail, due, message_type, ttl_ms, dry_run, audience_kind, audience,",
-            " named, event_type, wakes, limit_count, limit_per_ms, content)",
-            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
+            " named, event_type, wakes, limit_count, limit_per_ms, content, cohorts)",
+            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
         ))?
         .execute(params![
             seq,
@@ -211,14 +295,15 @@ fn schedule(
             shape.dry_run == DryRun::Yes,
             kind,
             packed,
-            audience.len(),
+            named,
             event_type.as_str(),
             policy.wakes,
             policy.limit.map(|limit| limit.count),
             policy.limit.map(|limit| limit.per.as_ms().cast_signed()),
             content,
+            cohorts,
         ])?;
-    tables.scheduled += audience.len() as u64;
+    tables.scheduled += named as u64;
     Ok(())
 }
 

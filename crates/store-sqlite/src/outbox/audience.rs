@@ -12,6 +12,7 @@ use rusqlite::{OptionalExtension as _, params};
 use super::accept::ROW_BYTES;
 use super::tables::{Change, Shape, sql};
 use crate::codec::{subscription_id, user};
+use crate::cohorts::{Kind, Mixed};
 use crate::engine::Tables;
 use crate::inbox::ToDeliver;
 
@@ -32,10 +33,38 @@ pub(super) struct Gathered {
     pub(super) muted: u64,
 }
 
-/// The devices of one user.
-type OfUser = (User, Vec<SubscriptionId>);
+/// One user, and the devices of theirs that are named.
+struct OfUser {
+    user: User,
+    devices: Vec<Device>,
+}
 
-/// Lets the devices of an audience join a window, as far as conditions allow.
+#[derive(Debug, Clone, Copy)]
+struct Device {
+    id: SubscriptionId,
+    kind: Kind,
+}
+
+/// Whom an audience wakes.
+#[derive(Debug, Default)]
+pub(super) struct Answered {
+    pub(super) cohorts: BTreeSet<i64>,
+    pub(super) devices: BTreeSet<SubscriptionId>,
+    /// Wake-ups that a limit keeps back: a user's cohorts are one.
+    pub(super) limited: usize,
+    /// Users who do not want it.
+    pub(super) muted: u64,
+}
+
+impl Answered {
+    /// What was asked when it was scheduled.
+    pub(super) fn found(cohorts: Vec<i64>, devices: Vec<SubscriptionId>) -> Self {
+        let (cohorts, devices) = (cohorts.into_iter().collect(), devices.into_iter().collect());
+        Self { cohorts, devices, ..Self::default() }
+    }
+}
+
+/// Lets the devices of an audience join a window, and marks its cohorts, as far as conditions allow.
 pub(super) fn gather_audience(
     tables: &mut Tables,
     (seq, shape): (i64, &Shape),
@@ -43,35 +72,87 @@ pub(super) fn gather_audience(
     (conditions, deliver): (Option<&Conditions<'_>>, Option<&ToDeliver<'_>>),
     window_end: Timestamp,
 ) -> Result<Gathered, StoreError> {
-    let (mut woken, mut limited, mut muted) = (BTreeSet::new(), BTreeSet::new(), 0);
-    for (user, ids) in sql(resolve(tables, audience))? {
+    let answered = sql(ask_audience(tables, shape, audience, (conditions, deliver)))?;
+    sql(gather_answered(tables, (seq, shape), answered, window_end))
+}
+
+/// Finds out whom an audience wakes, and delivers content to all of it.
+pub(super) fn ask_audience(
+    tables: &mut Tables,
+    shape: &Shape,
+    audience: &Audience,
+    (conditions, deliver): (Option<&Conditions<'_>>, Option<&ToDeliver<'_>>),
+) -> rusqlite::Result<Answered> {
+    let mut answered = Answered::default();
+    for OfUser { user, devices: named } in resolve(tables, audience)? {
         if let Some(content) = deliver {
-            sql(tables.deliver(&user, content))?;
+            tables.deliver(&user, content)?;
         }
-        // Whoever has no device leaves no trace.
-        if ids.is_empty() {
+        let (mut devices, mut is_in_cohort) = (Vec::new(), false);
+        for device in &named {
+            match tables.mixed(device.kind) {
+                Mixed::Batch => devices.push(device.id),
+                Mixed::Cohort => is_in_cohort = true,
+                Mixed::Sealed => {}
+            }
+        }
+        // Whoever has no device may have left a ghost.
+        let cohorts =
+            if is_in_cohort || named.is_empty() { tables.cohorts_for(&user)? } else { Vec::new() };
+        // Anybody else who has no device leaves no trace.
+        if devices.is_empty() && cohorts.is_empty() {
             continue;
         }
-        match sql(ask(tables, &user, shape, conditions))? {
-            Answer::Wake => woken.extend(ids),
-            Answer::Limited => limited.extend(ids),
-            Answer::Muted => muted += 1,
+        match ask(tables, &user, shape, conditions)? {
+            Answer::Wake => {
+                answered.devices.extend(devices);
+                answered.cohorts.extend(cohorts);
+            }
+            Answer::Limited => {
+                answered.limited += devices.len() + usize::from(!cohorts.is_empty());
+            }
+            Answer::Muted => answered.muted += 1,
         }
     }
-    let ids: Vec<SubscriptionId> = woken.into_iter().collect();
+    Ok(answered)
+}
+
+/// Lets those join a window who are to be woken.
+pub(super) fn gather_answered(
+    tables: &mut Tables,
+    (seq, shape): (i64, &Shape),
+    answered: Answered,
+    window_end: Timestamp,
+) -> rusqlite::Result<Gathered> {
+    let ids: Vec<SubscriptionId> = answered.devices.into_iter().collect();
     for chunk in ids.chunks(ROW_BYTES / 16) {
-        sql(tables.gather(seq, shape, window_end, chunk))?;
+        tables.gather(Some(seq), shape, window_end, chunk)?;
     }
-    sql(tables
+    let marked = tables.wake_cohorts((&answered.cohorts, shape.dry_run), window_end)?;
+    tables
         .connection
-        .prepare_cached("UPDATE trails SET window_end = ?2, last_window = ?2 WHERE seq = ?1")
-        .and_then(|mut update| update.execute([seq, window_end.as_ms()])))?;
-    let count = |length: usize| i64::try_from(length).unwrap_or(i64::MAX);
-    sql(tables.count(Some(seq), Change::accepted(count(ids.len() + limited.len()))))?;
-    if !limited.is_empty() {
-        sql(tables.count(Some(seq), Change::settled(Settled::Limited, count(limited.len()))))?;
+        .prepare_cached(
+            "UPDATE trails SET window_end = ?2, last_window = ?2, cohorts = ?3 WHERE seq = ?1",
+        )?
+        .execute(params![seq, window_end.as_ms(), marked])?;
+    tables.count_gathered(seq, ids.len(), answered.limited)?;
+    Ok(Gathered { wakeups: ids.len() as u64 + marked, muted: answered.muted })
+}
+
+impl Tables {
+    pub(super) fn count_gathered(
+        &mut self,
+        seq: i64,
+        woken: usize,
+        limited: usize,
+    ) -> rusqlite::Result<()> {
+        let count = |length: usize| i64::try_from(length).unwrap_or(i64::MAX);
+        self.count(Some(seq), Change::accepted(count(woken + limited)))?;
+        if limited == 0 {
+            return Ok(());
+        }
+        self.count(Some(seq), Change::settled(Settled::Limited, count(limited)))
     }
-    Ok(Gathered { wakeups: ids.len() as u64, muted })
 }
 
 enum Answer {
@@ -106,32 +187,39 @@ fn ask(
 fn resolve(tables: &Tables, audience: &Audience) -> rusqlite::Result<Vec<OfUser>> {
     match audience {
         Audience::Users(users) => {
-            let mut select = tables.connection.prepare_cached(
-                "SELECT id FROM subscriptions WHERE user_name = ?1 ORDER BY created_at, id LIMIT ?2",
-            )?;
+            let mut select = tables.connection.prepare_cached(concat!(
+                "SELECT id, set_id, sealed + unsealing FROM subscriptions WHERE user_name = ?1",
+                " ORDER BY created_at, id LIMIT ?2"
+            ))?;
             let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
             for user in users.iter().filter(|user| seen.insert(*user)) {
-                let ids: Vec<SubscriptionId> = select
+                let devices = select
                     .query_map(params![user.expose(), SUBSCRIPTIONS_PER_USER_MAX], |row| {
-                        subscription_id(row, 0)
+                        let kind = Kind { set_id: row.get(1)?, is_sealed: row.get(2)? };
+                        Ok(Device { id: subscription_id(row, 0)?, kind })
                     })?
                     .collect::<rusqlite::Result<_>>()?;
-                found.push((user.clone(), ids));
+                found.push(OfUser { user: user.clone(), devices });
             }
             Ok(found)
         }
         Audience::Subscriptions(ids) => {
-            let mut select = tables
-                .connection
-                .prepare_cached("SELECT user_name FROM subscriptions WHERE id = ?1")?;
-            let mut found: BTreeMap<User, Vec<SubscriptionId>> = BTreeMap::new();
+            let mut select = tables.connection.prepare_cached(
+                "SELECT user_name, set_id, sealed + unsealing FROM subscriptions WHERE id = ?1",
+            )?;
+            let mut found: BTreeMap<User, Vec<Device>> = BTreeMap::new();
             for id in ids {
-                let owner = select.query_row([id.as_bytes()], |row| user(row, 0)).optional()?;
-                if let Some(owner) = owner {
-                    found.entry(owner).or_default().push(*id);
+                let device = select
+                    .query_row([id.as_bytes()], |row| {
+                        let kind = Kind { set_id: row.get(1)?, is_sealed: row.get(2)? };
+                        Ok((user(row, 0)?, Device { id: *id, kind }))
+                    })
+                    .optional()?;
+                if let Some((owner, device)) = device {
+                    found.entry(owner).or_default().push(device);
                 }
             }
-            Ok(found.into_iter().collect())
+            Ok(found.into_iter().map(|(user, devices)| OfUser { user, devices }).collect())
         }
     }
 }

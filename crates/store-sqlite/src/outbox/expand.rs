@@ -13,6 +13,7 @@ use super::waiting::{self, head, waiting_with};
 use crate::codec::{
     dry_run, message_type, nth_id, nth_text, seal_token, subscription_id, time, topic,
 };
+use crate::cohorts::{Kind, Mixed};
 use crate::engine::Tables;
 
 /// A gathered row, read.
@@ -53,7 +54,7 @@ impl Gathered {
 }
 
 /// Whom a wake-up is for.
-enum Target {
+pub(crate) enum Target {
     Token(Token),
     Subscription(SubscriptionId),
 }
@@ -71,17 +72,32 @@ pub(super) fn expand(tables: &mut Tables, entries: &[Entry]) -> Result<Expanded,
     let mut became: BTreeMap<Option<i64>, Became> = BTreeMap::new();
     for entry in entries {
         let row = sql(Gathered::read(tables, entry.row()))?;
-        match target_of(tables, &row, entry.index())? {
+        let is_made = match target_of(tables, &row, entry.index())? {
             // The device went between acceptance and the end of the window, or its user has looked.
-            None => became.entry(row.trail).or_default().cancelled += 1,
-            Some((set_id, key, target)) => {
-                if sql(wake(tables, &row, (set_id, key, entry.sort_key), &target))? {
-                    expanded.wakeups += 1;
-                } else {
-                    expanded.collapsed += 1;
-                    became.entry(row.trail).or_default().collapsed += 1;
-                }
+            Found::Gone => {
+                became.entry(row.trail).or_default().cancelled += 1;
+                continue;
             }
+            Found::NextBeat => false,
+            Found::Wake(set_id, key, target) => {
+                let to_wake = ToWake {
+                    shape: &row.shape,
+                    window_end: row.window_end,
+                    trail: row.trail,
+                    topic: row.topic.as_ref(),
+                    set_id,
+                    key,
+                    sort_key: entry.sort_key,
+                    target,
+                };
+                sql(wake(tables, &to_wake))?
+            }
+        };
+        if is_made {
+            expanded.wakeups += 1;
+        } else {
+            expanded.collapsed += 1;
+            became.entry(row.trail).or_default().collapsed += 1;
         }
     }
     for (trail, Became { collapsed, cancelled }) in became {
@@ -95,33 +111,56 @@ pub(super) fn expand(tables: &mut Tables, entries: &[Entry]) -> Result<Expanded,
     Ok(expanded)
 }
 
-/// Whom the target of a row stands for now, and with which credentials. Nothing where its subscription is gone, or its user has looked.
-type Found = Option<(i64, WakeupKey, Target)>;
+/// Whom the target of a row stands for now.
+enum Found {
+    /// Somebody, with these credentials.
+    Wake(i64, WakeupKey, Target),
+    /// A device that has been sealed since: it is woken with the others that are.
+    NextBeat,
+    /// Its subscription is gone, or its user has looked.
+    Gone,
+}
+
+impl Found {
+    /// What becomes of a registered device.
+    fn registered(tables: &Tables, row: &Gathered, device: &Registered) -> Self {
+        let Registered { id, set_id, .. } = *device;
+        // Sealed devices on their beat, and decoys, belong to no request.
+        let kind = Kind { set_id, is_sealed: device.is_sealed };
+        let is_company = row.trail.is_none() && row.set_id.is_none();
+        if !is_company && tables.mixed(kind) == Mixed::Sealed {
+            Self::NextBeat
+        } else if !is_company && device.has_looked(row) {
+            Self::Gone
+        } else {
+            let key = WakeupKey::for_subscription(id, &row.shape.message_type, row.shape.dry_run);
+            Self::Wake(set_id, key, Target::Subscription(id))
+        }
+    }
+}
 
 fn target_of(tables: &mut Tables, row: &Gathered, index: usize) -> Result<Found, StoreError> {
-    let (kind, dry) = (&row.shape.message_type, row.shape.dry_run);
-    let registered = |Registered { id, set_id, .. }: Registered| {
-        (set_id, WakeupKey::for_subscription(id, kind, dry), Target::Subscription(id))
-    };
     let Some(set_id) = row.set_id else {
         let id = nth_id(&row.targets, index).map(SubscriptionId::from_bytes).ok_or_else(corrupt)?;
         let device = sql(device_of(tables, id))?;
-        return Ok(device.filter(|device| !device.has_looked(row)).map(registered));
+        return Ok(match device {
+            Some(device) => Found::registered(tables, row, &device),
+            None => Found::Gone,
+        });
     };
     let set: CredentialSet = sql(tables.set_of(set_id))?;
     let opened = tables.vault.open(Purpose::Targets, &row.targets).ok_or_else(corrupt)?;
     let text = nth_text(&opened, index).ok_or_else(corrupt)?;
     let token = Token::parse(set.provider(), text).map_err(|_| corrupt())?;
     let token_key = tables.token_key(set.provider(), &token);
-    let device = sql(subscription_of(tables, token_key))?;
-    Ok(Some(match device {
-        Some(device) if device.has_looked(row) => return Ok(None),
-        Some(device) => registered(device),
+    Ok(match sql(subscription_of(tables, token_key))? {
+        Some(device) => Found::registered(tables, row, &device),
         None => {
-            let key = WakeupKey::for_token(token_key, row.topic.as_ref(), kind, dry);
-            (set_id, key, Target::Token(token))
+            let (kind, dry_run) = (&row.shape.message_type, row.shape.dry_run);
+            let key = WakeupKey::for_token(token_key, row.topic.as_ref(), kind, dry_run);
+            Found::Wake(set_id, key, Target::Token(token))
         }
-    }))
+    })
 }
 
 /// A registered device.
@@ -130,11 +169,17 @@ struct Registered {
     set_id: i64,
     /// Up to which gathered row its user has looked.
     fetched_until: i64,
+    is_sealed: bool,
 }
 
 impl Registered {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self { id: subscription_id(row, 0)?, set_id: row.get(1)?, fetched_until: row.get(2)? })
+        Ok(Self {
+            id: subscription_id(row, 0)?,
+            set_id: row.get(1)?,
+            fetched_until: row.get(2)?,
+            is_sealed: row.get(3)?,
+        })
     }
 
     fn has_looked(&self, row: &Gathered) -> bool {
@@ -145,7 +190,10 @@ impl Registered {
 fn subscription_of(tables: &Tables, key: TokenKey) -> rusqlite::Result<Option<Registered>> {
     tables
         .connection
-        .prepare_cached("SELECT id, set_id, fetched_until FROM subscriptions WHERE token_key = ?1")?
+        .prepare_cached(concat!(
+            "SELECT id, set_id, fetched_until, sealed + unsealing FROM subscriptions",
+            " WHERE token_key = ?1"
+        ))?
         .query_row([key.0], Registered::read)
         .optional()
 }
@@ -153,24 +201,48 @@ fn subscription_of(tables: &Tables, key: TokenKey) -> rusqlite::Result<Option<Re
 fn device_of(tables: &Tables, id: SubscriptionId) -> rusqlite::Result<Option<Registered>> {
     tables
         .connection
-        .prepare_cached("SELECT id, set_id, fetched_until FROM subscriptions WHERE id = ?1")?
+        .prepare_cached(concat!(
+            "SELECT id, set_id, fetched_until, sealed + unsealing FROM subscriptions",
+            " WHERE id = ?1"
+        ))?
         .query_row([id.as_bytes()], Registered::read)
         .optional()
 }
 
+/// A wake-up to be made.
+pub(crate) struct ToWake<'a> {
+    shape: &'a Shape,
+    window_end: Timestamp,
+    trail: Option<i64>,
+    topic: Option<&'a Topic>,
+    set_id: i64,
+    key: WakeupKey,
+    sort_key: i64,
+    target: Target,
+}
+
+impl<'a> ToWake<'a> {
+    /// One that nothing has caused, or nobody knows whether something has.
+    pub(crate) fn company(
+        shape: &'a Shape,
+        window_end: Timestamp,
+        (set_id, key, sort_key): (i64, WakeupKey, i64),
+        device: SubscriptionId,
+    ) -> Self {
+        let target = Target::Subscription(device);
+        Self { shape, window_end, trail: None, topic: None, set_id, key, sort_key, target }
+    }
+}
+
 /// Makes a wake-up, or prolongs the waiting one of the same key. Returns whether it made one.
-fn wake(
-    tables: &mut Tables,
-    row: &Gathered,
-    (set_id, key, sort_key): (i64, WakeupKey, i64),
-    target: &Target,
-) -> rusqlite::Result<bool> {
-    let (subscription, token) = match target {
+pub(crate) fn wake(tables: &mut Tables, to_wake: &ToWake<'_>) -> rusqlite::Result<bool> {
+    let ToWake { shape, set_id, key, sort_key, .. } = *to_wake;
+    let (subscription, token) = match &to_wake.target {
         Target::Token(token) => (None, Some(seal_token(&tables.vault, token))),
         Target::Subscription(id) => (Some(id.as_bytes()), None),
     };
-    let due_at = row.window_end.as_ms();
-    let expires_at = due_at.saturating_add(row.shape.ttl_ms);
+    let due_at = to_wake.window_end.as_ms();
+    let expires_at = due_at.saturating_add(shape.ttl_ms);
     if let Some(waiting) = waiting_with(tables, key)? {
         prolong(tables, waiting, (set_id, due_at, expires_at), token.as_deref())?;
         return Ok(false);
@@ -188,11 +260,11 @@ fn wake(
             due_at,
             sort_key,
             expires_at,
-            row.shape.dry_run == DryRun::Yes,
-            row.shape.message_type.as_str(),
-            row.trail,
+            shape.dry_run == DryRun::Yes,
+            shape.message_type.as_str(),
+            to_wake.trail,
             subscription,
-            token.as_ref().and(row.topic.as_ref()).map(Topic::as_str),
+            token.as_ref().and(to_wake.topic).map(Topic::as_str),
             token,
         ])?;
     tables.waiting.insert(head(key), id);

@@ -11,11 +11,15 @@ use reveille_model::{
 use reveille_store::{Expanded, StoreError};
 use rusqlite::{OptionalExtension as _, Row, params};
 
-use super::audience::{Conditions, gather_audience};
+use super::accept::FOUND;
+use super::audience::{Answered, Conditions, gather_answered, gather_audience};
 use super::expand::expand;
 use super::plan::{Entry, ToPlan};
 use super::tables::{Shape, corrupt, sql};
-use crate::codec::{dry_run, event_type, message_type, time, unpack_subscriptions, unpack_texts};
+use crate::codec::{
+    dry_run, event_type, message_type, time, unpack_numbers, unpack_subscriptions, unpack_texts,
+};
+use crate::cohorts::wake_cohort;
 use crate::engine::Tables;
 use crate::inbox::ToDeliver;
 
@@ -77,6 +81,10 @@ pub(super) fn step(
     until: Timestamp,
     shuffle: Shuffle,
 ) -> Result<Step, StoreError> {
+    // Cohorts first, also where the release of what else was gathered has begun: nothing leaves before all of it may.
+    if let Some(expanded) = sql(wake_cohorts(tables, until, shuffle))? {
+        return Ok(Step::Did(expanded));
+    }
     let release = match sql(under_way(tables))? {
         Some(release) => release,
         None => match begin(tables, until, shuffle)? {
@@ -118,6 +126,24 @@ pub(super) fn step(
         tables.plan = Some(plan);
     }
     Ok(Step::Did(expanded))
+}
+
+/// Wakes as many cohorts as one transaction may, each of them whole. Nothing where none is to leave.
+fn wake_cohorts(
+    tables: &mut Tables,
+    until: Timestamp,
+    shuffle: Shuffle,
+) -> rusqlite::Result<Option<Expanded>> {
+    let (mut expanded, mut keys) = (None, shuffle.keys());
+    while let Some(woken) = wake_cohort(tables, until, &mut keys)? {
+        let so_far: &mut Expanded = expanded.get_or_insert_default();
+        so_far.wakeups += woken.wakeups;
+        so_far.collapsed += woken.collapsed;
+        if so_far.wakeups + so_far.collapsed >= EXPAND_MAX as u64 {
+            break;
+        }
+    }
+    Ok(expanded)
 }
 
 fn under_way(tables: &Tables) -> rusqlite::Result<Option<Release>> {
@@ -214,6 +240,7 @@ struct FellDue {
     policy: Policy,
     id: NotificationId,
     content: Option<Vec<u8>>,
+    cohorts: Vec<u8>,
 }
 
 fn read_fell_due(row: &Row<'_>) -> rusqlite::Result<FellDue> {
@@ -236,6 +263,7 @@ fn read_fell_due(row: &Row<'_>) -> rusqlite::Result<FellDue> {
         policy: Policy { wakes: row.get(8)?, limit },
         id: NotificationId::from_bytes(row.get(11)?),
         content: row.get(12)?,
+        cohorts: row.get(13)?,
     })
 }
 
@@ -246,35 +274,44 @@ fn bring_in_scheduled(tables: &mut Tables, until: Timestamp) -> Result<Option<us
         .connection
         .prepare_cached(concat!(
             "SELECT s.trail, s.message_type, s.ttl_ms, s.dry_run, s.audience_kind, s.audience, s.due,",
-            " s.event_type, s.wakes, s.limit_count, s.limit_per_ms, t.id, s.content FROM scheduled s",
+            " s.event_type, s.wakes, s.limit_count, s.limit_per_ms, t.id, s.content, s.cohorts FROM scheduled s",
             " JOIN trails t ON t.seq = s.trail WHERE s.due < ?1 ORDER BY s.due LIMIT 1"
         ))
         .and_then(|mut select| select.query_row([until.as_ms()], read_fell_due).optional()))?;
-    let Some(FellDue { seq, due, shape, kind, audience, event_type, policy, id, content }) = found
-    else {
-        return Ok(None);
+    let Some(fell_due) = found else { return Ok(None) };
+    let FellDue { seq, due, shape, kind, audience, event_type, policy, id, content, cohorts } =
+        fell_due;
+    let named = if kind == FOUND {
+        let cohorts = unpack_numbers(&cohorts).ok_or_else(corrupt)?;
+        let devices = unpack_subscriptions(&audience).ok_or_else(corrupt)?;
+        let named = cohorts.len() + devices.len();
+        let answered = Answered::found(cohorts, devices);
+        sql(gather_answered(tables, (seq, &shape), answered, until))?;
+        named
+    } else {
+        let audience = unpack_audience(kind, &audience)?;
+        let conditions = event_type.as_ref();
+        let conditions = conditions.map(|event_type| Conditions { event_type, policy, now: until });
+        let deliver = content.as_deref().zip(event_type.as_ref());
+        let deliver =
+            deliver.map(|(sealed, event_type)| ToDeliver { id, event_type, at: due, sealed });
+        let asked = (conditions.as_ref(), deliver.as_ref());
+        gather_audience(tables, (seq, &shape), &audience, asked, until)?;
+        audience.len()
     };
-    let audience = match kind {
-        0 => Audience::Users(
-            unpack_texts(&audience)
-                .ok_or_else(corrupt)?
-                .into_iter()
-                .map(User::parse)
-                .collect::<Result<_, _>>()
-                .map_err(|_| corrupt())?,
-        ),
-        _ => Audience::Subscriptions(unpack_subscriptions(&audience).ok_or_else(corrupt)?),
-    };
-    let conditions = event_type.as_ref();
-    let conditions = conditions.map(|event_type| Conditions { event_type, policy, now: until });
-    let deliver = content.as_deref().zip(event_type.as_ref());
-    let deliver = deliver.map(|(sealed, event_type)| ToDeliver { id, event_type, at: due, sealed });
-    let asked = (conditions.as_ref(), deliver.as_ref());
-    gather_audience(tables, (seq, &shape), &audience, asked, until)?;
-    tables.scheduled = tables.scheduled.saturating_sub(audience.len() as u64);
+    tables.scheduled = tables.scheduled.saturating_sub(named as u64);
     sql(tables
         .connection
         .prepare_cached("DELETE FROM scheduled WHERE trail = ?1")
         .and_then(|mut delete| delete.execute([seq])))?;
-    Ok(Some(audience.len()))
+    Ok(Some(named))
+}
+
+fn unpack_audience(kind: i64, packed: &[u8]) -> Result<Audience, StoreError> {
+    if kind != 0 {
+        return unpack_subscriptions(packed).map(Audience::Subscriptions).ok_or_else(corrupt);
+    }
+    let names = unpack_texts(packed).ok_or_else(corrupt)?;
+    let users = names.into_iter().map(User::parse).collect::<Result<_, _>>();
+    users.map(Audience::Users).map_err(|_| corrupt())
 }

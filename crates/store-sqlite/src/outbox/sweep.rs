@@ -1,6 +1,7 @@
 //! Forgetting, in bounded steps.
 
-use reveille_model::Settled;
+use reveille_model::limits::DELIVER_AFTER_S_MAX;
+use reveille_model::{Duration, Settled};
 use reveille_store::{Sweep, Swept};
 use rusqlite::params;
 
@@ -29,6 +30,12 @@ pub(super) fn sweep(tables: &mut Tables, sweep: Sweep) -> rusqlite::Result<Swept
     let inbox_items = tables.sweep_inbox(sweep.inbox_before, limit)?;
     tables.sweep_unproven(sweep.now, limit)?;
     let counters = tables.sweep_counters(sweep.now, limit)?;
+    // Nothing that is scheduled can be older.
+    let successors_before = sweep.now.minus(Duration::from_s(2 * DELIVER_AFTER_S_MAX));
+    tables
+        .connection
+        .prepare_cached("DELETE FROM successors WHERE at < ?1")?
+        .execute([successors_before.as_ms()])?;
     Ok(Swept {
         expired,
         trails: trails as u64,

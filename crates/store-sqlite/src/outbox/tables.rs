@@ -9,15 +9,15 @@ use crate::engine::Tables;
 
 /// What all wake-ups of one gathered row have in common.
 #[derive(Debug, Clone)]
-pub(super) struct Shape {
-    pub(super) message_type: MessageType,
-    pub(super) ttl_ms: i64,
-    pub(super) dry_run: DryRun,
+pub(crate) struct Shape {
+    pub(crate) message_type: MessageType,
+    pub(crate) ttl_ms: i64,
+    pub(crate) dry_run: DryRun,
 }
 
 impl Tables {
     /// Adds counts to the ledger and to a notification's trail. What waits may shrink, everything else only grows.
-    pub(super) fn count(&mut self, trail: Option<i64>, change: Change) -> rusqlite::Result<()> {
+    pub(crate) fn count(&mut self, trail: Option<i64>, change: Change) -> rusqlite::Result<()> {
         change.apply(&mut self.ledger);
         let Some(seq) = trail else { return Ok(()) };
         let Change { accepted, waiting, collapsed, settled } = change;
@@ -49,9 +49,9 @@ impl Tables {
     }
 
     /// Writes one gathered row of subscriptions.
-    pub(super) fn gather(
+    pub(crate) fn gather(
         &mut self,
-        trail: i64,
+        trail: Option<i64>,
         shape: &Shape,
         window_end: Timestamp,
         ids: &[SubscriptionId],
@@ -78,7 +78,7 @@ impl Tables {
 
 /// A change of counts.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Change {
+pub(crate) struct Change {
     pub(super) accepted: i64,
     pub(super) waiting: i64,
     pub(super) collapsed: i64,
@@ -87,17 +87,17 @@ pub(super) struct Change {
 
 impl Change {
     /// Newly accepted.
-    pub(super) fn accepted(count: i64) -> Self {
+    pub(crate) fn accepted(count: i64) -> Self {
         Self { accepted: count, waiting: count, ..Self::default() }
     }
 
     /// No longer waiting because they joined others.
-    pub(super) fn collapsed(count: i64) -> Self {
+    pub(crate) fn collapsed(count: i64) -> Self {
         Self { waiting: -count, collapsed: count, ..Self::default() }
     }
 
     /// No longer waiting because they ended.
-    pub(super) fn settled(how: Settled, count: i64) -> Self {
+    pub(crate) fn settled(how: Settled, count: i64) -> Self {
         Self { waiting: -count, settled: Some((how, count)), ..Self::default() }
     }
 

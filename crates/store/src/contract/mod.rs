@@ -4,6 +4,7 @@
 
 mod accepting;
 mod claiming;
+mod cohorts;
 mod keeping;
 mod limiting;
 mod looking;
@@ -32,6 +33,8 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         limiting::cases(),
         looking::cases(),
         proving::cases(),
+        cohorts::cases(),
+        cohorts::other_cases(),
     ]
     .concat()
 }

@@ -8,7 +8,8 @@ use reveille_model::{
 };
 
 use super::MemoryStore;
-use super::state::{State, Target};
+use super::cohorts::Mixed;
+use super::state::{Meant, State, Target};
 use crate::{Inbox, InboxItem, ReadWhich, StoreError, Users};
 
 impl State {
@@ -63,6 +64,12 @@ impl State {
         let of_user = self.subscriptions.values().filter(|each| each.user == *user);
         of_user.map(|each| each.id).collect()
     }
+
+    /// Those that are woken for their user alone. Nothing else is ever cancelled: it would tell who has looked.
+    fn batch_devices_of(&self, user: &User) -> Vec<SubscriptionId> {
+        let of_user = self.subscriptions.values().filter(|each| each.user == *user);
+        of_user.filter(|each| self.mixed(each) == Mixed::Batch).map(|each| each.id).collect()
+    }
 }
 
 #[async_trait]
@@ -101,7 +108,7 @@ impl Users for MemoryStore {
         _message_types: Vec<MessageType>,
     ) -> Result<u64, StoreError> {
         let mut state = self.lock();
-        let devices = state.devices_of(user);
+        let devices = state.batch_devices_of(user);
         Ok(state.cancel(&devices))
     }
 
@@ -124,11 +131,12 @@ impl Users for MemoryStore {
             untold.death.owner.as_ref().is_none_or(|owner| owner.user != *user)
         });
         for scheduled in state.scheduled.values_mut() {
-            if let Audience::Users(users) = &mut scheduled.audience {
+            if let Meant::Named(Audience::Users(users)) = &mut scheduled.meant {
                 users.retain(|each| each != user);
             }
         }
-        state.scheduled.retain(|_, scheduled| !scheduled.audience.is_empty());
+        state.scheduled.retain(|_, scheduled| scheduled.meant.len() > 0);
+        state.forget_ghosts(user);
         Ok(())
     }
 }

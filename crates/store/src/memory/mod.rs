@@ -1,6 +1,7 @@
 //! The in-memory store: the reference model of what a store does, and the store of most tests. Simple before fast: it looks through
 //! everything where a real store has an index.
 
+mod cohorts;
 mod inbox;
 mod outbox;
 mod preferences;

@@ -3,18 +3,53 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
-use reveille_model::limits::{PROOF_RETENTION_S, TARGETS_PER_ROW_MAX};
+use reveille_model::limits::{PROOF_RETENTION_S, SUBSCRIPTIONS_PER_USER_MAX, TARGETS_PER_ROW_MAX};
 use reveille_model::{
-    Audience, CredentialSet, DryRun, Duration, Notification, NotificationId, Settled, Shuffle,
-    Subscription, SubscriptionId, Timestamp, Token, Topic, User,
+    Audience, CohortId, CredentialSet, DryRun, Duration, EventType, NewSubscription, Notification,
+    NotificationId, Policy, Settled, Shuffle, Subscription, SubscriptionId, Timestamp, Token,
+    Topic, User,
 };
 
+use sha2::{Digest as _, Sha256};
+
 use super::MemoryStore;
-use super::state::{Gathered, Remembered, Row, Scheduled, Shape, State, Target, Targets, TrailRow};
+use super::cohorts::Mixed;
+use super::state::{
+    Gathered, Meant, Remembered, Row, Scheduled, Shape, State, Target, Targets, TrailRow,
+};
+use crate::subscriptions::first_16;
 use crate::{
     AcceptError, Acceptance, Accepted, Claim, Claimed, Depth, Device, Expanded, Item, Outbox,
     SettleBatch, SettleReport, StoreError, Sweep, Swept, TokenKey, TokenMessage, WakeupKey,
 };
+
+/// What is asked before somebody is woken.
+struct Asked<'a> {
+    event_type: &'a EventType,
+    policy: Policy,
+    dry_run: DryRun,
+    now: Timestamp,
+}
+
+/// Whom an audience wakes.
+#[derive(Default)]
+struct Answered {
+    cohorts: BTreeSet<CohortId>,
+    devices: Vec<SubscriptionId>,
+    /// Wake-ups that a limit keeps back: a user's cohorts are one.
+    limited: u64,
+    /// Users who do not want it.
+    muted: u64,
+}
+
+/// What becomes of a gathered target.
+enum Meaning {
+    Wake(CredentialSet, Target),
+    /// It has been sealed since: it is woken with the others that are.
+    NextBeat,
+    /// It is gone, or its user has looked.
+    Gone,
+}
 
 impl State {
     /// The users an audience names who have devices, with those of their devices that are meant.
@@ -34,43 +69,99 @@ impl State {
         found
     }
 
-    /// Lets the devices of an audience join a window, as far as its policy allows. Returns how many, and how many users do not want it.
+    /// Whom an audience wakes, as far as its policy allows.
+    fn ask(&mut self, audience: &Audience, asked: &Asked<'_>) -> Answered {
+        let Asked { event_type, policy, dry_run, now } = *asked;
+        let mut answered = Answered::default();
+        let named: BTreeSet<User> = match audience {
+            Audience::Users(users) => users.iter().cloned().collect(),
+            Audience::Subscriptions(_) => BTreeSet::new(),
+        };
+        let mut found = self.resolve(audience);
+        for user in named {
+            // Whoever is gone may have left a ghost.
+            found.entry(user).or_default();
+        }
+        for (user, ids) in found {
+            let (mut devices, mut is_silent) = (Vec::new(), false);
+            for id in &ids {
+                match self.subscriptions.get(id).map(|each| self.mixed(each)) {
+                    Some(Mixed::Batch) => devices.push(*id),
+                    Some(Mixed::Cohort) => is_silent = true,
+                    Some(Mixed::Sealed) | None => {}
+                }
+            }
+            let cohorts =
+                if is_silent || ids.is_empty() { self.cohorts_for(&user) } else { BTreeSet::new() };
+            if devices.is_empty() && cohorts.is_empty() {
+                continue;
+            }
+            // Nobody is woken by a dry run, so that it counts for nothing.
+            let limit = policy.limit.filter(|_| dry_run == DryRun::No);
+            if !self.said(&user, event_type).unwrap_or(policy.wakes) {
+                answered.muted += 1;
+            } else if limit.is_none_or(|limit| self.is_within(&user, event_type, (limit, now))) {
+                answered.devices.extend(devices);
+                answered.cohorts.extend(cohorts);
+            } else {
+                answered.limited += devices.len() as u64 + u64::from(!cohorts.is_empty());
+            }
+        }
+        answered
+    }
+
+    /// Lets the devices of an audience join a window, and marks its cohorts. Returns how many, and how many users do not want it.
     fn gather_subscriptions(
         &mut self,
         id: NotificationId,
-        Scheduled { due, shape, audience, event_type, policy, content }: Scheduled,
+        Scheduled { due, shape, meant, event_type, policy, content }: Scheduled,
         (now, window_end): (Timestamp, Timestamp),
     ) -> (u64, u64) {
-        if let Some(content) = &content {
-            self.deliver(&audience, (id, due), &event_type, content);
-        }
-        let (mut woken, mut limited, mut muted) = (Vec::new(), 0, 0);
-        for (user, ids) in self.resolve(&audience) {
-            // Nobody is woken by a dry run, so that it counts for nothing.
-            let limit = policy.limit.filter(|_| shape.dry_run == DryRun::No);
-            if !self.said(&user, &event_type).unwrap_or(policy.wakes) {
-                muted += 1;
-            } else if limit.is_none_or(|limit| self.is_within(&user, &event_type, (limit, now))) {
-                woken.extend(ids);
-            } else {
-                limited += ids.len() as u64;
+        let answered = match meant {
+            Meant::Named(audience) => {
+                if let Some(content) = &content {
+                    self.deliver(&audience, (id, due), &event_type, content);
+                }
+                let (event_type, dry_run) = (&event_type, shape.dry_run);
+                self.ask(&audience, &Asked { event_type, policy, dry_run, now })
             }
-        }
-        for chunk in woken.chunks(TARGETS_PER_ROW_MAX) {
+            Meant::Found { cohorts, devices } => {
+                Answered { cohorts, devices, ..Answered::default() }
+            }
+        };
+        let Answered { cohorts, devices, limited, muted } = answered;
+        for chunk in devices.chunks(TARGETS_PER_ROW_MAX) {
             let targets = Targets::Subscriptions(chunk.to_vec());
             self.gather(window_end, Some(id), shape.clone(), targets);
         }
-        let count = woken.len() as u64;
+        let count = devices.len() as u64;
+        let marked = self.wake_cohorts((&cohorts, shape.dry_run), window_end);
         if let Some(trail) = self.trails.get_mut(&id) {
             trail.window_end = Some(window_end);
             trail.last_window = window_end;
+            trail.cohorts = marked;
         }
         self.count(Some(id), |ledger| {
             ledger.accepted += count + limited;
             ledger.waiting += count;
             ledger.settle(Settled::Limited, limited);
         });
-        (count, muted)
+        (count + marked, muted)
+    }
+
+    /// Marks cohorts. A dry run stops here: the network would show it.
+    fn wake_cohorts(
+        &mut self,
+        (cohorts, dry_run): (&BTreeSet<CohortId>, DryRun),
+        window_end: Timestamp,
+    ) -> u64 {
+        if dry_run == DryRun::No {
+            return self.mark_all(cohorts, window_end);
+        }
+        let count = cohorts.len() as u64;
+        self.ledger.accepted += count;
+        self.ledger.settle(Settled::DryRun, count);
+        count
     }
 
     fn accept_tokens(&mut self, message: TokenMessage, window_end: Timestamp) -> u64 {
@@ -84,6 +175,54 @@ impl State {
         let shape = Shape { message_type, ttl, dry_run };
         self.gather(window_end, None, shape, Targets::Tokens { set, topic, tokens });
         usable
+    }
+
+    /// Whose tokens these are, so that they are woken as a whole. Those nobody has registered belong to one who has no name.
+    fn accept_silent_tokens(
+        &mut self,
+        message: TokenMessage,
+        (now, window_end): (Timestamp, Timestamp),
+    ) -> u64 {
+        let unusable = u64::from(message.unusable);
+        self.ledger.accepted += unusable;
+        self.ledger.settle(Settled::PayloadError, unusable);
+        let (mut users, mut fresh) = (BTreeSet::new(), Vec::new());
+        for token in message.tokens {
+            let key = TokenKey::unkeyed(message.set.provider(), &token);
+            match self.by_token.get(&key).and_then(|id| self.subscriptions.get(id)) {
+                Some(known) => drop(users.insert(known.user.clone())),
+                None => fresh.push(token),
+            }
+        }
+        let unnamed: Vec<&User> = users.iter().filter(|user| user.is_unnamed()).collect();
+        let joined = match unnamed.as_slice() {
+            [only] if users.len() == 1 => Some((*only).clone()),
+            _ => None,
+        };
+        for tokens in fresh.chunks(SUBSCRIPTIONS_PER_USER_MAX) {
+            let user = joined.clone().unwrap_or_else(|| Self::unnamed(tokens));
+            for token in tokens {
+                let new = NewSubscription {
+                    user: user.clone(),
+                    set: message.set.clone(),
+                    topic: message.topic.clone(),
+                    token: token.clone(),
+                };
+                let key = TokenKey::unkeyed(message.set.provider(), token);
+                let id = SubscriptionId::from_bytes(key.0);
+                self.put(new, id, usize::MAX, now);
+            }
+            users.insert(user);
+        }
+        self.enrol();
+        let cohorts: BTreeSet<CohortId> =
+            users.iter().flat_map(|user| self.cohorts_for(user)).collect();
+        self.wake_cohorts((&cohorts, message.dry_run), window_end)
+    }
+
+    fn unnamed(tokens: &[Token]) -> User {
+        let first = tokens.first().map(Token::expose).unwrap_or_default();
+        User::unnamed(first_16(&Sha256::digest(first)))
     }
 
     fn accept_notification(
@@ -101,62 +240,94 @@ impl State {
                 window_end: None,
                 deliver_after,
                 taken_back: false,
+                cohorts: 0,
                 last_window: deliver_after.unwrap_or(window_end).max(window_end),
                 ledger: reveille_model::Ledger::default(),
             },
         );
-        let scheduled = Scheduled { due: now, shape, audience, event_type, policy, content };
+        let meant = Meant::Named(audience);
+        let scheduled = Scheduled { due: now, shape, meant, event_type, policy, content };
         match deliver_after {
             Some(due) if due >= window_end => {
-                self.scheduled.insert(id, Scheduled { due, ..scheduled });
-                (0, 0)
+                let mut scheduled = Scheduled { due, ..scheduled };
+                let mut muted = 0;
+                if self.are_cohorts_on()
+                    && scheduled.content.is_none()
+                    && let Meant::Named(audience) = &scheduled.meant
+                {
+                    let (event_type, dry_run) = (&scheduled.event_type, scheduled.shape.dry_run);
+                    let answered = self.ask(audience, &Asked { event_type, policy, dry_run, now });
+                    muted = answered.muted;
+                    self.count(Some(id), |ledger| {
+                        ledger.accepted += answered.limited;
+                        ledger.settle(Settled::Limited, answered.limited);
+                    });
+                    let Answered { cohorts, devices, .. } = answered;
+                    scheduled.meant = Meant::Found { cohorts, devices };
+                }
+                self.scheduled.insert(id, scheduled);
+                (0, muted)
             }
             _ => self.gather_subscriptions(id, scheduled, (now, window_end)),
         }
     }
 
-    /// Whom a gathered row wakes, with the credentials that reach each, and how many it wakes no longer: their device is gone, or its user
-    /// has looked since. A token somebody registered stands for its device.
-    fn targets_of(&self, row: &Gathered) -> (Vec<(CredentialSet, Target)>, u64) {
-        let device = |id: &SubscriptionId| {
-            let set = self.subscriptions.get(id)?.set.clone();
-            let has_looked = self.fetched.get(id).is_some_and(|until| row.number < *until);
-            (!has_looked).then_some((set, Target::Subscription(*id)))
-        };
-        let (found, named): (Vec<(CredentialSet, Target)>, usize) = match &row.targets {
+    /// What becomes of a registered device that a gathered row names.
+    fn device_of(&self, row: &Gathered, id: SubscriptionId) -> Meaning {
+        let Some(known) = self.subscriptions.get(&id) else { return Meaning::Gone };
+        let is_company =
+            row.notification.is_none() && matches!(row.targets, Targets::Subscriptions(_));
+        if !is_company {
+            if self.mixed(known) == Mixed::Sealed {
+                return Meaning::NextBeat;
+            }
+            if self.fetched.get(&id).is_some_and(|until| row.number < *until) {
+                return Meaning::Gone;
+            }
+        }
+        Meaning::Wake(known.set.clone(), Target::Subscription(id))
+    }
+
+    /// What becomes of each target of a gathered row. A token somebody registered stands for its device.
+    fn targets_of(&self, row: &Gathered) -> Vec<Meaning> {
+        match &row.targets {
             Targets::Tokens { set, topic, tokens } => {
                 let of_token = |token: &Token| match self
                     .by_token
                     .get(&TokenKey::unkeyed(set.provider(), token))
                 {
-                    Some(id) => device(id),
+                    Some(id) => self.device_of(row, *id),
                     None => {
                         let target = Target::Token { token: token.clone(), topic: topic.clone() };
-                        Some((set.clone(), target))
+                        Meaning::Wake(set.clone(), target)
                     }
                 };
-                (tokens.iter().filter_map(of_token).collect(), tokens.len())
+                tokens.iter().map(of_token).collect()
             }
-            Targets::Subscriptions(ids) => (ids.iter().filter_map(device).collect(), ids.len()),
-        };
-        let gone = (named - found.len()) as u64;
-        (found, gone)
+            Targets::Subscriptions(ids) => ids.iter().map(|id| self.device_of(row, *id)).collect(),
+        }
     }
 
     fn expand_row(&mut self, row: &Gathered, keys: &mut impl Iterator<Item = i64>) -> (u64, u64) {
-        let (targets, gone) = self.targets_of(row);
+        let (mut made, mut collapsed, mut gone) = (0, 0, 0);
+        let of_row = (row.notification, row.window_end, &row.shape);
+        for meaning in self.targets_of(row) {
+            match meaning {
+                Meaning::Gone => gone += 1,
+                Meaning::NextBeat => collapsed += 1,
+                Meaning::Wake(set, target) => {
+                    if self.make_wakeup(of_row, set, target, keys.next().unwrap_or_default()) {
+                        made += 1;
+                    } else {
+                        collapsed += 1;
+                    }
+                }
+            }
+        }
         self.count(row.notification, |ledger| {
             ledger.waiting -= gone;
             ledger.settle(Settled::Cancelled, gone);
         });
-        let (mut made, mut collapsed) = (0, 0);
-        for (set, target) in targets {
-            if self.make_wakeup(row, set, target, keys.next().unwrap_or_default()) {
-                made += 1;
-            } else {
-                collapsed += 1;
-            }
-        }
         self.count(row.notification, |ledger| {
             ledger.waiting -= collapsed;
             ledger.collapsed += collapsed;
@@ -165,14 +336,14 @@ impl State {
     }
 
     /// Makes a wake-up, or prolongs the waiting one of the same key. Returns whether it made one.
-    fn make_wakeup(
+    pub(super) fn make_wakeup(
         &mut self,
-        row: &Gathered,
+        (notification, window_end, shape): (Option<NotificationId>, Timestamp, &Shape),
         set: CredentialSet,
         target: Target,
         sort_key: i64,
     ) -> bool {
-        let (kind, dry_run) = (&row.shape.message_type, row.shape.dry_run);
+        let (kind, dry_run) = (&shape.message_type, shape.dry_run);
         let key = match &target {
             Target::Subscription(id) => WakeupKey::for_subscription(*id, kind, dry_run),
             Target::Token { token, topic } => {
@@ -180,7 +351,7 @@ impl State {
                 WakeupKey::for_token(key, topic.as_ref(), kind, dry_run)
             }
         };
-        let expires_at = row.window_end.plus(row.shape.ttl);
+        let expires_at = window_end.plus(shape.ttl);
         if let Some(waiting) = self.waiting_with(key).and_then(|id| self.wakeups.get_mut(&id)) {
             waiting.expires_at = waiting.expires_at.max(expires_at);
             if matches!(target, Target::Token { .. }) {
@@ -190,7 +361,7 @@ impl State {
             if waiting.set != set {
                 // The device was registered with other credentials since: what it waited for is not theirs.
                 waiting.set = set;
-                waiting.due_at = row.window_end;
+                waiting.due_at = window_end;
             }
             return false;
         }
@@ -202,10 +373,10 @@ impl State {
             message_type: kind.clone(),
             dry_run,
             nonce: None,
-            notification: row.notification,
-            window_end: row.window_end,
+            notification,
+            window_end,
             expires_at,
-            due_at: row.window_end,
+            due_at: window_end,
             sort_key,
             attempts: 0,
             lease: None,
@@ -248,7 +419,7 @@ impl Outbox for MemoryStore {
                 acceptance: Box::new(acceptance),
             });
         }
-        let scheduled: u64 = state.scheduled.values().map(|each| each.audience.len() as u64).sum();
+        let scheduled: u64 = state.scheduled.values().map(|each| each.meant.len()).sum();
         if state.ledger.waiting + scheduled >= acceptance.waiting_max {
             return Err(AcceptError::Full);
         }
@@ -256,6 +427,9 @@ impl Outbox for MemoryStore {
         let times = (acceptance.now, acceptance.window_end);
         for item in acceptance.items {
             match item {
+                Item::Tokens(message) if state.is_in_cohorts(&message.set) => {
+                    wakeups += state.accept_silent_tokens(message, times);
+                }
                 Item::Tokens(message) => wakeups += state.accept_tokens(message, times.1),
                 Item::Notification(notification) => {
                     ids.push(notification.id);
@@ -288,6 +462,9 @@ impl Outbox for MemoryStore {
         {
             state.gather_subscriptions(id, scheduled, (until, until));
             return Ok(Expanded::default());
+        }
+        if let Some((wakeups, collapsed)) = state.wake_cohort(until, shuffle) {
+            return Ok(Expanded { wakeups, collapsed, ..Expanded::default() });
         }
         let Some(index) = state.gathered.iter().position(|row| row.window_end <= until) else {
             let released = state.expanded_until < Some(until);

@@ -41,7 +41,7 @@ impl Proofs for MemoryStore {
         if state.unproven.get(&id).is_some_and(|known| now.since(known.asked_at) < interval) {
             return Ok(Asked::Waiting(new.into_subscription(id, now)));
         }
-        let scheduled: u64 = state.scheduled.values().map(|each| each.audience.len() as u64).sum();
+        let scheduled: u64 = state.scheduled.values().map(|each| each.meant.len()).sum();
         if state.ledger.waiting + scheduled >= waiting_max {
             return Err(StoreError::Busy);
         }

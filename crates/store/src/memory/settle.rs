@@ -76,8 +76,11 @@ impl State {
             report.collapsed += u64::from(self.return_to_waiting(id, batch.now));
             return;
         }
-        let is_too_old = known
-            .is_some_and(|known| matches!(proof, Proof::Dated(date) if date < known.refreshed_at));
+        // Nobody has registered what only came with messages.
+        let is_too_old = known.is_some_and(|known| {
+            let is_before = matches!(proof, Proof::Dated(date) if date < known.refreshed_at);
+            is_before && !known.user.is_unnamed()
+        });
         if is_too_old {
             report.renewed += 1;
         } else if proof != Proof::Guarded {

@@ -1,15 +1,16 @@
 //! What the in-memory store holds, and the steps its transactions share.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use reveille_model::{
-    Audience, Content, CredentialSet, DryRun, Duration, EventType, LeaseId, Ledger, MessageType,
-    NewSubscription, Nonce, NotificationId, Policy, Settled, Subscription, SubscriptionId,
-    Timestamp, Token, Topic, User,
+    Audience, CohortId, Content, CredentialSet, DryRun, Duration, EventType, LeaseId, Ledger,
+    MessageType, NewSubscription, Nonce, NotificationId, Policy, Settled, Subscription,
+    SubscriptionId, Timestamp, Token, Topic, User,
 };
 
+use super::cohorts::CohortState;
 use crate::{Death, Destination, InboxItem, Keys, StoreError, TokenKey, Wakes, WakeupKey};
 
 /// A store in memory. Clones of its `Arc` share it; nothing survives the process.
@@ -34,9 +35,32 @@ impl MemoryStore {
         }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> Transaction<'_> {
         // A poisoned lock means a panic inside a transaction, which tests report themselves.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        Transaction(self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The state while one transaction has it. At its end cohorts follow subscriptions.
+pub(super) struct Transaction<'a>(MutexGuard<'a, State>);
+
+impl std::ops::Deref for Transaction<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Transaction<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        &mut self.0
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        self.0.enrol();
     }
 }
 
@@ -65,6 +89,7 @@ pub(super) struct State {
     pub(super) gathered_next: u64,
     pub(super) fetched: BTreeMap<SubscriptionId, u64>,
     pub(super) unproven: BTreeMap<SubscriptionId, Unproven>,
+    pub(super) of_cohorts: CohortState,
     pub(super) ledger: Ledger,
 }
 
@@ -105,10 +130,31 @@ pub(super) enum Targets {
 pub(super) struct Scheduled {
     pub(super) due: Timestamp,
     pub(super) shape: Shape,
-    pub(super) audience: Audience,
+    pub(super) meant: Meant,
     pub(super) event_type: EventType,
     pub(super) policy: Policy,
     pub(super) content: Option<Content>,
+}
+
+/// Who is woken by what is scheduled.
+#[derive(Debug, Clone)]
+pub(super) enum Meant {
+    Named(Audience),
+    /// Who is meant was found out at once, so that nobody's name waits here.
+    Found {
+        cohorts: BTreeSet<CohortId>,
+        devices: Vec<SubscriptionId>,
+    },
+}
+
+impl Meant {
+    /// How much of the outbox it takes.
+    pub(super) fn len(&self) -> u64 {
+        match self {
+            Self::Named(audience) => audience.len() as u64,
+            Self::Found { cohorts, devices } => (cohorts.len() + devices.len()) as u64,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -145,6 +191,8 @@ pub(super) struct TrailRow {
     pub(super) window_end: Option<Timestamp>,
     pub(super) deliver_after: Option<Timestamp>,
     pub(super) taken_back: bool,
+    /// How many cohorts it marked.
+    pub(super) cohorts: u64,
     /// When it may be forgotten counts from here.
     pub(super) last_window: Timestamp,
     pub(super) ledger: Ledger,

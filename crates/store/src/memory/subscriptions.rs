@@ -27,6 +27,7 @@ impl State {
             self.by_token.remove(&key);
             self.suspects.remove(&key);
             self.fetched.remove(&id);
+            self.of_cohorts.unsealing.remove(&id);
         }
     }
 
@@ -136,6 +137,10 @@ impl Subscriptions for MemoryStore {
             }
             state.by_token.remove(&before);
             state.by_token.insert(key, id);
+        }
+        if known.sealed && change.sealed == Some(false) {
+            // What happened since the last beat is not to wait for ever.
+            state.of_cohorts.unsealing.insert(id);
         }
         known.change(change, now);
         state.subscriptions.insert(id, known.clone());

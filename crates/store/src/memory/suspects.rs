@@ -35,9 +35,10 @@ impl State {
     /// Deletes what belongs to a dead device and tells it. Returns whether a subscription went.
     pub(super) fn bury(&mut self, dead: &Suspect, tell: &[Destination], now: Timestamp) -> bool {
         let key = TokenKey::unkeyed(dead.set.provider(), &dead.token);
-        let owner = dead
-            .subscription
-            .and_then(|id| self.subscriptions.get(&id))
+        let known = dead.subscription.and_then(|id| self.subscriptions.get(&id));
+        let is_known = known.is_some();
+        let owner = known
+            .filter(|known| !known.user.is_unnamed())
             .map(|known| Owner { subscription: known.id, user: known.user.clone() });
         for to in tell {
             if (self.deaths.len() as u64) < FEEDBACK_MAX {
@@ -59,7 +60,7 @@ impl State {
         if let Some(id) = dead.subscription {
             self.remove_subscription(id);
         }
-        owner.is_some()
+        is_known
     }
 
     /// The device lives: nobody is told otherwise any more.

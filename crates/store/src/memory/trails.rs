@@ -9,11 +9,14 @@ use crate::{StoreError, TakeBack, Trail, Trails};
 #[async_trait]
 impl Trails for MemoryStore {
     async fn find(&self, id: NotificationId) -> Result<Option<Trail>, StoreError> {
-        Ok(self.lock().trails.get(&id).map(|row| Trail {
+        let state = self.lock();
+        Ok(state.trails.get(&id).map(|row| Trail {
             id,
             window_end: row.window_end,
             deliver_after: row.deliver_after,
             taken_back: row.taken_back,
+            cohorts: row.cohorts,
+            has_left: row.window_end.is_some() && row.window_end <= state.expanded_until,
             ledger: row.ledger,
         }))
     }

@@ -1,0 +1,221 @@
+//! How devices are mixed, and what it takes to begin.
+
+use std::collections::BTreeSet;
+
+use reveille_model::{CohortSizes, CredentialSet, DryRun, User};
+use reveille_store::{Mix, StoreError};
+use reveille_vault::{BlindKey, Purpose};
+use rusqlite::{OptionalExtension as _, params};
+
+use crate::codec::store_error;
+use crate::engine::Tables;
+use crate::outbox::Shape;
+
+/// Users enrolled in one transaction, and cohorts looked after.
+const STEP: i64 = 500;
+/// The key names are hashed with, in the table of keys.
+const MEMBERS_KEY: &str = "members";
+
+/// How devices are mixed.
+#[derive(Debug)]
+pub(crate) struct Mixing {
+    pub(crate) sizes: Option<CohortSizes>,
+    /// The numbers of silent credential sets.
+    pub(crate) silent: BTreeSet<i64>,
+    /// What all company is like.
+    pub(crate) company: Shape,
+    pub(super) ghost_after_erasure: bool,
+    /// Hashes the names of members. Not changed with the vault's key: of a ghost there is nothing but its hash.
+    names: BlindKey,
+}
+
+impl Mixing {
+    /// What a member is found by.
+    pub(super) fn key(&self, user: &User) -> [u8; 16] {
+        self.names.blind(user.expose().as_bytes())
+    }
+}
+
+/// What a device's mixing depends on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kind {
+    pub(crate) set_id: i64,
+    /// Or is until the next beat.
+    pub(crate) is_sealed: bool,
+}
+
+/// How one device is mixed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mixed {
+    Batch,
+    Cohort,
+    Sealed,
+}
+
+impl Tables {
+    /// How a device of a credential set is mixed.
+    pub(crate) fn mixed(&self, Kind { set_id, is_sealed }: Kind) -> Mixed {
+        match &self.mixing {
+            Some(mixing) if mixing.silent.contains(&set_id) => match mixing.sizes {
+                _ if is_sealed => Mixed::Sealed,
+                Some(_) => Mixed::Cohort,
+                None => Mixed::Batch,
+            },
+            _ => Mixed::Batch,
+        }
+    }
+
+    /// Whether devices of a credential set are woken in cohorts.
+    pub(crate) fn is_in_cohorts(&mut self, set: &CredentialSet) -> rusqlite::Result<bool> {
+        if self.cohort_sizes().is_none() {
+            return Ok(false);
+        }
+        let id = self.set_id(set)?;
+        Ok(self.mixed(Kind { set_id: id, is_sealed: false }) == Mixed::Cohort)
+    }
+
+    /// Where users are woken in cohorts: how large those are.
+    pub(crate) fn cohort_sizes(&self) -> Option<CohortSizes> {
+        self.mixing.as_ref().and_then(|mixing| mixing.sizes)
+    }
+}
+
+/// From where on users are to be enrolled: those with devices after the first name, then members after the second number.
+pub(super) type From = (Option<String>, i64);
+
+/// Takes note of how devices are mixed. Returns from where on users are to be enrolled, if they are.
+pub(super) fn mix(tables: &mut Tables, mix: &Mix) -> Result<Option<From>, StoreError> {
+    let sql = |error: rusqlite::Error| store_error(&error);
+    let mut silent = BTreeSet::new();
+    for set in &mix.silent {
+        silent.insert(tables.set_id(set).map_err(sql)?);
+    }
+    let names = names_key(tables)?;
+    tables.mixing = Some(Mixing {
+        sizes: mix.sizes,
+        silent: silent.clone(),
+        company: Shape {
+            message_type: mix.message_type.clone(),
+            ttl_ms: mix.ttl.as_ms().cast_signed(),
+            dry_run: DryRun::No,
+        },
+        ghost_after_erasure: mix.ghost_after_erasure,
+        names,
+    });
+    note(tables, &silent, mix.sizes).map_err(sql)
+}
+
+fn note(
+    tables: &Tables,
+    silent: &BTreeSet<i64>,
+    sizes: Option<CohortSizes>,
+) -> rusqlite::Result<Option<From>> {
+    let is_on = sizes.is_some();
+    let connection = &tables.connection;
+    let before: BTreeSet<i64> = connection
+        .prepare("SELECT id FROM credential_sets WHERE silent")?
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for id in before.symmetric_difference(silent) {
+        connection.execute(
+            "UPDATE credential_sets SET silent = ?2 WHERE id = ?1",
+            params![id, silent.contains(id)],
+        )?;
+    }
+    let (was_on, was_enrolled): (bool, bool) =
+        connection.query_row("SELECT cohorts, enrolled FROM state", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
+    let is_enrolled = was_on && was_enrolled && before == *silent;
+    connection
+        .execute("UPDATE state SET cohorts = ?1, enrolled = ?2", [is_on, is_on && is_enrolled])?;
+    Ok((is_on && !is_enrolled).then_some((Some(String::new()), 0)))
+}
+
+fn names_key(tables: &Tables) -> Result<BlindKey, StoreError> {
+    let sql = |error: rusqlite::Error| store_error(&error);
+    let known: Option<Vec<u8>> = tables
+        .connection
+        .query_row("SELECT key FROM keys WHERE name = ?1", [MEMBERS_KEY], |row| row.get(0))
+        .optional()
+        .map_err(sql)?;
+    let key = match known {
+        Some(sealed) => {
+            let opened = tables.vault.open(Purpose::Key, &sealed);
+            opened.and_then(|key| key.try_into().ok()).ok_or_else(|| {
+                StoreError::Corrupt("the key of members cannot be read".to_owned())
+            })?
+        }
+        None => {
+            let fresh = BlindKey::fresh();
+            let sealed = tables.vault.seal(Purpose::Key, &fresh);
+            let insert = "INSERT INTO keys (name, key) VALUES (?1, ?2)";
+            tables.connection.execute(insert, params![MEMBERS_KEY, sealed]).map_err(sql)?;
+            fresh
+        }
+    };
+    Ok(BlindKey::new(&key))
+}
+
+/// Brings some users to where they belong, who were not watched before. Returns from where on to go on.
+pub(super) fn enrol_some(tables: &mut Tables, from: &From) -> rusqlite::Result<Option<From>> {
+    let connection = &tables.connection;
+    let next = match from {
+        (Some(after), _) => {
+            let users: Vec<String> = connection
+                .prepare_cached(concat!(
+                    "SELECT DISTINCT user_name FROM subscriptions WHERE user_name > ?1",
+                    " ORDER BY user_name LIMIT ?2"
+                ))?
+                .query_map(params![after, STEP], |row| row.get(0))?
+                .collect::<rusqlite::Result<_>>()?;
+            let last = users.last().cloned();
+            note_changed(tables, &users)?;
+            Some((last, 0))
+        }
+        (None, after) => {
+            let members: Vec<(i64, String)> = connection
+                .prepare_cached(concat!(
+                    "SELECT id, user_name FROM members WHERE id > ?1 AND user_name IS NOT NULL",
+                    " ORDER BY id LIMIT ?2"
+                ))?
+                .query_map(params![after, STEP], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<rusqlite::Result<_>>()?;
+            let last = members.last().map(|(id, _)| *id);
+            let users: Vec<String> = members.into_iter().map(|(_, user)| user).collect();
+            note_changed(tables, &users)?;
+            last.map(|last| (None, last))
+        }
+    };
+    if next.is_none() {
+        connection.execute("UPDATE state SET enrolled = 1", [])?;
+    }
+    Ok(next)
+}
+
+fn note_changed(tables: &Tables, users: &[String]) -> rusqlite::Result<()> {
+    let mut insert = tables
+        .connection
+        .prepare_cached("INSERT INTO changed VALUES (?1) ON CONFLICT DO NOTHING")?;
+    for user in users {
+        insert.execute([user])?;
+    }
+    Ok(())
+}
+
+/// Retires some cohorts that are spent since their sizes are others. Returns whether there may be more.
+pub(super) fn look_after_some(tables: &mut Tables) -> rusqlite::Result<bool> {
+    let Some(sizes) = tables.cohort_sizes() else { return Ok(false) };
+    let spent: Vec<i64> = tables
+        .connection
+        .prepare_cached(concat!(
+            "SELECT id FROM cohorts WHERE standing = 1 AND (live < ?1 OR (live = ?1 AND live < formed))",
+            " UNION SELECT id FROM cohorts WHERE standing = 2 AND live < ?1 LIMIT ?2"
+        ))?
+        .query_map(params![sizes.floor, STEP], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for id in &spent {
+        tables.look_after(*id)?;
+    }
+    Ok(!spent.is_empty())
+}

@@ -1,0 +1,551 @@
+//! Cases of users who are woken together.
+
+use reveille_model::limits::GROUPS_MAX;
+use reveille_model::{
+    CohortId, CohortSizes, CredentialSet, Duration, Limit, Marked, MessageType, NewSubscription,
+    Policy, Provider, Settled, SubscriptionChange, SubscriptionId, Timestamp, Token, Topic,
+};
+
+use super::Case;
+use super::scene::{HOLD, Scene, at, message, notification, set, user};
+use crate::{Accepted, Claim, Group, Item, Leaving, Mix};
+
+const SIZES: CohortSizes = CohortSizes { form: 4, floor: 2 };
+
+pub(super) fn cases() -> Vec<(&'static str, Case)> {
+    vec![
+        ("users wait until they are a cohort", |store| Box::pin(forms(Scene::new(store)))),
+        ("a cohort is woken whole, whoever is meant", |store| Box::pin(whole(Scene::new(store)))),
+        ("padding is a mark like any other", |store| Box::pin(padding(Scene::new(store)))),
+        ("a cohort that is not led stays", |store| Box::pin(stays(Scene::new(store)))),
+        ("what was accepted for those who wait leaves with them", |store| {
+            Box::pin(marks_move(Scene::new(store)))
+        }),
+        ("ghosts go on waking their cohort", |store| Box::pin(ghosts(Scene::new(store)))),
+        ("a spent cohort is retired whole", |store| Box::pin(retires(Scene::new(store)))),
+        ("survivors who are too few wait with the others", |store| {
+            Box::pin(dissolves(Scene::new(store)))
+        }),
+        ("whoever comes to another stratum leaves a ghost", |store| {
+            Box::pin(moves(Scene::new(store)))
+        }),
+        ("whoever comes back takes the place of their ghost", |store| {
+            Box::pin(comes_back(Scene::new(store)))
+        }),
+        ("nothing of a cohort is cancelled", |store| Box::pin(not_cancelled(Scene::new(store)))),
+        ("who is meant by what is scheduled is known at once", |store| {
+            Box::pin(scheduled(Scene::new(store)))
+        }),
+        ("a limit counts a cohort once, and a dry run stops before it", |store| {
+            Box::pin(limits(Scene::new(store)))
+        }),
+    ]
+}
+
+/// Cases of what wakes devices beside cohorts.
+pub(super) fn other_cases() -> Vec<(&'static str, Case)> {
+    vec![
+        ("tokens of one request are one nobody has named", |store| {
+            Box::pin(unnamed(Scene::new(store)))
+        }),
+        ("sealed devices are woken by the beat alone", |store| Box::pin(beats(Scene::new(store)))),
+        ("a device that is sealed no longer is woken once more", |store| {
+            Box::pin(unsealed(Scene::new(store)))
+        }),
+        ("decoys go to any silent device", |store| Box::pin(decoys(Scene::new(store)))),
+        ("devices that are not silent are woken by themselves", |store| {
+            Box::pin(beside(Scene::new(store)))
+        }),
+    ]
+}
+
+fn apns() -> CredentialSet {
+    CredentialSet::new(Provider::Apns, "app").expect("a name")
+}
+
+fn mix(sizes: Option<CohortSizes>) -> Mix {
+    Mix {
+        sizes,
+        silent: [set(), apns()].into(),
+        message_type: MessageType::parse("checkEchoV1").expect("a word"),
+        ttl: Duration::from_s(3_600),
+        ghost_after_erasure: true,
+    }
+}
+
+impl Scene {
+    async fn mix(&self, sizes: Option<CohortSizes>) {
+        self.store.mix(mix(sizes)).await.expect("mix");
+    }
+
+    /// Registers a phone for each user: `a` has the token `phone-a`.
+    async fn phones(&self, names: &str) {
+        for name in names.chars() {
+            self.register(&name.to_string(), &format!("phone-{name}"), at(0)).await;
+        }
+    }
+
+    async fn iphone(&self, name: &str) {
+        let digit = name.bytes().next().unwrap_or_default();
+        let new = NewSubscription {
+            user: user(name),
+            set: apns(),
+            topic: Some(Topic::parse("org.example.app").expect("a topic")),
+            token: Token::parse(Provider::Apns, &format!("{digit:064x}")).expect("a token"),
+        };
+        let id = SubscriptionId::from_bytes([digit; 16]);
+        self.store.put(new, id, 3, at(0)).await.expect("put");
+    }
+
+    /// Lets everybody form cohorts who can, all of a nursery in one. Returns how many nurseries there were.
+    async fn form(&self) -> usize {
+        let nurseries = self.store.nurseries().await.expect("nurseries");
+        for nursery in &nurseries {
+            let groups: Vec<Group> = nursery.groups.iter().map(|(group, _)| *group).collect();
+            let cohorts = vec![groups];
+            assert!(self.store.found(nursery.stratum, cohorts).await.expect("found"));
+            self.ledger().await;
+        }
+        nurseries.len()
+    }
+
+    async fn marked(&self, until: Timestamp) -> Vec<Marked> {
+        self.store.marked(until).await.expect("marked")
+    }
+
+    async fn lead(&self, until: Timestamp, ids: &[CohortId]) {
+        let paid_at = until.plus(Duration::from_s(100));
+        let leaving = ids.iter().map(|id| Leaving { id: *id, paid_at }).collect();
+        self.store.lead(until, leaving).await.expect("lead");
+        self.ledger().await;
+    }
+
+    /// Ends a window and lets every marked cohort leave. Returns the tokens that are woken, sorted.
+    async fn leave(&self, until: Timestamp) -> Vec<String> {
+        self.store.close(until).await.expect("close");
+        let marked = self.marked(until).await;
+        self.lead(until, &marked.iter().map(|each| each.cohort.id).collect::<Vec<_>>()).await;
+        self.end_window(until).await;
+        self.woken(until).await
+    }
+
+    /// The tokens that are due, sorted; they are sent.
+    async fn woken(&self, now: Timestamp) -> Vec<String> {
+        let claimed = self.claim(now, u64::try_from(now.as_s()).expect("positive")).await;
+        self.finish(&claimed, now).await;
+        let mut tokens: Vec<String> =
+            claimed.iter().map(|each| each.token.expose().to_owned()).collect();
+        tokens.sort_unstable();
+        tokens
+    }
+
+    async fn live(&self) -> Vec<(u64, u64)> {
+        let census = self.store.census(at(0)).await.expect("census");
+        assert_eq!(census.partial, 0);
+        census.sizes
+    }
+
+    async fn in_nurseries(&self) -> Vec<(u64, u64)> {
+        self.store.census(at(0)).await.expect("census").provisional
+    }
+
+    async fn forget(&self, name: &str) {
+        self.store.delete_all(&user(name)).await.expect("delete");
+        self.ledger().await;
+    }
+}
+
+fn phones(names: &str) -> Vec<String> {
+    names.chars().map(|name| format!("phone-{name}")).collect()
+}
+
+async fn forms(scene: Scene) {
+    scene.mix(Some(SIZES)).await;
+    scene.phones("abc").await;
+    assert_eq!(scene.form().await, 0, "three are too few");
+    assert_eq!((scene.live().await, scene.in_nurseries().await), (vec![], vec![(3, 1)]));
+    scene.phones("d").await;
+    let nurseries = scene.store.nurseries().await.expect("nurseries");
+    let nursery = nurseries.first().expect("one");
+    assert_eq!(nursery.groups.len(), 4);
+    assert!(nursery.groups.len() <= GROUPS_MAX);
+    // Whoever has gone meanwhile takes part in nothing.
+    scene.forget("a").await;
+    let groups: Vec<Group> = nursery.groups.iter().map(|(group, _)| *group).collect();
+    let found = scene.store.found(nursery.stratum, vec![groups]).await.expect("found");
+    assert!(!found);
+    assert_eq!((scene.live().await, scene.in_nurseries().await), (vec![], vec![(3, 1)]));
+    scene.phones("a").await;
+    assert_eq!(scene.form().await, 1);
+    assert_eq!((scene.live().await, scene.in_nurseries().await), (vec![(4, 1)], vec![]));
+    let cohorts = scene.store.cohorts().await.expect("cohorts");
+    assert_eq!(cohorts.iter().map(|each| each.devices).collect::<Vec<_>>(), [4]);
+    // One who comes later waits for others of their own.
+    scene.phones("e").await;
+    assert_eq!((scene.live().await, scene.in_nurseries().await), (vec![(4, 1)], vec![(1, 1)]));
+}
+
+async fn whole(scene: Scene) {
+    scene.mix(Some(SIZES)).await;
+    scene.phones("abcd").await;
+    scene.register("b", "tablet-b", at(0)).await;
+    scene.form().await;
+    scene.notify(notification(1, &["a"]), at(10)).await;
+    let for_one = (scene.ledger().await, scene.marked(at(10)).await);
+    assert_eq!((for_one.0.accepted, for_one.0.waiting), (1, 1), "a mark, whatever it will wake");
+    let trail = scene.store.find(notification(1, &[]).id).await.expect("find").expect("a trail");
+    assert_eq!((trail.cohorts, trail.has_left, trail.ledger.accepted), (1, false, 0));
+    // Another one, and the same one again: nothing is different.
+    scene.notify(notification(2, &["b"]), at(10)).await;
+    scene.notify(notification(3, &["a", "c"]), at(10)).await;
+    let both = (scene.ledger().await, scene.marked(at(10)).await);
+    assert_eq!((both.0.accepted, both.0.waiting, both.0.collapsed), (3, 1, 2));
+    assert_eq!(for_one.1, both.1);
+    assert_eq!(both.1.iter().map(|each| each.live).collect::<Vec<_>>(), [4]);
+    let mut all = phones("abcd");
+    all.push("tablet-b".to_owned());
+    assert_eq!(scene.leave(at(10)).await, all);
+    let ledger = scene.ledger().await;
+    assert_eq!((ledger.waiting, ledger.settled(Settled::Sent)), (0, 5));
+    let trail = scene.store.find(notification(1, &[]).id).await.expect("find").expect("a trail");
+    assert_eq!((trail.cohorts, trail.has_left, trail.ledger.accepted), (1, true, 0));
+    assert_eq!(scene.leave(at(20)).await, [""; 0], "once");
+}
+
+async fn padding(scene: Scene) {
+    scene.mix(Some(SIZES)).await;
+    scene.phones("abcd").await;
+    scene.form().await;
+    scene.phones("efgh").await;
+    scene.form().await;
+    scene.notify(notification(1, &["e"]), at(10)).await;
+    scene.store.close(at(10)).await.expect("close");
+    let cohorts = scene.store.cohorts().await.expect("cohorts");
+    let ids: Vec<CohortId> = cohorts.iter().map(|each| each.id).collect();
+    scene.lead(at(10), &ids).await;
+    let marked = scene.marked(at(10)).await;
+    assert_eq!(marked.len(), 2);
+    assert!(marked.iter().all(|each| each.is_leaving && each.since == at(10) && each.live == 4));
+    assert!(marked.iter().all(|each| each.cohort.paid_at == Some(at(110))));
+    let ledger = scene.ledger().await;
+    assert_eq!((ledger.accepted, ledger.waiting), (2, 2));
+    scene.end_window(at(10)).await;
+    assert_eq!(scene.woken(at(10)).await, phones("abcdefgh"));
+    assert_eq!(scene.store.census(at(109)).await.expect("census").paying, 2);
+    assert_eq!(scene.store.census(at(110)).await.expect("census").paying, 0);
+}
+
+async fn stays(scene: Scene) {
+    scene.mix(Some(SIZES)).await;
+    scene.phones("abcd").await;
+    scene.form().await;
+    scene.notify(notification(1, &["a"]), at(10)).await;
+    assert_eq!(scene.marked(at(9)).await, [], "its window is open");
+    scene.end_window(at(10)).await;
+    assert_eq!(scene.woken(at(10)).await, [""; 0]);
+    scene.notify(notification(2, &["a"]), at(20)).await;
+    scene.notify(notification(3, &["a"]), at(30)).await;
+    scene.store.close(at(20)).await.expect("close");
+    let marked = scene.marked(at(20)).await;
+    assert_eq!(marked.iter().map(|each| each.since).collect::<Vec<_>>(), [at(10)]);
+    assert_eq!(scene.ledger().await.waiting, 3);
+    assert_eq!(scene.leave(at(20)).await, phones("abcd"));
+    // What came for the window after it is not in it.
+    assert_eq!(scene.ledger().await.waiting, 1);
+    assert_eq!(scene.leave(at(30)).await, phones("abcd"));
+    assert_eq!(scene.ledger().await.waiting, 0);
+}
+
+async fn marks_move(scene: Scene) {
+    scene.mix(Some(SIZES)).await;
+    scene.phones("abc").await;
+    scene.notify(notification(1, &["a"]), at(10)).await;
+    scene.notify(notification(2, &["b"]), at(20)).await;
+    scene.store.close(at(10)).await.expect("close");
+    let marked = scene.marked(at(10)).await;
+    assert!(marked.iter().all(|each| each.is_provisional && each.live == 3), "{marked:?}");
+    assert_eq!(marked.len(), 1);
+    scene.phones("defgh").await;
+    let nurseries = scene.store.nurseries().await.expect("nurseries");
+    let nursery = nurseries.first().expect("one");
+    let groups: Vec<Group> = nursery.groups.iter().map(|(group, _)| *group).collect();
+    let halves: Vec<Vec<Group>> = groups.chunks(4).map(<[Group]>::to_vec).collect();
+    assert!(scene.store.found(nursery.stratum, halves).await.expect("found"));
+    // Whose it was nobody knows: both take it along, for each window.
+    assert_eq!(scene.marked(at(10)).await.len(), 2);
+    assert_eq!(scene.ledger().await.waiting, 4);
+    assert_eq!(scene.leave(at(10)).await, phones("abcdefgh"));
+    assert_eq!(scene.leave(at(20)).await, phones("abcdefgh"));
+    assert_eq!(scene.ledger().await.waiting, 0);
+}
+
+async fn ghosts(scene: Scene) {
+    scene.mix(Some(SIZES)).await;
+    scene.phones("abcd").await;
+    scene.form().await;
+    scene.forget("a").await;
+    assert_eq!(scene.live().await, [(3, 1)]);
+    assert_eq!(scene.store.census(at(0)).await.expect("census").ghosts, 1);
+    scene.notify(notification(1, &["a"]), at(10)).await;
+    assert_eq!(scene.leave(at(10)).await, phones("bcd"));
+    // Also of one who was erased.
+    let types = vec![MessageType::parse("checkEchoV1").expect("a word")];
+    scene.store.erase(&user("a"), types.clone()).await.expect("erase");
+    scene.notify(notification(2, &["a"]), at(20)).await;
+    assert_eq!(scene.leave(at(20)).await, phones("bcd"));
+    // Unless that is not wanted.
+    scene.store.mix(Mix { ghost_after_erasure: false, ..mix(Some(SIZES)) }).await.expect("mix");
+    scene.store.erase(&user("a"), types).await.expect("erase");
+    assert_eq!(scene.store.census(at(0)).await.expect("census").ghosts, 0);
+    scene.notify(notification(3, &["a"]), at(30)).await;
+    assert_eq!(scene.leave(at(30)).await, [""; 0]);
+    assert_eq!(scene.live().await, [(3, 1)]);
+}
+
+async fn retires(scene: Scene) {
+    scene.mix(Some(SIZES)).await;
+    scene.phones("abcd").await;
+    scene.form().await;
+    scene.notify(notification(1, &["a"]), at(10)).await;
+    scene.forget("a").await;
+    scene.forget("b").await;
+    // Two of four are left: the ghosts go together.
+    let census = scene.store.census(at(0)).await.expect("census");
+    assert_eq!((census.sizes, census.ghosts), (vec![(2, 1)], 0));
+    assert_eq!(scene.leave(at(10)).await, phones("cd"), "the survivors are woken as before");
+    scene.notify(notification(2, &["a"]), at(20)).await;
+    assert_eq!(scene.leave(at(20)).await, [""; 0]);
+    scene.phones("ef").await;
+    scene.notify(notification(3, &["c"]), at(30)).await;
+    let nurseries = scene.store.nurseries().await.expect("nurseries");
+    let groups: Vec<usize> = nurseries.iter().flat_map(|each| &each.groups).map(|g| g.1).collect();
+    assert_eq!(groups, [2, 1, 1], "survivors first, and together");
+    scene.form().await;
+    assert_eq!((scene.live().await, scene.in_nurseries().await), (vec![(4, 1)], vec![]));
+    assert_eq!(scene.leave(at(30)).await, phones("cdef"), "what was accepted comes along");
+}
+
+async fn dissolves(scene: Scene) {
+    scene.mix(Some(SIZES)).await;
+    scene.phones("abcd").await;
+    scene.form().await;
+    scene.notify(notification(1, &["d"]), at(10)).await;
+    for name in ["a", "b", "c"] {
+        scene.forget(name).await;
+    }
+    assert_eq!((scene.live().await, scene.in_nurseries().await), (vec![], vec![(1, 1)]));
+    let marked = scene.marked(at(10)).await;
+    assert!(marked.iter().all(|each| each.is_provisional && !each.is_leaving));
+    assert_eq!(marked.len(), 1);
+    // A cohort was led and is dissolved before it leaves: it is decided anew.
+    scene.forget("d").await;
+    assert_eq!((scene.live().await, scene.in_nurseries().await), (vec![], vec![]));
+    assert_eq!(scene.leave(at(10)).await, [""; 0]);
+    assert_eq!(scene.ledger().await.waiting, 0, "nobody is left whom it could wake");
+}
+
+async fn moves(scene: Scene) {
+    scene.mix(Some(SIZES)).await;
+    scene.phones("abcd").await;
+    scene.form().await;
+    scene.notify(notification(1, &["b"]), at(10)).await;
+    // Her new iPhone would be the only one of its cohort: she waits for others who have both.
+    scene.iphone("a").await;
+    assert_eq!((scene.live().await, scene.in_nurseries().await), (vec![(3, 1)], vec![(1, 1)]));
+    assert_eq!(scene.store.census(at(0)).await.expect("census").ghosts, 1);
+    assert_eq!(scene.marked(at(10)).await.len(), 2, "it may have been she who was meant");
+    assert_eq!(scene.leave(at(10)).await, phones("abcd"));
+    scene.notify(notification(2, &["a"]), at(20)).await;
+    assert_eq!(scene.marked(at(20)).await.len(), 2, "her events go on waking those she left");
+    // Sealed, it belongs to nobody's company: she is where she was.
+    let iphone = SubscriptionId::from_bytes([b'a'; 16]);
+    let seal = SubscriptionChange { sealed: Some(true), ..SubscriptionChange::default() };
+    scene.store.change(&user("a"), iphone, seal, at(11)).await.expect("change");
+    assert_eq!((scene.live().await, scene.in_nurseries().await), (vec![(4, 1)], vec![]));
+    assert_eq!(scene.leave(at(20)).await, phones("abcd"));
+}
+
+async fn comes_back(scene: Scene) {
+    scene.mix(Some(SIZES)).await;
+    scene.phones("abcd").await;
+    scene.form().await;
+    scene.forget("a").await;
+    scene.register("a", "new-phone-a", at(1)).await;
+    assert_eq!((scene.live().await, scene.in_nurseries().await), (vec![(4, 1)], vec![]));
+    assert_eq!(scene.store.census(at(0)).await.expect("census").ghosts, 0);
+    scene.notify(notification(1, &["b"]), at(10)).await;
+    let mut all = phones("bcd");
+    all.insert(0, "new-phone-a".to_owned());
+    assert_eq!(scene.leave(at(10)).await, all);
+}
+
+async fn not_cancelled(scene: Scene) {
+    scene.mix(Some(SIZES)).await;
+    scene.phones("abcd").await;
+    scene.form().await;
+    let types = vec![MessageType::parse("checkEchoV1").expect("a word")];
+    scene.notify(notification(1, &["a"]), at(10)).await;
+    let looked = async || scene.store.fetched(&user("a"), types.clone()).await.expect("fetched");
+    assert_eq!(looked().await, 0);
+    scene.store.close(at(10)).await.expect("close");
+    let marked = scene.marked(at(10)).await;
+    scene.lead(at(10), &marked.iter().map(|each| each.cohort.id).collect::<Vec<_>>()).await;
+    scene.end_window(at(10)).await;
+    assert_eq!(looked().await, 0, "it would tell who has looked");
+    assert_eq!(scene.woken(at(10)).await, phones("abcd"));
+}
+
+async fn scheduled(scene: Scene) {
+    scene.mix(Some(SIZES)).await;
+    scene.phones("abc").await;
+    let later = |number, due| {
+        let mut later = notification(number, &["a"]);
+        later.deliver_after = Some(due);
+        later
+    };
+    scene.notify(later(1, at(50)), at(10)).await;
+    scene.notify(later(2, at(55)), at(10)).await;
+    scene.phones("d").await;
+    scene.form().await;
+    scene.store.take_back(notification(2, &[]).id).await.expect("take back");
+    // She has waited for others, is in a cohort, and is gone by the time it falls due.
+    scene.forget("a").await;
+    scene.end_window(at(10)).await;
+    scene.end_window(at(60)).await;
+    assert_eq!(scene.marked(at(60)).await.len(), 1);
+    assert_eq!(scene.leave(at(60)).await, phones("bcd"));
+    let trail = scene.store.find(notification(1, &[]).id).await.expect("find").expect("a trail");
+    assert_eq!((trail.cohorts, trail.window_end), (1, Some(at(60))));
+}
+
+async fn limits(scene: Scene) {
+    scene.mix(Some(SIZES)).await;
+    scene.phones("abcd").await;
+    scene.register("a", "tablet-a", at(0)).await;
+    scene.form().await;
+    let limit = Some(Limit { count: 1, per: Duration::from_s(60) });
+    for number in 1..=3 {
+        let mut limited = notification(number, &["a"]);
+        limited.policy = Policy { wakes: true, limit };
+        scene.accept(at(1), at(10), Item::Notification(limited)).await;
+    }
+    let ledger = scene.ledger().await;
+    assert_eq!((ledger.waiting, ledger.settled(Settled::Limited)), (1, 2), "however many devices");
+    let mut dry = notification(4, &["a"]);
+    dry.dry_run = reveille_model::DryRun::Yes;
+    scene.notify(dry, at(20)).await;
+    assert_eq!(scene.marked(at(20)).await.len(), 1, "of the first");
+    assert_eq!(scene.ledger().await.settled(Settled::DryRun), 1);
+}
+
+async fn unnamed(scene: Scene) {
+    scene.mix(Some(SIZES)).await;
+    scene.tokens(&["p1", "p2"], at(10)).await;
+    scene.tokens(&["q1"], at(10)).await;
+    assert_eq!(scene.in_nurseries().await, [(2, 1)], "two who have no names");
+    scene.tokens(&["p2", "p3"], at(10)).await;
+    assert_eq!(scene.in_nurseries().await, [(2, 1)], "a token joins those it came with");
+    scene.phones("a").await;
+    scene.tokens(&["r1"], at(10)).await;
+    assert_eq!(scene.in_nurseries().await, [(4, 1)]);
+    scene.form().await;
+    assert_eq!(scene.ledger().await.waiting, 1);
+    assert_eq!(scene.leave(at(10)).await, ["p1", "p2", "p3", "phone-a", "q1", "r1"]);
+    // A registered one stands for its user, and a list for all it touches.
+    let accepted =
+        scene.accept(at(11), at(20), Item::Tokens(message(&["phone-a", "p1", "new"]))).await;
+    assert!(matches!(accepted, Accepted::New { wakeups: 2, .. }), "{accepted:?}");
+    assert_eq!((scene.live().await, scene.in_nurseries().await), (vec![(4, 1)], vec![(1, 1)]));
+    // Whoever registers a token has it from then on. Those without a name leave no ghost.
+    for token in ["p1", "p2", "p3"] {
+        scene.register("b", token, at(12)).await;
+    }
+    assert_eq!((scene.live().await, scene.in_nurseries().await), (vec![(3, 1)], vec![(2, 1)]));
+    assert_eq!(scene.store.census(at(0)).await.expect("census").ghosts, 0);
+}
+
+async fn beats(scene: Scene) {
+    scene.mix(None).await;
+    scene.phones("abc").await;
+    for name in ["a", "b"] {
+        let id = scene.store.list(&user(name)).await.expect("list").first().expect("one").id;
+        let seal = SubscriptionChange { sealed: Some(true), ..SubscriptionChange::default() };
+        scene.store.change(&user(name), id, seal, at(1)).await.expect("change");
+    }
+    assert_eq!(scene.store.census(at(0)).await.expect("census").sealed, 2);
+    scene.notify(notification(1, &["a", "c"]), at(10)).await;
+    scene.tokens(&["phone-b"], at(10)).await;
+    assert_eq!(scene.leave(at(10)).await, ["phone-c"], "what happens does not wake them");
+    let beat = async |at_beat, window_end| {
+        let is_over = scene.store.beat(at_beat, window_end).await.expect("beat");
+        scene.ledger().await;
+        is_over
+    };
+    assert!(beat(at(20), at(30)).await);
+    assert!(beat(at(20), at(30)).await, "once");
+    let types = vec![MessageType::parse("checkEchoV1").expect("a word")];
+    assert_eq!(scene.store.fetched(&user("a"), types).await.expect("fetched"), 0);
+    assert_eq!(scene.leave(at(30)).await, phones("ab"));
+    assert!(beat(at(30), at(40)).await);
+    assert_eq!(scene.leave(at(40)).await, phones("ab"));
+    assert_eq!(scene.ledger().await.waiting, 0);
+}
+
+async fn unsealed(scene: Scene) {
+    scene.mix(Some(SIZES)).await;
+    scene.phones("a").await;
+    let id = scene.store.list(&user("a")).await.expect("list").first().expect("one").id;
+    for sealed in [true, false] {
+        let change = SubscriptionChange { sealed: Some(sealed), ..SubscriptionChange::default() };
+        let changed = scene.store.change(&user("a"), id, change, at(1)).await.expect("change");
+        assert_eq!(changed.map(|each| each.sealed), Some(sealed));
+    }
+    assert_eq!(scene.in_nurseries().await, [], "until the next beat it is sealed all the same");
+    assert!(scene.store.beat(at(10), at(20)).await.expect("beat"));
+    assert_eq!(scene.in_nurseries().await, [(1, 1)]);
+    assert_eq!(scene.leave(at(20)).await, phones("a"));
+    assert!(scene.store.beat(at(20), at(30)).await.expect("beat"));
+    assert_eq!(scene.leave(at(30)).await, [""; 0]);
+}
+
+async fn decoys(scene: Scene) {
+    scene.mix(None).await;
+    assert_eq!(scene.store.noops(at(10), vec![1, 2, 3]).await.expect("noops"), 0, "nobody");
+    scene.phones("abcdefgh").await;
+    let mut woken = std::collections::BTreeSet::new();
+    for number in 1..=40 {
+        let end = at(number * 10);
+        let draw = u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        assert_eq!(scene.store.noops(end, vec![draw, draw]).await.expect("noops"), 2);
+        let tokens = scene.leave(end).await;
+        assert_eq!(tokens.len(), 1, "the same one twice is woken once");
+        woken.extend(tokens);
+        assert_eq!(scene.ledger().await.waiting, 0);
+    }
+    assert_eq!(woken.len(), 8, "everybody in time: {woken:?}");
+}
+
+async fn beside(scene: Scene) {
+    scene.store.mix(Mix { silent: [apns()].into(), ..mix(Some(SIZES)) }).await.expect("mix");
+    scene.phones("a").await;
+    for name in ["a", "b", "c", "d"] {
+        scene.iphone(name).await;
+    }
+    scene.form().await;
+    let accepted = scene.accept(at(1), at(10), Item::Notification(notification(1, &["a"]))).await;
+    assert!(matches!(accepted, Accepted::New { wakeups: 2, .. }), "{accepted:?}");
+    assert_eq!(scene.leave(at(10)).await, phones("a"));
+    let claim = Claim {
+        set: apns(),
+        now: at(10),
+        lease: reveille_model::LeaseId::from_random(77),
+        lease_until: at(60),
+        limit: 100,
+        hold: HOLD,
+    };
+    let claimed = scene.store.claim(claim).await.expect("claim");
+    assert_eq!(claimed.len(), 4);
+    scene.finish(&claimed, at(10)).await;
+    let trail = scene.store.find(notification(1, &[]).id).await.expect("find").expect("a trail");
+    assert_eq!((trail.cohorts, trail.ledger.settled(Settled::Sent)), (1, 1));
+}
