@@ -18,7 +18,7 @@ use reveille_service::clock::Clock;
 use reveille_service::lifecycle::Lifecycle;
 use reveille_service::telemetry::fold_metrics;
 use reveille_service::{entropy, listen};
-use reveille_store::{Destination, Store, StoreError};
+use reveille_store::{Destination, Mix, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -26,13 +26,16 @@ use crate::api::{
     ApiState, Devices, PublicState, RateLimits, Readiness, intake_router, public_router,
 };
 use crate::config::{
-    ApnsSection, DropGuardConfig, FcmSection, Providers, PublicConfig, PushConfig, WebPushSection,
+    ApnsSection, DropGuardConfig, FcmSection, MixConfig, Providers, PublicConfig, PushConfig,
+    WebPushSection,
 };
 use crate::feedback::Webhook;
 use crate::identity::{Anonymous, Identity};
 use crate::intake::{App, Intake, IntakeSettings, NO_APP};
 use crate::metrics::CREDENTIAL_EXPIRY;
-use crate::worker::{Delivery, DeliveryParts, DeliverySettings, Sweeper, Windows};
+use crate::worker::{
+    Company, Delivery, DeliveryParts, DeliverySettings, Muster, Privacy, Sweeper, Windows,
+};
 
 /// Largest body of a device's registration, in bytes: the longest token with every byte escaped, and its JSON.
 const PUBLIC_BODY_BYTES_MAX: usize = 32 * 1024;
@@ -60,6 +63,8 @@ pub struct Parts {
     pub metrics: PrometheusHandle,
     /// When credentials end, where they do.
     pub expiries: Vec<(CredentialSet, Timestamp)>,
+    /// How the store is to mix devices: what the configuration says ([`PushConfig::mix`]).
+    pub mix: Mix,
 }
 
 impl std::fmt::Debug for Parts {
@@ -158,8 +163,9 @@ impl PushServer {
             Some(public) => Some(listen_at(public.listen, "push.public.listen").await?),
             None => None,
         };
+        parts.store.mix(parts.mix.clone()).await?;
         let key = parts.store.key("windows", entropy::seed()).await?;
-        let schedule = config.window.schedule(key);
+        let schedule = config.mix.window.schedule(key);
         for (set, end) in &parts.expiries {
             #[expect(clippy::cast_precision_loss, reason = "a gauge")]
             gauge!(CREDENTIAL_EXPIRY, "set" => set.to_string()).set(end.as_s() as f64);
@@ -180,13 +186,13 @@ impl PushServer {
     /// Starts every task. They run until the lifecycle stops.
     pub async fn start(self, lifecycle: &Lifecycle) -> Result<(), StartError> {
         let Self { listener, public, config, parts, schedule } = self;
-        let Parts { store, clock, senders, metrics, .. } = parts;
+        let Parts { store, clock, senders, metrics, mix, .. } = parts;
         let tls = config.tls.as_ref().map(reveille_service::config::ServerTls::acceptor);
         let (released, of_delivery) = watch::channel(Timestamp::EPOCH);
         let intake = Arc::new(Intake::new(
             Arc::clone(&store),
             Arc::clone(&clock),
-            config.intake_settings(&schedule, &senders),
+            config.intake_settings(&schedule, &senders, mix),
             entropy::rng(),
         ));
         let feedback = Feedback::new(&config);
@@ -232,8 +238,7 @@ impl PushServer {
         };
         lifecycle.spawn("sweeper", sweeper.run(lifecycle.clone()));
         lifecycle.spawn("metrics", fold_metrics(metrics, Arc::clone(&clock), lifecycle.clone()));
-        let windows = Windows { store, clock, schedule, rng: entropy::rng(), released };
-        lifecycle.spawn("windows", windows.run(lifecycle.clone()));
+        start_windows(config.mix, (&of_public.intake, schedule), released, lifecycle);
         if let (Some(listener), Some(public)) = (public, config.public) {
             start_public(listener, public, (of_public, config.vapid_key), lifecycle).await?;
         }
@@ -276,6 +281,35 @@ impl ToDeliver<'_> {
         }
         Ok(())
     }
+}
+
+/// Starts what gathers company for each window, and what releases it.
+fn start_windows(
+    mix: MixConfig,
+    (intake, schedule): (&Arc<Intake>, Schedule),
+    released: watch::Sender<Timestamp>,
+    lifecycle: &Lifecycle,
+) {
+    let (store, clock) = (&intake.store, &intake.clock);
+    let company = Company {
+        store: Arc::clone(store),
+        clock: Arc::clone(clock),
+        schedule: schedule.clone(),
+        rng: entropy::rng(),
+        mix,
+    };
+    lifecycle.spawn("company", company.run(lifecycle.clone()));
+    let muster = mix.sizes().map(|sizes| Muster::new(Arc::clone(store), sizes, mix.muster));
+    let windows = Windows {
+        store: Arc::clone(store),
+        clock: Arc::clone(clock),
+        schedule,
+        rng: entropy::rng(),
+        released,
+        muster,
+        privacy: Privacy::new(mix.mode, mix.floor(), Arc::clone(&intake.accepted)),
+    };
+    lifecycle.spawn("windows", windows.run(lifecycle.clone()));
 }
 
 async fn listen_at(address: SocketAddr, setting: &'static str) -> Result<TcpListener, StartError> {
@@ -357,6 +391,7 @@ impl PushConfig {
         &self,
         schedule: &Schedule,
         senders: &[(DeliverySettings, Arc<dyn Sender>)],
+        mix: Mix,
     ) -> IntakeSettings {
         IntakeSettings {
             schedule: schedule.clone(),
@@ -379,6 +414,7 @@ impl PushConfig {
             verify: self.subscriptions.verify,
             has_inbox: self.inbox.is_enabled,
             stale_after: self.subscriptions.stale_after,
+            mix,
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Hands requests to the store, for the window that is open now.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use metrics::histogram;
 use reveille_mixer::{Schedule, Window};
 use reveille_model::limits::SUBSCRIPTIONS_PER_USER_MAX;
 use reveille_model::{
@@ -13,11 +15,12 @@ use reveille_model::{
 use reveille_providers::webpush::Guard;
 use reveille_service::clock::Clock;
 use reveille_store::{
-    AcceptError, Acceptance, Accepted, AskProof, Asked, Idempotency, Item, Proved, Put, Store,
+    AcceptError, Acceptance, Accepted, AskProof, Asked, Idempotency, Item, Mix, Proved, Put, Store,
     StoreError,
 };
 
 use crate::config::EventConfig;
+use crate::metrics::ADDED_DELAY;
 
 /// How often a request that came as its window closed is tried with the next one.
 const WINDOWS_TRIED_MAX: u32 = 5;
@@ -78,6 +81,38 @@ pub struct IntakeSettings {
     pub has_inbox: bool,
     /// A device that was not registered for so long is marked stale.
     pub stale_after: Option<Duration>,
+    /// How the store mixes devices.
+    pub mix: Mix,
+}
+
+/// Whether it joins the window that is open, and not a later one of its own choice.
+fn joins_now(item: &Item) -> bool {
+    match item {
+        Item::Tokens(_) => true,
+        Item::Notification(notification) => notification.deliver_after.is_none(),
+    }
+}
+
+/// How a device is woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mixed {
+    /// By itself, in its window's batch.
+    Batch,
+    /// With its user's cohort.
+    Cohort,
+    /// On the beat.
+    Sealed,
+}
+
+impl Mixed {
+    /// Its word in the API.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Batch => "batch",
+            Self::Cohort => "cohort",
+            Self::Sealed => "sealed",
+        }
+    }
 }
 
 /// The way into the store.
@@ -85,6 +120,8 @@ pub struct Intake {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings: IntakeSettings,
+    /// Wake-ups and marks accepted since the start.
+    pub(crate) accepted: Arc<AtomicU64>,
     rng: Mutex<Rng>,
     /// The window found last; nearly every request falls into it.
     window: Mutex<Option<Window>>,
@@ -104,7 +141,8 @@ impl Intake {
         settings: IntakeSettings,
         rng: Rng,
     ) -> Self {
-        Self { store, clock, settings, rng: Mutex::new(rng), window: Mutex::default() }
+        let (rng, window) = (Mutex::new(rng), Mutex::default());
+        Self { store, clock, settings, accepted: Arc::default(), rng, window }
     }
 
     /// Accepts all items or none. Returns once they are on disk.
@@ -121,8 +159,18 @@ impl Intake {
             idempotency,
             items,
         };
+        let joining = acceptance.items.iter().filter(|item| joins_now(item)).count();
         for _ in 0..WINDOWS_TRIED_MAX {
+            let window_end = acceptance.window_end;
             match self.store.accept(acceptance).await {
+                Ok(accepted) => {
+                    if let Accepted::New { wakeups, .. } = &accepted {
+                        self.accepted.fetch_add(*wakeups, Ordering::Relaxed);
+                        let delay = window_end.since(now).to_std().as_secs_f64();
+                        histogram!(ADDED_DELAY).record_many(delay, joining);
+                    }
+                    return Ok(accepted);
+                }
                 Err(AcceptError::WindowClosed { closed_until, acceptance: returned }) => {
                     // The window ended meanwhile, or the clock stepped back a little. Much further back nothing is accepted: it would
                     // wait for a window that is far away.
@@ -136,7 +184,7 @@ impl Intake {
                     acceptance = *returned;
                     acceptance.window_end = self.window(moment).end;
                 }
-                result => return result,
+                Err(error) => return Err(error),
             }
         }
         Err(StoreError::Busy.into())
@@ -199,6 +247,24 @@ impl Intake {
     /// Removes every trace of a user.
     pub(crate) async fn erase(&self, user: &User) -> Result<(), StoreError> {
         self.store.erase(user, self.settings.message_types.clone()).await
+    }
+
+    /// Whether devices of a credential set show nobody that they were woken.
+    pub(crate) fn is_silent(&self, set: &CredentialSet) -> bool {
+        self.settings.mix.silent.contains(set)
+    }
+
+    /// How a device is woken.
+    pub(crate) fn mixed(&self, device: &Subscription) -> Mixed {
+        if !self.is_silent(&device.set) {
+            Mixed::Batch
+        } else if device.sealed {
+            Mixed::Sealed
+        } else if self.settings.mix.sizes.is_some() {
+            Mixed::Cohort
+        } else {
+            Mixed::Batch
+        }
     }
 
     /// Devices that were registered before this are stale, if any are.

@@ -19,5 +19,5 @@ pub use config::{
     WebPushSection,
 };
 pub use intake::{App, Intake, IntakeSettings};
-pub use metrics::describe_metrics;
-pub use worker::{Delivery, DeliveryParts, DeliverySettings, Windows};
+pub use metrics::{BUCKETS, describe_metrics};
+pub use worker::{Delivery, DeliveryParts, DeliverySettings};

@@ -34,6 +34,61 @@ pub(crate) const SUBSCRIPTIONS_PUT: &str = "reveille_subscriptions_put_total";
 pub(crate) const SUBSCRIPTIONS_DELETED: &str = "reveille_subscriptions_deleted_total";
 pub(crate) const SUBSCRIPTIONS_DROPPED: &str = "reveille_subscriptions_dropped_total";
 pub(crate) const SUBSCRIPTIONS_KEPT: &str = "reveille_subscriptions_kept_total";
+pub(crate) const INBOX_FETCHES: &str = "reveille_inbox_fetches_total";
+pub(crate) const INBOX_BYTES: &str = "reveille_inbox_response_bytes_total";
+pub(crate) const MIX_MODE: &str = "reveille_privacy_mode";
+pub(crate) const BATCH_DEVICES: &str = "reveille_privacy_batch_devices";
+pub(crate) const BATCH_COHORTS: &str = "reveille_privacy_batch_cohorts";
+pub(crate) const BATCH_EAS: &str = "reveille_privacy_batch_eas";
+pub(crate) const COHORT_LIVE_SIZE: &str = "reveille_privacy_cohort_live_size";
+pub(crate) const COHORT_LIVE_SIZE_MIN: &str = "reveille_privacy_cohort_live_size_min";
+pub(crate) const COHORTS_BELOW_FLOOR: &str = "reveille_privacy_cohorts_below_floor";
+pub(crate) const WORST_CASE_TOP1: &str = "reveille_privacy_worst_case_top1";
+pub(crate) const PARTIAL_COHORT_SENDS: &str = "reveille_privacy_partial_cohort_sends_total";
+pub(crate) const NURSERY_EXPOSED: &str = "reveille_privacy_nursery_exposed_total";
+pub(crate) const PADDING_PUSHES: &str = "reveille_privacy_padding_pushes_total";
+pub(crate) const PUSH_OVERHEAD: &str = "reveille_privacy_push_overhead_ratio";
+pub(crate) const WAKEUPS_PER_DEVICE_DAY: &str = "reveille_privacy_wakeups_per_device_day";
+pub(crate) const ADDED_DELAY: &str = "reveille_privacy_added_delay_seconds";
+pub(crate) const HELD: &str = "reveille_privacy_held_seconds";
+pub(crate) const ORDER_RHO: &str = "reveille_privacy_order_rho";
+pub(crate) const CAPPED_COHORTS: &str = "reveille_privacy_capped_cohorts";
+pub(crate) const GHOSTS: &str = "reveille_privacy_ghosts";
+pub(crate) const SEALED_DEVICES: &str = "reveille_privacy_sealed_devices";
+pub(crate) const EVENTS_TO_LINK: &str = "reveille_privacy_events_to_link";
+
+/// Counts of devices and cohorts, from one to a million.
+const COUNTS: [f64; 18] = [
+    1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1e3, 2e3, 5e3, 1e4, 3e4, 1e5, 3e5,
+    1e6,
+];
+/// Wake-ups of one device in a day; 48 is what is allowed unless set, 1,440 the most that can be.
+const PER_DAY: [f64; 13] =
+    [1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 24.0, 36.0, 48.0, 72.0, 144.0, 480.0, 1_440.0];
+/// Parts of a window of two minutes, and longer ones.
+const DELAYS: [f64; 18] = [
+    1.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 100.0, 110.0, 120.0, 300.0,
+    900.0, 3_600.0, 86_400.0,
+];
+/// Windows and longer windows.
+const HELD_FOR: [f64; 9] =
+    [60.0, 120.0, 240.0, 600.0, 1_200.0, 2_400.0, 3_600.0, 10_800.0, 86_400.0];
+
+/// The upper bounds of the buckets of what is not measured in seconds, or lasts longer than an answer does.
+pub const BUCKETS: [(&str, &[f64]); 6] = [
+    (BATCH_DEVICES, &COUNTS),
+    (BATCH_COHORTS, &COUNTS),
+    (BATCH_EAS, &COUNTS),
+    (WAKEUPS_PER_DEVICE_DAY, &PER_DAY),
+    (ADDED_DELAY, &DELAYS),
+    (HELD, &HELD_FOR),
+];
+
+/// A count as metrics take it: floating point, and exact up to 2⁵³.
+#[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
+pub(crate) const fn float(count: u64) -> f64 {
+    count as f64
+}
 
 /// Tells the recorder what each metric is.
 pub fn describe_metrics() {
@@ -69,6 +124,85 @@ pub fn describe_metrics() {
     describe_histogram!(RELEASE_DURATION, Unit::Seconds, "Time to close and expand a window.");
     describe_delivery();
     describe_subscriptions();
+    describe_batches();
+    describe_cohorts();
+}
+
+/// What whoever watches can tell of a batch, and what hiding costs.
+fn describe_batches() {
+    describe_gauge!(MIX_MODE, "1 for the mode of push.mix.");
+    describe_histogram!(BATCH_DEVICES, "Wake-ups of a batch, company included.");
+    describe_histogram!(BATCH_COHORTS, "Cohorts of a batch, padding included.");
+    describe_histogram!(
+        BATCH_EAS,
+        "Among how many users one event of a batch is hidden (two to the power of the entropy)."
+    );
+    describe_counter!(
+        PADDING_PUSHES,
+        "Devices of cohorts that left though nothing was accepted for them, as the provider sees them that sees the fewest."
+    );
+    describe_gauge!(
+        PUSH_OVERHEAD,
+        "Wake-ups made for each wake-up or mark that was accepted, since the start."
+    );
+    describe_histogram!(
+        WAKEUPS_PER_DEVICE_DAY,
+        "How often a device was woken with its cohort in a UTC day; recorded when the day is over, of devices that were."
+    );
+    describe_histogram!(
+        ADDED_DELAY,
+        Unit::Seconds,
+        "Time from accepting a request to the end of its window."
+    );
+    describe_histogram!(
+        HELD,
+        Unit::Seconds,
+        "How long after its window a cohort left that was kept back, by why (capped, nursery)."
+    );
+    describe_gauge!(
+        ORDER_RHO,
+        "Rank correlation between arrival and departure in the last batch; near 0 where neither tells of the other."
+    );
+    describe_gauge!(
+        EVENTS_TO_LINK,
+        "In mode batch: after how many events of an account whoever watches has told its device, on average."
+    );
+    describe_counter!(INBOX_FETCHES, "Pages of inboxes asked for, unchanged ones included.");
+    describe_counter!(INBOX_BYTES, Unit::Bytes, "Bytes of inbox pages that were sent.");
+}
+
+/// What whoever watches can tell of cohorts.
+fn describe_cohorts() {
+    describe_gauge!(
+        COHORT_LIVE_SIZE,
+        "Cohorts by how many users live in them (size), and whether these still wait to be enough (kind: cohort, provisional)."
+    );
+    describe_gauge!(
+        COHORT_LIVE_SIZE_MIN,
+        "Users of the smallest of all of them; 0 while there is nobody."
+    );
+    describe_gauge!(
+        COHORTS_BELOW_FLOOR,
+        "Those with users, but fewer than push.mix.cohort_floor, by kind."
+    );
+    describe_gauge!(
+        WORST_CASE_TOP1,
+        "The chance of the best guess whose device it is, of whoever watches the smallest of them for ever; 0 while there is nobody, 1 in mode batch."
+    );
+    describe_counter!(
+        PARTIAL_COHORT_SENDS,
+        "Cohorts found with devices outside them, which would be woken in part; must stay 0."
+    );
+    describe_counter!(
+        NURSERY_EXPOSED,
+        "Users who were woken with fewer than a cohort because their deadline had come."
+    );
+    describe_gauge!(
+        CAPPED_COHORTS,
+        "Cohorts that stayed behind in the last window because they have spent their budget."
+    );
+    describe_gauge!(GHOSTS, "Users who are gone and whose events go on waking their cohort.");
+    describe_gauge!(SEALED_DEVICES, "Sealed devices.");
 }
 
 fn describe_delivery() {

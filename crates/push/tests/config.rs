@@ -60,7 +60,7 @@ async fn every_problem_has_its_path() {
         ("[apns.a]\ntopics = [\"t\"]\ncertificate_file = \"absent.pem\"\nprivate_key_file = \"server.key\"\n".to_owned(), vec!["apns.a.certificate_file"]),
         ("[apns.a]\ntopics = [\"t\"]\ncertificate_file = \"server.pem\"\nprivate_key_file = \"nonsense.pem\"\n".to_owned(), vec!["apns.a.private_key_file"]),
         ("[apns.a]\ntopics = [\"t\"]\ncertificate_file = \"server.pem\"\nprivate_key_file = \"AuthKey.p8\"\n".to_owned(), vec!["apns.a.certificate_file"]),
-        (format!("[apns.a]\n{app}endpoint = \"x\"\nkind = \"loud\"\ntypo = 1\nfiltering_entitlement = true\n"), vec!["apns.a.endpoint", "apns.a.filtering_entitlement", "apns.a.kind", "apns.a.typo"]),
+        (format!("[apns.a]\n{app}endpoint = \"x\"\nkind = \"loud\"\ntypo = 1\nfiltering_entitlement = \"yes\"\n"), vec!["apns.a.endpoint", "apns.a.filtering_entitlement", "apns.a.kind", "apns.a.typo"]),
         ("[push.limits.\"a b\"]\ncount = 0\n".to_owned(), vec!["push.limits.a b.count", "push.limits.a b.count", "push.limits.a b.per_s"]),
         ("[push.public]\norigins = [\"https://a.example/\"]\ntrusted_proxies = [\"x\"]\n".to_owned(), vec!["push.public.auth.mode", "push.public.origins", "push.public.trusted_proxies"]),
         ("[push.public.auth]\nmode = \"jwt\"\njwks_file = \"nonsense.pem\"\nissuer = \"i\"\naudience = \"a\"\n".to_owned(), vec!["push.public.auth.jwks_file"]),

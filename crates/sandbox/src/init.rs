@@ -65,9 +65,27 @@ pub enum InitError {
     Keys(String),
 }
 
+/// How the push server of the configuration mixes devices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mixing {
+    Batch,
+    Cohort,
+}
+
 /// Writes everything into `dir`, which is created, and returns the path of the configuration. Overwrites nothing.
+///
+/// Mode `batch`: whoever tries things out has few devices, and wants to see the one move that was meant.
 pub fn init(dir: &Path, ports: Ports, window_s: u32) -> Result<PathBuf, InitError> {
-    let files = contents(ports, window_s)?;
+    write_all(dir, ports, (Mixing::Batch, window_s))
+}
+
+/// The same, but users are woken in cohorts, and the app at Apple takes silent pushes, so that its devices are in them.
+pub fn init_with_cohorts(dir: &Path, ports: Ports, window_s: u32) -> Result<PathBuf, InitError> {
+    write_all(dir, ports, (Mixing::Cohort, window_s))
+}
+
+fn write_all(dir: &Path, ports: Ports, mix: (Mixing, u32)) -> Result<PathBuf, InitError> {
+    let files = contents(ports, mix)?;
     if let Some(taken) = files.iter().map(|(name, _)| dir.join(name)).find(|path| path.exists()) {
         return Err(InitError::Exists(taken));
     }
@@ -87,7 +105,7 @@ fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     options.open(path)?.write_all(text.as_bytes())
 }
 
-fn contents(ports: Ports, window_s: u32) -> Result<Vec<(&'static str, String)>, InitError> {
+fn contents(ports: Ports, mix: (Mixing, u32)) -> Result<Vec<(&'static str, String)>, InitError> {
     let (ca, certificate, key) =
         certificates().map_err(|error| InitError::Keys(error.to_string()))?;
     Ok(vec![
@@ -98,7 +116,7 @@ fn contents(ports: Ports, window_s: u32) -> Result<Vec<(&'static str, String)>, 
         ("service-account.json", service_account(ports.fcm)?),
         ("vapid.pem", signing_key()?),
         ("webpush.secret", hex(&reveille_service::entropy::seed()) + "\n"),
-        ("reveille.toml", configuration(ports, window_s)),
+        ("reveille.toml", configuration(ports, mix)),
     ])
 }
 
@@ -159,12 +177,20 @@ fn pem(label: &str, der: &[u8]) -> String {
     text + &format!("-----END {label}-----\n")
 }
 
-fn configuration(ports: Ports, window_s: u32) -> String {
-    push_sections(ports, window_s) + &provider_sections(ports) + &sandbox_sections(ports)
+fn configuration(ports: Ports, mix: (Mixing, u32)) -> String {
+    push_sections(ports, mix) + &provider_sections(ports, mix.0) + &sandbox_sections(ports)
 }
 
-fn push_sections(ports: Ports, window_s: u32) -> String {
+fn push_sections(ports: Ports, (mixing, window_s): (Mixing, u32)) -> String {
     let Ports { intake, public, demo, .. } = ports;
+    let mode = match mixing {
+        Mixing::Batch => {
+            "mode = \"batch\"                          # each device by itself; \"cohort\", the default, wakes users together"
+        }
+        Mixing::Cohort => {
+            "mode = \"cohort\"                         # users are woken together, so that nobody can tell whom it was for"
+        }
+    };
     format!(
         r#"# Made by `reveille sandbox init`: a push server and look-alikes of its providers, all on this machine.
 # Run each in a terminal of its own:
@@ -190,21 +216,30 @@ anonymous = true                        # and devices without an account
 enabled = true
 
 [push.mix]
-mode = "batch"
+{mode}
 window_s = {window_s}
 
 "#
     )
 }
 
-fn provider_sections(ports: Ports) -> String {
+fn provider_sections(ports: Ports, mixing: Mixing) -> String {
     let Ports { apns, fcm, webpush, .. } = ports;
+    let kind = match mixing {
+        Mixing::Batch => {
+            "# kind = \"background\"                   # shows nothing; alerts are in no cohort"
+        }
+        Mixing::Cohort => {
+            "kind = \"background\"                     # shows nothing, so that its devices can be in cohorts"
+        }
+    };
     format!(
         r#"[apns.wikipedia]
 topics = ["org.wikimedia.wikipedia", "org.wikimedia.wikipedia.tfbeta"]
 key_file = "AuthKey.p8"
 key_id = "SANDBOXKEY"
 team_id = "SANDBOXTEM"
+{kind}
 endpoint = "https://127.0.0.1:{apns}"    # "production" or "sandbox" for Apple's
 ca_file = "ca.pem"                      # leave out for the public authorities
 retry_first_s = 1                       # leave out for 900

@@ -23,6 +23,6 @@ mod transport;
 mod webpush;
 
 pub use config::SandboxConfig;
-pub use init::{InitError, Ports, init};
+pub use init::{InitError, Ports, init, init_with_cohorts};
 pub use received::Received;
 pub use server::{Sandbox, SandboxError, Watch};

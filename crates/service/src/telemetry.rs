@@ -71,8 +71,13 @@ pub async fn fold_metrics(metrics: PrometheusHandle, clock: Arc<dyn Clock>, life
 }
 
 /// Starts collecting metrics for this process and returns what renders them. [`fold_metrics`] has to run beside.
-pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
-    PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
-        .install_recorder()
+///
+/// `buckets` has the upper bounds of what is measured in another unit than seconds, or over longer times, by the metric's name.
+pub fn start_metrics(buckets: &[(&str, &[f64])]) -> Result<PrometheusHandle, BuildError> {
+    let mut builder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?;
+    for (name, bounds) in buckets {
+        builder = builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), bounds)?;
+    }
+    builder.install_recorder()
 }

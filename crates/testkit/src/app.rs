@@ -6,12 +6,12 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use reveille_mixer::{GovernorSettings, PauseSettings, RetrySettings, Throttling};
 use reveille_model::{CredentialSet, Duration, Provider, Timestamp, Topic};
 use reveille_providers::webpush::Service;
-use reveille_push::{DeliverySettings, Parts, PushConfig, PushServer, describe_metrics};
+use reveille_push::{BUCKETS, DeliverySettings, Parts, PushConfig, PushServer, describe_metrics};
 use reveille_service::config::Document;
 use reveille_service::lifecycle::Lifecycle;
 use reveille_service::telemetry::start_metrics;
-use reveille_store::Store;
 use reveille_store::memory::MemoryStore;
+use reveille_store::{Mix, Store};
 
 use crate::{Client, ManualClock, StubSender};
 
@@ -22,7 +22,7 @@ use crate::{Client, ManualClock, StubSender};
 pub fn metrics() -> PrometheusHandle {
     static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
     let start = || {
-        let handle = start_metrics().expect("metrics");
+        let handle = start_metrics(&BUCKETS).expect("metrics");
         describe_metrics();
         handle
     };
@@ -62,6 +62,8 @@ impl PushApp {
     pub const START: Timestamp = Timestamp::from_ms(1_795_254_000_000);
     /// The topics of its only app at Apple.
     pub const TOPICS: [&str; 2] = ["org.wikimedia.wikipedia", "org.wikimedia.wikipedia.tfbeta"];
+    /// Whose devices show nobody that they were woken, as of a site whose app at Apple shows alerts.
+    const SILENT: [Provider; 1] = [Provider::Fcm];
     /// How long windows are.
     pub const WINDOW: Duration = Duration::from_s(10);
 
@@ -99,11 +101,24 @@ impl PushApp {
         Self::start_on_parts(store, "", topics).await
     }
 
+    /// Starts one that says itself how it mixes: `mix` is what stands in `[push.mix]` beside the window's length. Devices of the providers in
+    /// `silent` show nobody that they were woken.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub async fn start_mixed(store: Arc<dyn Store>, mix: &str, silent: &[Provider]) -> Self {
+        let text = format!(
+            "[push]\nstore = \"sqlite:unused\"\n[push.intake]\nlisten = \"127.0.0.1:0\"\n[push.mix]\nwindow_s = 10\n{mix}"
+        );
+        Self::start_whole(store, &text, (&Self::TOPICS, silent)).await
+    }
+
     async fn start_on_parts(store: Arc<dyn Store>, more: &str, topics: &[&str]) -> Self {
+        // Of few devices each by itself: most tests are about something else than who is woken together.
         let text = format!(
             "[push]\nstore = \"sqlite:unused\"\n{more}\n[push.mix]\nmode = \"batch\"\nwindow_s = 10\n[push.intake]\nlisten = \"127.0.0.1:0\"\n[push.events.mention]\nmessage_type = \"checkEchoV1\"\n"
         );
-        Self::start_whole(store, &text, topics).await
+        Self::start_whole(store, &text, (topics, &Self::SILENT)).await
     }
 
     /// Starts one with a whole configuration.
@@ -111,10 +126,14 @@ impl PushApp {
     /// # Panics
     /// If it cannot be started.
     pub async fn start_on_text(store: Arc<dyn Store>, text: &str) -> Self {
-        Self::start_whole(store, text, &Self::TOPICS).await
+        Self::start_whole(store, text, (&Self::TOPICS, &Self::SILENT)).await
     }
 
-    async fn start_whole(store: Arc<dyn Store>, text: &str, topics: &[&str]) -> Self {
+    async fn start_whole(
+        store: Arc<dyn Store>,
+        text: &str,
+        (topics, silent): (&[&str], &[Provider]),
+    ) -> Self {
         crate::install_crypto();
         let document = Document::parse(text, std::env::temp_dir()).expect("TOML");
         let config = PushConfig::read(&document);
@@ -141,7 +160,13 @@ impl PushApp {
         for service in Service::ALL {
             add(service.set(), RetrySettings::WEB_PUSH, &webpush);
         }
+        let config = config.expect("no problems");
+        let is_silent = |set: &CredentialSet| silent.contains(&set.provider());
+        let sets = senders.iter().map(|(settings, _)| &settings.set);
+        let mix =
+            Mix { silent: sets.filter(|set| is_silent(set)).cloned().collect(), ..config.mix() };
         let parts = Parts {
+            mix,
             store: Arc::clone(&store),
             clock: Arc::<ManualClock>::clone(&clock),
             senders,
@@ -149,7 +174,7 @@ impl PushApp {
             expiries: Vec::new(),
         };
         let lifecycle = Lifecycle::default();
-        let server = PushServer::bind(config.expect("no problems"), parts).await.expect("bound");
+        let server = PushServer::bind(config, parts).await.expect("bound");
         let address = server.address();
         let public = server.public_address().map(|at| Client::new(&format!("http://{at}")));
         server.start(&lifecycle).await.expect("started");

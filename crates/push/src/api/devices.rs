@@ -24,7 +24,7 @@ use utoipa::ToSchema;
 use super::body::{Field, Media, is_flag, is_text, media, parse};
 use super::error::ApiError;
 use super::user_error::UserError;
-use crate::intake::{Intake, NO_APP};
+use crate::intake::{Intake, Mixed, NO_APP};
 use crate::metrics::{SUBSCRIPTIONS_DELETED, SUBSCRIPTIONS_PUT};
 
 /// A device to be registered.
@@ -85,7 +85,8 @@ pub(in crate::api) struct ChangeRequest<'a> {
     /// What `PushSubscription.toJSON()` gives now (Web Push).
     #[serde(default)]
     subscription: Option<Value>,
-    /// Whether it is to be woken on a constant beat, as soon as its server does that; not for browsers.
+    /// Whether it is to be woken on a constant beat (`push.mix.sealed_period_s`) whatever happens, and at no other time. Only for devices that show
+    /// nobody that they were woken: no browsers, and no apps whose pushes are alerts. A device that is sealed no longer goes on until the next beat.
     #[serde(default)]
     sealed: Option<bool>,
 }
@@ -120,7 +121,8 @@ pub(in crate::api) struct SubscriptionResponse {
     app: Option<String>,
     /// Whether it is to be woken on a constant beat.
     sealed: bool,
-    /// How its wake-ups are mixed: `batch`.
+    /// How its wake-ups are mixed: `batch` (for its user alone, in the window's batch), `cohort` (with everybody in its user's cohort, whoever of
+    /// them is meant) or `sealed` (on a constant beat, whatever happens).
     mode: &'static str,
     /// Whether its token looks dead for a reason that may be a mistake of ours.
     suspect: bool,
@@ -133,7 +135,11 @@ pub(in crate::api) struct SubscriptionResponse {
 }
 
 /// What is to be said of a device without showing its token.
-fn shown(subscription: Subscription, stale_before: Option<Timestamp>) -> SubscriptionResponse {
+fn shown(
+    subscription: Subscription,
+    mixed: Mixed,
+    stale_before: Option<Timestamp>,
+) -> SubscriptionResponse {
     let provider = subscription.set.provider();
     SubscriptionResponse {
         id: subscription.id.to_string(),
@@ -141,7 +147,7 @@ fn shown(subscription: Subscription, stale_before: Option<Timestamp>) -> Subscri
         topic: subscription.topic.map(|topic| topic.as_str().to_owned()),
         app: (provider != Provider::WebPush).then(|| subscription.set.name().to_owned()),
         sealed: subscription.sealed,
-        mode: "batch",
+        mode: mixed.as_str(),
         suspect: subscription.suspect_since.is_some(),
         stale: stale_before.is_some_and(|before| subscription.refreshed_at < before),
         verified: true,
@@ -216,7 +222,8 @@ impl Devices {
                 }
                 Asked::Waiting(subscription) => {
                     count(provider, "unproven", 1);
-                    let mut shown = shown(subscription, None);
+                    let mixed = self.intake.mixed(&subscription);
+                    let mut shown = shown(subscription, mixed, None);
                     shown.verified = false;
                     (StatusCode::CREATED, Json(shown))
                 }
@@ -275,9 +282,8 @@ impl Devices {
         &self,
         user: &User,
     ) -> Result<Json<Vec<SubscriptionResponse>>, ApiError> {
-        let stale_before = self.intake.stale_before();
         let found = self.intake.store.list(user).await?;
-        Ok(Json(found.into_iter().map(|each| shown(each, stale_before)).collect()))
+        Ok(Json(found.into_iter().map(|each| self.show(each).0).collect()))
     }
 
     /// One device of a user.
@@ -317,8 +323,12 @@ impl Devices {
         let known = known.ok_or(UserError::UnknownSubscription)?;
         let provider = known.set.provider();
         let ChangeRequest { token: text, fid, subscription, sealed } = request;
-        if provider == Provider::WebPush && sealed == Some(true) {
-            return Err(UserError::SealedBrowser.into());
+        if sealed == Some(true) && !self.intake.is_silent(&known.set) {
+            return Err(match provider {
+                Provider::WebPush => UserError::SealedBrowser,
+                Provider::Apns | Provider::Fcm => UserError::SealedVisible,
+            }
+            .into());
         }
         let device = match (provider, &text, &fid, &subscription) {
             (_, None, None, None) if sealed.is_some() => None,
@@ -363,7 +373,8 @@ impl Devices {
     }
 
     fn show(&self, subscription: Subscription) -> Json<SubscriptionResponse> {
-        Json(shown(subscription, self.intake.stale_before()))
+        let mixed = self.intake.mixed(&subscription);
+        Json(shown(subscription, mixed, self.intake.stale_before()))
     }
 
     /// What waited with a device in quarantine, or with the token before, is due now.

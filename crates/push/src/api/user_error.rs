@@ -11,6 +11,7 @@ pub(in crate::api) enum UserError {
     RegisterAnew,
     InboxDisabled,
     SealedBrowser,
+    SealedVisible,
 }
 
 impl UserError {
@@ -27,6 +28,8 @@ impl UserError {
                 .detail("push.inbox.enabled is off"),
             Self::SealedBrowser => new(StatusCode::UNPROCESSABLE_ENTITY, "sealed-browser", "A browser cannot be sealed")
                 .detail("browsers may show something for every push; only apps can take pushes that mean nothing"),
+            Self::SealedVisible => new(StatusCode::UNPROCESSABLE_ENTITY, "sealed-visible", "An app that shows its pushes cannot be sealed")
+                .detail("each beat would be shown; its server has to send kind = \"background\", or Apple to give the app the filtering entitlement (filtering_entitlement = true)"),
         }
     }
 }

@@ -34,6 +34,8 @@ pub struct ApnsSection {
     pub topics: Vec<Topic>,
     /// How to reach it.
     pub apns: ApnsConfig,
+    /// Whether Apple lets the app take alerts that it does not show.
+    pub filtering_entitlement: bool,
     /// When its certificate ends, if it has one.
     pub expires_at: Option<Timestamp>,
     /// Its bounds and pauses.
@@ -50,6 +52,14 @@ struct Credentials {
 }
 
 impl ApnsSection {
+    /// Whether its devices show nobody that they were woken.
+    pub fn is_silent(&self) -> bool {
+        match self.apns.kind {
+            Kind::Background => true,
+            Kind::Alert => self.filtering_entitlement,
+        }
+    }
+
     /// Reads all of them.
     pub(super) fn read_all(document: &Document) -> Vec<Self> {
         let mut apns = document.section("apns");
@@ -83,7 +93,7 @@ impl ApnsSection {
         let credentials = read_credentials(&mut section);
         let kind =
             section.choice("kind", &[("alert", Kind::Alert), ("background", Kind::Background)]);
-        section.not_built("filtering_entitlement", "mode \"cohort\"");
+        let filtering_entitlement = section.boolean("filtering_entitlement").unwrap_or(false);
         let connections_max = section.number("connections_max", 1..=100);
         let per_minute = section.number("connections_per_minute_max", 1..=60_000);
         let (governor, retry) = delivery::read(&mut section, &DEFAULTS);
@@ -105,6 +115,7 @@ impl ApnsSection {
                     ..ApnsConfig::POOL
                 },
             },
+            filtering_entitlement,
             expires_at,
             governor,
             retry,

@@ -1,18 +1,21 @@
 //! `[push]` and its subsections.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use reveille_model::limits::{SUBSCRIPTIONS_PER_USER_MAX, TTL_S_DEFAULT, TTL_S_MAX};
 use reveille_model::{CredentialSet, Duration, EventType, MessageType, Timestamp};
+use reveille_providers::fcm::Priority;
 use reveille_providers::webpush::Guard;
 use reveille_service::auth::Callers;
 use reveille_service::config::{Document, Section, ServerTls};
+use reveille_store::Mix;
 
 use super::events::{LimitsConfig, read_events};
 use super::feedback::read_feedback;
+use super::mix::{MixConfig, MixMode};
 use super::{ApnsSection, DropGuardConfig, EventConfig, FcmSection, PublicConfig, WebPushSection};
 use crate::feedback::WebhookConfig;
 
@@ -28,13 +31,6 @@ pub enum StoreUrl {
     },
 }
 
-/// How long windows are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum WindowLength {
-    Fixed(Duration),
-    Drawn { min: Duration, max: Duration },
-}
-
 /// The push server's settings.
 #[derive(Debug)]
 pub struct PushConfig {
@@ -46,12 +42,14 @@ pub struct PushConfig {
     pub(crate) callers: Callers,
     /// The public API, where there is one.
     pub public: Option<PublicConfig>,
-    /// What apps may be told; the first is the default.
+    /// What apps may be told.
     pub(crate) message_types: Vec<MessageType>,
+    /// The first of them: what apps are told unless somebody says something else.
+    message_type: MessageType,
     /// What is said about event types.
     pub(crate) events: BTreeMap<EventType, EventConfig>,
     pub(crate) limits: LimitsConfig,
-    pub(crate) window: WindowLength,
+    pub(crate) mix: MixConfig,
     pub(crate) subscriptions: SubscriptionsConfig,
     pub(crate) inbox: InboxConfig,
     pub(crate) ttl: Duration,
@@ -88,14 +86,39 @@ impl Providers {
             webpush: WebPushSection::read(document),
         }
     }
+
+    /// The credential sets whose devices show nobody that they were woken.
+    fn silent(&self) -> BTreeSet<CredentialSet> {
+        let fcm = self.fcm.iter().map(|each| &each.set);
+        let apns = self.apns.iter().filter(|each| each.is_silent()).map(|each| &each.set);
+        fcm.chain(apns).cloned().collect()
+    }
+
+    /// Who is not in a cohort, and what keeps cohorts from their work.
+    fn cohort_warnings(&self) -> Vec<String> {
+        let high = self.fcm.iter().filter(|each| each.fcm.priority == Priority::High);
+        let high = high.map(|FcmSection { set, .. }| {
+            format!(
+                "{set}.priority is \"high\": most wake-ups of a cohort show nothing, and FCM demotes an app for that; write \"normal\""
+            )
+        });
+        let loud = self.apns.iter().filter(|each| !each.is_silent());
+        let loud = loud.map(|ApnsSection { set, .. }| {
+            format!(
+                "{set} shows every push (kind = \"alert\"), so that its devices are in no cohort: they are woken as in mode \"batch\", which protects single events only; write kind = \"background\", or filtering_entitlement = true once Apple has given it to the app"
+            )
+        });
+        let browsers = self.webpush.iter().map(|_| {
+            "browsers may show something for every push, so that they are in no cohort: they are woken as in mode \"batch\", which protects single events only".to_owned()
+        });
+        high.chain(loud).chain(browsers).collect()
+    }
 }
 
 /// Wake-ups that may wait before intake is refused.
 const WAITING_DEFAULT: u32 = 10_000_000;
 /// How long before a certificate ends it is spoken of.
 const EXPIRY_WARNING: Duration = Duration::from_s(30 * 86_400);
-/// Longest window, in seconds.
-const WINDOW_S_MAX: u32 = 86_400;
 
 impl PushConfig {
     /// Reads everything the push server uses. Problems go to the document's list; with any, there is no configuration.
@@ -113,7 +136,7 @@ impl PushConfig {
         let limits = LimitsConfig::read(&mut push);
         let intake = Intake::read(push.section("intake"));
         let public = PublicConfig::read(&mut push);
-        let window = read_mix(push.section("mix"));
+        let mix = MixConfig::read(push.section("mix"));
         let subscriptions = SubscriptionsConfig::read(push.section("subscriptions"));
         let inbox = InboxConfig::read(push.section("inbox"));
         let webhook = read_feedback(push.section("feedback"));
@@ -123,6 +146,9 @@ impl PushConfig {
         let waiting_max =
             push.number("outbox_wakeups_max", 1..=1_000_000_000).unwrap_or(WAITING_DEFAULT);
         let providers = Providers::read(document);
+        if mix.is_some_and(|mix| mix.mode == MixMode::Cohort) {
+            one_message_type(document, &message_types, &events);
+        }
         push.finish();
         Some(Self {
             store: store?,
@@ -130,10 +156,11 @@ impl PushConfig {
             tls: intake.tls,
             callers: intake.callers?,
             public,
+            message_type: message_types.first()?.clone(),
             message_types,
             events,
             limits,
-            window: window?,
+            mix: mix?,
             subscriptions,
             inbox,
             ttl: Duration::from_s(ttl_s),
@@ -161,6 +188,17 @@ impl PushConfig {
     pub fn credential_expiries(&self) -> Vec<(CredentialSet, Timestamp)> {
         let apns = self.providers.apns.iter();
         apns.filter_map(|each| Some((each.set.clone(), each.expires_at?))).collect()
+    }
+
+    /// How its store is to mix devices. To be asked before the providers' sections are taken out of it.
+    pub fn mix(&self) -> Mix {
+        Mix {
+            sizes: self.mix.sizes(),
+            silent: self.providers.silent(),
+            message_type: self.message_type.clone(),
+            ttl: self.ttl,
+            ghost_after_erasure: self.mix.ghost_after_erasure,
+        }
     }
 
     /// Things that work but may not be meant.
@@ -193,10 +231,10 @@ impl PushConfig {
                 self.listen
             ));
         }
-        warnings.push(
-            "push.mix.mode is \"batch\": it protects single events only; whoever watches an account for two or three events can tell its device"
-                .to_owned(),
-        );
+        warnings.extend(self.mix.warnings());
+        if self.mix.mode == MixMode::Cohort {
+            warnings.extend(self.providers.cohort_warnings());
+        }
         warnings
     }
 }
@@ -225,6 +263,28 @@ impl Intake {
         };
         section.finish();
         Self { listen, tls, callers }
+    }
+}
+
+/// Whoever is woken for others is told what all are told.
+fn one_message_type(
+    document: &Document,
+    message_types: &[MessageType],
+    events: &BTreeMap<EventType, EventConfig>,
+) {
+    let (Some(first), count) = (message_types.first(), message_types.len()) else { return };
+    let what = format!(
+        "in mode \"cohort\" all devices are told the same, whatever happened; write only \"{}\", or push.mix.mode = \"batch\"",
+        first.as_str()
+    );
+    if count > 1 {
+        document.problems().add("push.message_types", what.clone());
+    }
+    for (event_type, event) in events {
+        if event.message_type != *first {
+            let path = format!("push.events.{}.message_type", event_type.as_str());
+            document.problems().add(&path, what.clone());
+        }
     }
 }
 
@@ -270,43 +330,6 @@ fn read_message_types(push: &mut Section) -> Vec<MessageType> {
     types
 }
 
-fn read_mix(mut mix: Section) -> Option<WindowLength> {
-    match mix.string("mode").as_deref() {
-        Some("batch") => {}
-        Some("cohort") => {
-            mix.problem(
-                "mode",
-                "mode \"cohort\" is not built yet in this version; write \"batch\"",
-            );
-        }
-        Some(_) => mix.problem("mode", "this must be \"batch\", the only mode that is built yet"),
-        None => mix.problem(
-            "mode",
-            "write mode = \"batch\": the default, \"cohort\", is not built yet in this version",
-        ),
-    }
-    for key in ["cohort_form", "cohort_floor", "batch_devices_min", "wakeups_per_device_day_max"] {
-        mix.not_built(key, "mode \"cohort\"");
-    }
-    let mut seconds = |key: &str| mix.number(key, 1..=WINDOW_S_MAX).map(Duration::from_s);
-    let (fixed, min, max) = (seconds("window_s"), seconds("window_min_s"), seconds("window_max_s"));
-    let length = match (fixed, min, max) {
-        (Some(length), None, None) => Some(WindowLength::Fixed(length)),
-        (None, None, None) => Some(WindowLength::Fixed(Duration::from_s(120))),
-        (None, Some(min), Some(max)) if min <= max => Some(WindowLength::Drawn { min, max }),
-        (None, Some(_), Some(_)) => {
-            mix.problem("window_min_s", "this must not be more than window_max_s");
-            None
-        }
-        _ => {
-            mix.problem("window_s", "set window_s, or window_min_s and window_max_s, not both");
-            None
-        }
-    };
-    mix.finish();
-    length
-}
-
 /// Whether what callers have to say is kept for users.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct InboxConfig {
@@ -346,16 +369,6 @@ impl SubscriptionsConfig {
             per_user_max: usize::try_from(per_user_max).unwrap_or(SUBSCRIPTIONS_PER_USER_MAX),
             verify,
             stale_after: stale_after_days.map(|days| Duration::from_s(days * 86_400)),
-        }
-    }
-}
-
-impl WindowLength {
-    /// The schedule; `key` makes drawn lengths unguessable.
-    pub(crate) fn schedule(self, key: [u8; 32]) -> reveille_mixer::Schedule {
-        match self {
-            Self::Fixed(length) => reveille_mixer::Schedule::Fixed { length },
-            Self::Drawn { min, max } => reveille_mixer::Schedule::Drawn { min, max, key },
         }
     }
 }

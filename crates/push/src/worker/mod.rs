@@ -1,12 +1,18 @@
-//! What runs without being asked: windows are released, wake-ups delivered and settled, old things forgotten.
+//! What runs without being asked: company is gathered, windows are released, wake-ups delivered and settled, old things forgotten.
 
+mod company;
 mod delivery;
+mod muster;
+mod privacy;
 mod report;
 mod scopes;
 mod settler;
 mod sweeper;
 mod windows;
 
+pub(crate) use company::Company;
 pub use delivery::{Delivery, DeliveryParts, DeliverySettings};
+pub(crate) use muster::Muster;
+pub(crate) use privacy::Privacy;
 pub(crate) use sweeper::Sweeper;
-pub use windows::Windows;
+pub(crate) use windows::Windows;

@@ -1,43 +1,66 @@
-//! Releases windows: sleeps until one ends, closes it, expands what it gathered, and tells the delivery workers.
+//! Releases windows: sleeps until one ends, closes it, musters cohorts, expands what was gathered, and tells the delivery workers.
 
 use std::sync::Arc;
 
 use metrics::{counter, gauge, histogram};
 use reveille_mixer::{Schedule, order};
-use reveille_model::{Duration, Rng, Timestamp};
+use reveille_model::{Duration, Rng, Shuffle, Timestamp};
 use reveille_service::clock::{Clock, Stopwatch};
 use reveille_service::lifecycle::Lifecycle;
-use reveille_store::{Store, StoreError};
+use reveille_store::{Expanded, Store, StoreError};
 use tokio::sync::watch;
 
-use crate::metrics::{BATCH, RELEASE_DURATION, WINDOWS};
+use super::muster::{Muster, Mustered};
+use super::privacy::Privacy;
+use crate::metrics::{BATCH, RELEASE_DURATION, WINDOWS, float};
 
 /// How long to wait after the store failed.
 const STORE_RETRY: Duration = Duration::from_s(1);
+/// How many of a batch's sort keys are looked at for an order that tells something.
+const KEYS_MAX: usize = 100_000;
 
 /// The task that releases windows.
-pub struct Windows {
+pub(crate) struct Windows {
     /// Where what was gathered is.
-    pub store: Arc<dyn Store>,
+    pub(crate) store: Arc<dyn Store>,
     /// The time.
-    pub clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
     /// When windows end.
-    pub schedule: Schedule,
-    /// Draws the order of batches.
-    pub rng: Rng,
+    pub(crate) schedule: Schedule,
+    /// Draws the order of batches, who is in a cohort with whom, and padding.
+    pub(crate) rng: Rng,
     /// Told the end of each released window.
-    pub released: watch::Sender<Timestamp>,
+    pub(crate) released: watch::Sender<Timestamp>,
+    /// Where users are woken in cohorts.
+    pub(crate) muster: Option<Muster>,
+    /// What an observer can tell.
+    pub(crate) privacy: Privacy,
 }
 
-impl std::fmt::Debug for Windows {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Windows").field("schedule", &self.schedule).finish_non_exhaustive()
+/// A batch on its way out.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    /// Wake-ups it is made of, padding and all.
+    pub(super) wakeups: u64,
+    /// Targets that joined one that was waiting.
+    collapsed: u64,
+    /// Its sort keys, in the order in which its targets came; not all of a large batch.
+    pub(super) keys: Vec<i64>,
+}
+
+impl Batch {
+    fn add(&mut self, expanded: &Expanded, shuffle: Shuffle) {
+        let targets = usize::try_from(expanded.wakeups + expanded.collapsed).unwrap_or(KEYS_MAX);
+        let room = KEYS_MAX.saturating_sub(self.keys.len());
+        self.keys.extend(shuffle.keys().take(targets.min(room)));
+        self.wakeups += expanded.wakeups;
+        self.collapsed += expanded.collapsed;
     }
 }
 
 impl Windows {
     /// Runs until the lifecycle stops. Begins with what ended while nobody looked.
-    pub async fn run(mut self, lifecycle: Lifecycle) {
+    pub(crate) async fn run(mut self, lifecycle: Lifecycle) {
         let mut until = self.schedule.window(self.clock.now()).start;
         while !lifecycle.is_stopping() {
             if let Err(error) = self.release(until, &lifecycle).await {
@@ -59,30 +82,50 @@ impl Windows {
         }
     }
 
-    /// Closes every window that ended at or before `until` and expands what they gathered, in bounded transactions between which intake
-    /// goes on. Tells the delivery workers as soon as it may leave.
+    /// Closes every window that ended at or before `until`, says which cohorts leave, and expands what there is, in bounded transactions
+    /// between which intake goes on. Tells the delivery workers as soon as it may leave.
     async fn release(&mut self, until: Timestamp, lifecycle: &Lifecycle) -> Result<(), StoreError> {
         let watch = Stopwatch::start();
         self.store.close(until).await?;
-        let (mut wakeups, mut collapsed) = (0, 0);
+        let mustered = self.muster(until, lifecycle).await?;
+        let mut batch = Batch::default();
         while !lifecycle.is_stopping() {
-            let expanded = self.store.expand(until, order(&mut self.rng)).await?;
-            wakeups += expanded.wakeups;
-            collapsed += expanded.collapsed;
+            let shuffle = order(&mut self.rng);
+            let expanded = self.store.expand(until, shuffle).await?;
+            batch.add(&expanded, shuffle);
             if expanded.released {
                 self.released.send_replace(until);
                 counter!(WINDOWS).increment(1);
-                #[expect(clippy::cast_precision_loss, reason = "a gauge")]
-                gauge!(BATCH).set(wakeups as f64);
+                gauge!(BATCH).set(float(batch.wakeups));
                 histogram!(RELEASE_DURATION).record(watch.seconds());
+                let Batch { wakeups, collapsed, .. } = batch;
                 if wakeups > 0 {
                     tracing::info!(wakeups, collapsed, "a window was released");
                 }
+                self.privacy.released(&batch, &mustered);
             }
             if expanded.done {
                 break;
             }
         }
+        match self.store.census(self.clock.now()).await {
+            Ok(census) => self.privacy.counted(&census),
+            Err(error) => tracing::error!(%error, "cohorts cannot be counted"),
+        }
         Ok(())
+    }
+
+    /// Forms cohorts, and decides which of them leave.
+    async fn muster(
+        &mut self,
+        until: Timestamp,
+        lifecycle: &Lifecycle,
+    ) -> Result<Mustered, StoreError> {
+        let Some(muster) = &mut self.muster else { return Ok(Mustered::default()) };
+        muster.form(&mut self.rng, lifecycle).await?;
+        let window = self.schedule.window(until.minus(Duration::from_ms(1)));
+        let mustered = muster.lead((until, window), &mut self.rng).await?;
+        self.privacy.mustered(until, &mustered);
+        Ok(mustered)
     }
 }

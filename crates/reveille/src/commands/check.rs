@@ -8,6 +8,7 @@ use reveille_push::{PushConfig, StoreUrl, senders};
 use reveille_sandbox::SandboxConfig;
 use reveille_service::clock::{Clock, SystemClock};
 use reveille_service::config::{ConfigProblem, Document};
+use reveille_store::{Census, Cohorts as _};
 use reveille_store_sqlite::{KeyFile, OpenError, SqliteStore};
 
 use crate::cli::ConfigArguments;
@@ -37,7 +38,7 @@ pub(crate) async fn run(arguments: ConfigArguments) -> Result<(), Failure> {
         for warning in push.warnings(SystemClock.now()) {
             say::line(&format!("warning  {warning}"));
         }
-        problems.extend(try_store(&push.store));
+        problems.extend(try_store(&push).await);
         problems.extend(try_providers(push).await);
     }
     if problems.is_empty() {
@@ -48,14 +49,20 @@ pub(crate) async fn run(arguments: ConfigArguments) -> Result<(), Failure> {
     }
 }
 
-fn try_store(StoreUrl::Sqlite { database, key_file }: &StoreUrl) -> Option<ConfigProblem> {
+async fn try_store(push: &PushConfig) -> Option<ConfigProblem> {
+    let StoreUrl::Sqlite { database, key_file } = &push.store;
     let path = database.display();
     match SqliteStore::open_with_key(database, key_file, SystemClock.now()) {
         Ok(store) => {
+            let census = store.census(SystemClock.now()).await;
             store.close();
+            let census = census.map_err(|error| ConfigProblem {
+                path: "push.store".to_owned(),
+                what: format!("cannot count the cohorts in {path}: {error}"),
+            });
             say::line(&format!("ok       the store {path} takes writes"));
             warn_of_key(key_file);
-            None
+            census.map(|census| warn_of_small_cohorts(push, &census)).err()
         }
         Err(OpenError::InUse) => {
             say::line(&format!("ok       the store {path} is in use by a running server"));
@@ -66,6 +73,24 @@ fn try_store(StoreUrl::Sqlite { database, key_file }: &StoreUrl) -> Option<Confi
             path: "push.store".to_owned(),
             what: format!("cannot open {path}: {error}"),
         }),
+    }
+}
+
+/// Whoever watches a small cohort guesses right more often than the settings promise.
+fn warn_of_small_cohorts(push: &PushConfig, census: &Census) {
+    let Some(sizes) = push.mix().sizes else { return };
+    let smallest = |of: &[(u64, u64)]| of.iter().map(|(size, _)| *size).find(|size| *size > 0);
+    let what = |users: u64, why: &str| {
+        let who = if users == 1 { "1 user".to_owned() } else { format!("{users} users") };
+        say::line(&format!(
+            "warning  the smallest cohort {why} has {who}: whoever watches guesses right one time in {users}"
+        ));
+    };
+    if let Some(users) = smallest(&census.sizes).filter(|users| *users < sizes.form as u64) {
+        what(users, "has lost some of its users, and");
+    }
+    if let Some(users) = smallest(&census.provisional) {
+        what(users, &format!("waits to be {} of one kind, and", sizes.form));
     }
 }
 

@@ -8,13 +8,13 @@ use reveille_model::{
     CredentialSet, Duration, NewSubscription, Provider, SubscriptionId, Token, Topic, User,
 };
 use reveille_providers::webpush::Target;
-use reveille_push::PushConfig;
-use reveille_sandbox::{Ports, Received, Sandbox, Watch, init};
+use reveille_push::{BUCKETS, PushConfig};
+use reveille_sandbox::{Ports, Received, Sandbox, Watch, init_with_cohorts};
 use reveille_service::clock::{Clock as _, SystemClock};
 use reveille_service::entropy;
 use reveille_service::lifecycle::Lifecycle;
 use reveille_service::telemetry::{LogFormat, start_logs, start_metrics};
-use reveille_store::Subscriptions as _;
+use reveille_store::{Cohorts as _, Subscriptions as _};
 use reveille_store_sqlite::SqliteStore;
 use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
@@ -53,7 +53,7 @@ pub(crate) async fn run(arguments: DevArguments) -> Result<(), Failure> {
         Some(dir) => (dir, false),
         None => (temporary(), true),
     };
-    let config = init(&dir, ports, WINDOW_S)?;
+    let config = init_with_cohorts(&dir, ports, WINDOW_S)?;
     let result = Box::pin(serve(&config, &dir, ports)).await;
     if is_temporary && let Err(error) = std::fs::remove_dir_all(&dir) {
         say::error(&format!("cannot remove {}: {error}", dir.display()));
@@ -83,9 +83,11 @@ async fn serve(config: &Path, dir: &Path, ports: Ports) -> Result<(), Failure> {
     let page = TcpListener::bind(("127.0.0.1", ports.demo)).await.with_context(busy)?;
     let push = push_config(config)?;
     let store = open_store(&push.store)?;
+    // Users come into cohorts with the devices they register.
+    store.mix(push.mix()).await?;
     let watch = sandbox.start(&lifecycle);
     let devices = register(&store, &push, &watch).await?;
-    let metrics = start_metrics().context("cannot collect metrics")?;
+    let metrics = start_metrics(&BUCKETS).context("cannot collect metrics")?;
     if let Err(failure) = start(push, &store, metrics, &lifecycle).await {
         let Failure::Run(error) = failure else { return Err(failure) };
         return Err(error.context(busy()).into());
@@ -139,7 +141,8 @@ async fn register(
             ),
             new(
                 apns.set.clone(),
-                apns.topics.iter().cycle().nth(number).cloned(),
+                // One topic for all: users of two would be two kinds, and ten of a kind are no cohort yet.
+                apns.topics.first().cloned(),
                 Token::parse(Provider::Apns, &iphone)?,
             ),
             new(target.service().set(), None, target.to_token().context("a short endpoint")?),
@@ -176,9 +179,11 @@ Wake alice. Paste this into another terminal:
   curl -H 'Content-Type: application/json' http://127.0.0.1:{intake}/v1/notifications \
     -d '{{"users":["alice"],"type":"mention"}}'
 
-Her pushes leave when the window ends, every {WINDOW_S} seconds. Pushes are shown here as they arrive:
+Pushes leave when the window ends, every {WINDOW_S} seconds. All {count} users' phones and iPhones are woken when alice is, for they are
+her cohort: whoever watches cannot tell whom it was for. Browsers are woken alone. Pushes are shown here as they arrive:
 "#,
-        dir.display()
+        dir.display(),
+        count = USERS.len()
     ));
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
 use reveille_model::Duration;
-use reveille_push::{Parts, PushConfig, PushServer, describe_metrics, senders};
+use reveille_push::{BUCKETS, Parts, PushConfig, PushServer, describe_metrics, senders};
 use reveille_service::clock::{Clock, SystemClock};
 use reveille_service::lifecycle::Lifecycle;
 use reveille_service::telemetry::{LogFormat, start_logs, start_metrics};
@@ -25,7 +25,7 @@ pub(crate) async fn run(arguments: ConfigArguments) -> Result<(), Failure> {
     for warning in config.warnings(SystemClock.now()) {
         tracing::warn!(warning, "configuration");
     }
-    let metrics = start_metrics().context("cannot collect metrics")?;
+    let metrics = start_metrics(&BUCKETS).context("cannot collect metrics")?;
     let store = open_store(&config.store)?;
     let lifecycle = Lifecycle::default();
     lifecycle.stop_on_signals().context("cannot listen for signals")?;
@@ -51,10 +51,10 @@ pub(crate) async fn start(
         }
     });
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let expiries = config.credential_expiries();
+    let (expiries, mix) = (config.credential_expiries(), config.mix());
     let senders = senders(std::mem::take(&mut config.providers), &clock)?;
     let parts =
-        Parts { store: Arc::<SqliteStore>::clone(store), clock, senders, metrics, expiries };
+        Parts { store: Arc::<SqliteStore>::clone(store), clock, senders, metrics, expiries, mix };
     let server = PushServer::bind(config, parts).await?;
     Box::pin(server.start(lifecycle)).await?;
     Ok(())

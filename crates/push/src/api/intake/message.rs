@@ -111,7 +111,8 @@ const WEB_PUSH_FIELDS: [Field; 3] = [
 /// Wakes devices named by their tokens.
 ///
 /// Answers once the message is on disk; it leaves with the window it joined. Equal tokens collapse. The older spelling
-/// `/v1/events/{provider}` is the same.
+/// `/v1/events/{provider}` is the same. In mode `cohort` the tokens of one request are one user's where nobody has said whose they are, and
+/// each user they belong to is woken with their cohort; `dryRun` then stops before the network.
 #[utoipa::path(
     post, path = "/v1/message/{provider}", tag = "intake",
     params(

@@ -52,14 +52,15 @@ pub(crate) struct NotificationRequest<'a> {
     #[serde(default, borrow)]
     #[schema(value_type = Option<String>)]
     timestamp: Option<Cow<'a, str>>,
-    /// How long the wake-up is worth sending, in seconds from the end of its window.
+    /// How long the wake-up is worth sending, in seconds from the end of its window. Of devices in a cohort all are told the same
+    /// (`push.ttl_s`): what is said here never reaches the network.
     #[serde(default)]
     ttl_s: Option<u32>,
     /// Not before this (RFC 3339, up to 30 days ahead): it joins the window in which this falls, and can be taken back until then.
     #[serde(default, borrow)]
     #[schema(value_type = Option<String>)]
     deliver_after: Option<Cow<'a, str>>,
-    /// Whether the provider only checks the message.
+    /// Whether the provider only checks the message. For a cohort it stops before the network, which would show whom it is for.
     #[serde(default)]
     dry_run: Option<bool>,
     /// What its users find in their inboxes: any JSON, up to 4,096 bytes. Never part of a push. Needs `[push.inbox] enabled`.
@@ -97,7 +98,8 @@ const FIELDS: [Field; 8] = [
 
 /// Wakes the devices of users.
 ///
-/// Answers once everything is on disk. A JSON array, or NDJSON, is accepted whole or not at all.
+/// Answers once everything is on disk. A JSON array, or NDJSON, is accepted whole or not at all. Whoever is in a cohort is woken with all of it,
+/// and `subscriptions` of a cohort stand for their user.
 #[utoipa::path(
     post, path = "/v1/notifications", tag = "intake",
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes a repeat within an hour harmless")),

@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 use super::router::ApiState;
 use crate::metrics::{
     FEEDBACK_OLDEST, FEEDBACK_UNTOLD, LEDGER, OUTBOX_OLDEST, OUTBOX_SCHEDULED, QUARANTINE,
-    SUBSCRIPTIONS, SUBSCRIPTIONS_REFRESHED,
+    SUBSCRIPTIONS, SUBSCRIPTIONS_REFRESHED, float,
 };
 
 /// How long an answer about the store is good for. Asking writes, and anyone may ask.
@@ -166,9 +166,4 @@ fn show_depth(depth: &Depth, now: Timestamp) {
     gauge!(OUTBOX_SCHEDULED).set(float(depth.scheduled));
     let overdue = depth.oldest_window_end.map_or(Duration::ZERO, |end| now.since(end));
     gauge!(OUTBOX_OLDEST).set(overdue.to_std().as_secs_f64());
-}
-
-#[expect(clippy::cast_precision_loss, reason = "gauges are floating point, and exact up to 2^53")]
-fn float(count: u64) -> f64 {
-    count as f64
 }

@@ -96,7 +96,7 @@ pub(crate) async fn get_subscription(
         (status = 408, description = "The body took too long", content_type = "application/problem+json"),
         (status = 413, description = "Too large", content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", content_type = "application/problem+json"),
-        (status = 422, description = "A browser cannot be sealed", content_type = "application/problem+json"),
+        (status = 422, description = "A browser, or an app that shows its pushes, cannot be sealed", content_type = "application/problem+json"),
         (status = 503, description = "Overloaded; see Retry-After", content_type = "application/problem+json"),
     ),
 )]

@@ -14,10 +14,13 @@ use super::super::extract::Path;
 use super::router::ApiState;
 
 /// What became of a notification: counts, never a user or a token.
+///
+/// Of users who are woken in cohorts it ends where they left with their cohort: which devices were meant is not kept anywhere, so that nothing
+/// more can be said of them.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TrailResponse {
     id: String,
-    /// `scheduled`, `waiting`, `settled` or `taken_back`.
+    /// `scheduled`, `waiting`, `settled` or `taken_back`. Cohorts are settled once their window has left.
     state: &'static str,
     /// The end of the window it joined (RFC 3339).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -25,7 +28,19 @@ pub(crate) struct TrailResponse {
     /// When it joins a window (RFC 3339).
     #[serde(skip_serializing_if = "Option::is_none")]
     deliver_after: Option<String>,
+    cohorts: TrailCohorts,
+    /// Those for devices that are in no cohort.
     wakeups: TrailCounts,
+}
+
+/// The cohorts it wakes.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TrailCohorts {
+    /// How many.
+    count: u64,
+    /// Whether their window has left. A cohort that was woken too often today, or whose users still wait to be enough, leaves in a longer one
+    /// of its own: whether it has is not told, since it would tell which cohort it is.
+    left: bool,
 }
 
 /// How many of its wake-ups are where.
@@ -60,7 +75,7 @@ impl From<Trail> for TrailResponse {
             "taken_back"
         } else if trail.window_end.is_none() {
             "scheduled"
-        } else if ledger.waiting > 0 {
+        } else if ledger.waiting > 0 || (trail.cohorts > 0 && !trail.has_left) {
             "waiting"
         } else {
             "settled"
@@ -70,6 +85,10 @@ impl From<Trail> for TrailResponse {
             state,
             window_end: trail.window_end.map(text_time::format),
             deliver_after: trail.deliver_after.map(text_time::format),
+            cohorts: TrailCohorts {
+                count: trail.cohorts,
+                left: trail.cohorts > 0 && trail.has_left,
+            },
             wakeups: TrailCounts {
                 accepted: ledger.accepted,
                 limited: ledger.settled(Settled::Limited),
@@ -86,7 +105,7 @@ impl From<Trail> for TrailResponse {
     }
 }
 
-/// Shows what became of a notification.
+/// Shows what became of a notification. In mode `cohort` a trail ends at "left with its cohort".
 #[utoipa::path(
     get, path = "/v1/notifications/{id}", tag = "intake",
     params(("id" = String, Path, description = "As answered by POST /v1/notifications")),

@@ -19,6 +19,8 @@ pub(crate) struct FetchedResponse {
 }
 
 /// The user has looked: what waits for their devices is cancelled.
+///
+/// Nothing of a cohort is: nobody knows whose it was, and cancelling one wake-up of it would tell who has looked.
 #[utoipa::path(
     post, path = "/v1/users/{user}/fetched", tag = "users",
     params(("user" = String, Path, description = "1 to 255 bytes, the caller's name for the user")),
@@ -38,6 +40,9 @@ pub(crate) async fn fetched(
 }
 
 /// Removes every trace of a user: devices, preferences, counters, inbox, what waits and what is scheduled for them.
+///
+/// Of a user who was in a cohort a keyed hash of the name stays until the cohort is retired, so that it is not told apart by falling silent when
+/// they go (unless `push.mix.ghost_after_erasure` is off).
 ///
 /// Answers once nothing of them is in any file of the store.
 #[utoipa::path(

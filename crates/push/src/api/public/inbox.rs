@@ -11,6 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use metrics::counter;
 use reveille_model::limits::{CONTENT_BYTES_MAX, INBOX_PER_USER_MAX};
 use reveille_model::{NotificationId, User};
 use reveille_service::{entropy, text_time};
@@ -24,6 +25,7 @@ use super::super::error::ApiError;
 use super::super::extract::Query;
 use super::super::user_error::UserError;
 use super::router::PublicState;
+use crate::metrics::{INBOX_BYTES, INBOX_FETCHES};
 
 /// The length of every page, in bytes.
 const PAGE_BYTES: usize = 16 * 1024;
@@ -129,9 +131,11 @@ pub(super) async fn get_inbox(
     // One more tells whether there is a next page.
     let found = intake.store.items(&user, before, limit + 1).await?;
     let page = Page::new(found, limit)?;
+    counter!(INBOX_FETCHES).increment(1);
     let mut response = if page.is_known(&headers) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
+        counter!(INBOX_BYTES).increment(page.body.len() as u64);
         ([(header::CONTENT_TYPE, "application/json")], page.body).into_response()
     };
     let headers = response.headers_mut();
@@ -217,7 +221,7 @@ fn padding(length: usize) -> String {
     text
 }
 
-/// Says what I have read. What waits for my devices is cancelled: I have looked.
+/// Says what I have read. What waits for my devices is cancelled: I have looked. Nothing of a cohort is: it would tell who has.
 #[utoipa::path(
     post, path = "/v1/inbox/read", tag = "inbox",
     request_body = ReadRequest,

@@ -115,7 +115,7 @@ pub(super) async fn get_subscription(
         (status = 413, description = "Too large", content_type = "application/problem+json"),
         (status = 409, description = "Another token has to be proven: register it", content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", content_type = "application/problem+json"),
-        (status = 422, description = "A browser cannot be sealed", content_type = "application/problem+json"),
+        (status = 422, description = "A browser, or an app that shows its pushes, cannot be sealed", content_type = "application/problem+json"),
         (status = 429, description = "Too many requests; see Retry-After", content_type = "application/problem+json"),
         (status = 503, description = "Overloaded; see Retry-After", content_type = "application/problem+json"),
     ),

@@ -1,0 +1,159 @@
+//! The end of a window in mode `cohort`: those who wait become cohorts, and it is written down which of the marked ones leave and who goes
+//! with them. All of it before anything of the batch is expanded, so that no crash lets a cohort leave without its company.
+
+use std::sync::Arc;
+
+use reveille_mixer::{MusterSettings, Stays, Window, fill, form, leaves, wants_padding};
+use reveille_model::limits::LEAVING_MAX;
+use reveille_model::{Cohort, CohortId, CohortSizes, Duration, Marked, Rng, Timestamp};
+use reveille_service::lifecycle::Lifecycle;
+use reveille_store::{Group, Leaving, Nursery, Store, StoreError};
+
+/// How often those who wait are looked at in one window. Each time some two thousand of a stratum become cohorts; the rest wait for the next.
+const FORM_ROUNDS_MAX: u32 = 1_000;
+
+/// Musters the cohorts of a batch.
+pub(crate) struct Muster {
+    store: Arc<dyn Store>,
+    sizes: CohortSizes,
+    settings: MusterSettings,
+    /// The end of the window that was mustered last. Whatever was marked before it and leaves later was kept back.
+    mustered_until: Option<Timestamp>,
+}
+
+/// Who leaves, and who does not: what is measured of it, and nothing that lasts.
+#[derive(Debug, Default)]
+pub(super) struct Mustered {
+    /// How many users live in each cohort that leaves.
+    pub(super) live: Vec<usize>,
+    /// Each cohort that is now told to leave, and its devices.
+    pub(super) left: Vec<(CohortId, usize)>,
+    /// Devices of cohorts that leave though nothing was accepted for them.
+    pub(super) padding_devices: usize,
+    /// Users of provisional cohorts that leave because their deadline has come.
+    pub(super) exposed_users: usize,
+    /// Cohorts that stay because they have spent their budget.
+    pub(super) capped: usize,
+    /// How long those that leave were kept back, and why.
+    pub(super) held: Vec<(Stays, Duration)>,
+}
+
+impl Muster {
+    /// One that has not mustered anybody yet.
+    pub(crate) fn new(store: Arc<dyn Store>, sizes: CohortSizes, settings: MusterSettings) -> Self {
+        Self { store, sizes, settings, mustered_until: None }
+    }
+
+    /// Lets those who wait become cohorts wherever they are enough.
+    pub(super) async fn form(
+        &self,
+        rng: &mut Rng,
+        lifecycle: &Lifecycle,
+    ) -> Result<(), StoreError> {
+        for _ in 0..FORM_ROUNDS_MAX {
+            let mut has_dealt = false;
+            for Nursery { stratum, groups } in self.store.nurseries().await? {
+                if lifecycle.is_stopping() {
+                    return Ok(());
+                }
+                let sizes: Vec<usize> = groups.iter().map(|(_, size)| *size).collect();
+                let dealt = form(&sizes, self.sizes, rng);
+                if dealt.is_empty() {
+                    continue;
+                }
+                let group = |place: usize| groups.get(place).map(|(group, _)| *group);
+                let cohorts: Vec<Vec<Group>> = dealt
+                    .into_iter()
+                    .map(|places| places.into_iter().filter_map(group).collect())
+                    .collect();
+                // Where somebody has gone meanwhile nothing happened; the next round sees who is left.
+                self.store.found(stratum, cohorts).await?;
+                has_dealt = true;
+            }
+            if !has_dealt {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Decides which marked cohorts leave with the window that ended at `until`, draws their company, and writes it down.
+    pub(super) async fn lead(
+        &mut self,
+        (until, window): (Timestamp, Window),
+        rng: &mut Rng,
+    ) -> Result<Mustered, StoreError> {
+        let marked = self.store.marked(until).await?;
+        let (mut mustered, mut going) = (Mustered::default(), Vec::new());
+        for each in marked {
+            match leaves(&each, window, &self.settings) {
+                Ok(()) => going.push(each),
+                Err(Stays::Capped) => mustered.capped += 1,
+                Err(Stays::Nursery) => {}
+            }
+        }
+        let batch: Vec<Cohort> = going.iter().map(|each| each.cohort).collect();
+        let padding = self.draw_padding(&batch, until, rng).await?;
+        // Those that were told to leave before a crash go on doing so; they have paid for it.
+        let told = going.iter().filter(|each| !each.is_leaving).map(|each| each.cohort);
+        let mut leading: Vec<Cohort> = told.chain(padding.iter().copied()).collect();
+        // What is written first says nothing of who is padding.
+        rng.shuffle(&mut leading);
+        for chunk in leading.chunks(LEAVING_MAX) {
+            let leaving = chunk.iter().map(|cohort| Leaving {
+                id: cohort.id,
+                paid_at: self.settings.budget.spend(cohort.paid_at, until),
+            });
+            self.store.lead(until, leaving.collect()).await?;
+        }
+        mustered.left = leading.iter().map(|cohort| (cohort.id, cohort.devices)).collect();
+        mustered.padding_devices = padding.iter().map(|cohort| cohort.devices).sum();
+        self.measure(&going, until, &mut mustered);
+        mustered.live = if padding.is_empty() {
+            going.iter().map(|each| each.live).collect()
+        } else {
+            // Only a mark tells how many users live in a cohort, and now padding has one as well.
+            let marked = self.store.marked(until).await?;
+            marked.iter().filter(|each| each.is_leaving).map(|each| each.live).collect()
+        };
+        self.mustered_until = Some(until);
+        Ok(mustered)
+    }
+
+    async fn draw_padding(
+        &self,
+        batch: &[Cohort],
+        until: Timestamp,
+        rng: &mut Rng,
+    ) -> Result<Vec<Cohort>, StoreError> {
+        if !wants_padding(batch, &self.settings) {
+            return Ok(Vec::new());
+        }
+        let others = self.store.cohorts().await?;
+        let drawn = fill(batch, &others, until, &self.settings, rng);
+        Ok(others.into_iter().filter(|other| drawn.contains(&other.id)).collect())
+    }
+
+    fn measure(&self, going: &[Marked], until: Timestamp, mustered: &mut Mustered) {
+        for each in going.iter().filter(|each| !each.is_leaving) {
+            if each.is_provisional {
+                mustered.exposed_users += each.live;
+            }
+            if let Some(why) = self.kept_back(each) {
+                mustered.held.push((why, until.since(each.since)));
+            }
+        }
+    }
+
+    /// Why a cohort that leaves now did not leave with the window in which it was marked, if it could have.
+    fn kept_back(&self, marked: &Marked) -> Option<Stays> {
+        // Nobody looked at what came after the last muster, as when the server was down.
+        self.mustered_until.filter(|mustered| marked.since <= *mustered)?;
+        let paid_at = marked.cohort.paid_at;
+        if !marked.is_provisional && !self.settings.budget.allows(paid_at, marked.since) {
+            return Some(Stays::Capped);
+        }
+        // What was accepted for those who wait comes along into their cohort, which has never left before.
+        (marked.is_provisional || paid_at.is_none()).then_some(Stays::Nursery)
+    }
+}
