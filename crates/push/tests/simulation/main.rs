@@ -6,6 +6,7 @@
 #![cfg(test)]
 
 mod bug;
+mod cohorts;
 mod matrix;
 mod provider;
 mod scenery;

@@ -88,17 +88,13 @@ pub(super) fn ask_audience(
         if let Some(content) = deliver {
             tables.deliver(&user, content)?;
         }
-        let (mut devices, mut is_in_cohort) = (Vec::new(), false);
-        for device in &named {
-            match tables.mixed(device.kind) {
-                Mixed::Batch => devices.push(device.id),
-                Mixed::Cohort => is_in_cohort = true,
-                Mixed::Sealed => {}
-            }
-        }
-        // Whoever has no device may have left a ghost.
-        let cohorts =
-            if is_in_cohort || named.is_empty() { tables.cohorts_for(&user)? } else { Vec::new() };
+        let devices: Vec<SubscriptionId> = named
+            .iter()
+            .filter(|device| tables.mixed(device.kind) == Mixed::Batch)
+            .map(|device| device.id)
+            .collect();
+        // Also of a user whose devices belong to none any more: of one who has left it a ghost.
+        let cohorts = tables.cohorts_for(&user)?;
         // Anybody else who has no device leaves no trace.
         if devices.is_empty() && cohorts.is_empty() {
             continue;

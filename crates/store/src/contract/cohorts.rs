@@ -288,7 +288,13 @@ async fn ghosts(scene: Scene) {
     assert_eq!(scene.store.census(at(0)).await.expect("census").ghosts, 1);
     scene.notify(notification(1, &["a"]), at(10)).await;
     assert_eq!(scene.leave(at(10)).await, phones("bcd"));
-    // Also of one who was erased.
+    // Also of one whose new device belongs to no company.
+    let sealed = scene.register("a", "tablet-a", at(11)).await;
+    let seal = SubscriptionChange { sealed: Some(true), ..SubscriptionChange::default() };
+    scene.store.change(&user("a"), sealed.id, seal, at(11)).await.expect("change");
+    scene.notify(notification(9, &["a"]), at(15)).await;
+    assert_eq!(scene.leave(at(15)).await, phones("bcd"));
+    // And of one who was erased.
     let types = vec![MessageType::parse("checkEchoV1").expect("a word")];
     scene.store.erase(&user("a"), types.clone()).await.expect("erase");
     scene.notify(notification(2, &["a"]), at(20)).await;

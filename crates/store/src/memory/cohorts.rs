@@ -17,6 +17,8 @@ use crate::{Census, Cohorts, Group, Leaving, Mix, Nursery, StoreError};
 #[derive(Debug, Default)]
 pub(super) struct CohortState {
     pub(super) mix: Option<Mix>,
+    /// Whether devices have changed.
+    pub(super) is_stale: bool,
     strata: BTreeMap<String, i64>,
     cohorts: BTreeMap<CohortId, Row>,
     members: BTreeMap<(User, CohortId), Member>,
@@ -376,10 +378,52 @@ impl State {
     }
 }
 
+/// For whoever checks a store from outside: what no interface tells.
+impl MemoryStore {
+    /// The users who live in each cohort, and whether it is provisional.
+    pub fn cohort_members(&self) -> BTreeMap<CohortId, (bool, BTreeSet<User>)> {
+        let state = self.lock();
+        let of = |(id, row): (&CohortId, &Row)| {
+            let users = state.live(*id).into_iter().map(|(user, _)| user).collect();
+            (*id, (row.standing == Standing::Provisional, users))
+        };
+        state.of_cohorts.cohorts.iter().map(of).collect()
+    }
+
+    /// The cohorts something is accepted for when it is for this user.
+    pub fn cohorts_of(&self, user: &User) -> BTreeSet<CohortId> {
+        self.lock().cohorts_for(user)
+    }
+
+    /// The marks there are: cohorts and the ends of windows.
+    pub fn marks(&self) -> BTreeSet<(CohortId, Timestamp)> {
+        self.lock().of_cohorts.marks.keys().copied().collect()
+    }
+
+    /// The devices of a user that are woken with their cohort.
+    pub fn cohort_devices_of(&self, user: &User) -> BTreeSet<SubscriptionId> {
+        let state = self.lock();
+        state.cohort_devices(user).into_iter().map(|each| each.id).collect()
+    }
+
+    /// The devices for which a wake-up waits that nobody holds.
+    pub fn waiting_devices(&self) -> BTreeSet<SubscriptionId> {
+        let state = self.lock();
+        let waiting = state.wakeups.values().filter(|row| row.lease.is_none());
+        waiting
+            .filter_map(|row| match row.target {
+                Target::Subscription(id) => Some(id),
+                Target::Token { .. } => None,
+            })
+            .collect()
+    }
+}
+
 #[async_trait]
 impl Cohorts for MemoryStore {
     async fn mix(&self, mix: Mix) -> Result<(), StoreError> {
-        self.lock().of_cohorts.mix = Some(mix);
+        let mut state = self.lock();
+        (state.of_cohorts.mix, state.of_cohorts.is_stale) = (Some(mix), true);
         Ok(())
     }
 
@@ -525,6 +569,7 @@ impl Cohorts for MemoryStore {
         for id in &due {
             state.of_cohorts.unsealing.remove(id);
         }
+        state.of_cohorts.is_stale = true;
         let is_over = due.len() < EXPAND_MAX;
         state.gather_company(window_end, due);
         Ok(is_over)

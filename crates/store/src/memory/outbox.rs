@@ -83,16 +83,12 @@ impl State {
             found.entry(user).or_default();
         }
         for (user, ids) in found {
-            let (mut devices, mut is_silent) = (Vec::new(), false);
-            for id in &ids {
-                match self.subscriptions.get(id).map(|each| self.mixed(each)) {
-                    Some(Mixed::Batch) => devices.push(*id),
-                    Some(Mixed::Cohort) => is_silent = true,
-                    Some(Mixed::Sealed) | None => {}
-                }
-            }
-            let cohorts =
-                if is_silent || ids.is_empty() { self.cohorts_for(&user) } else { BTreeSet::new() };
+            let is_batch = |id: &SubscriptionId| {
+                self.subscriptions.get(id).is_some_and(|each| self.mixed(each) == Mixed::Batch)
+            };
+            let devices: Vec<SubscriptionId> = ids.into_iter().filter(is_batch).collect();
+            // Also of a user whose devices belong to none any more: of one who has left it a ghost.
+            let cohorts = self.cohorts_for(&user);
             if devices.is_empty() && cohorts.is_empty() {
                 continue;
             }

@@ -60,7 +60,9 @@ impl std::ops::DerefMut for Transaction<'_> {
 
 impl Drop for Transaction<'_> {
     fn drop(&mut self) {
-        self.0.enrol();
+        if std::mem::take(&mut self.0.of_cohorts.is_stale) {
+            self.0.enrol();
+        }
     }
 }
 

@@ -23,6 +23,7 @@ impl State {
 
     pub(super) fn remove_subscription(&mut self, id: SubscriptionId) {
         if let Some(gone) = self.subscriptions.remove(&id) {
+            self.of_cohorts.is_stale = true;
             let key = TokenKey::unkeyed(gone.set.provider(), &gone.token);
             self.by_token.remove(&key);
             self.suspects.remove(&key);
@@ -52,6 +53,7 @@ impl State {
         let subscription = new.into_subscription(fresh, now);
         self.by_token.insert(key, fresh);
         self.subscriptions.insert(fresh, subscription.clone());
+        self.of_cohorts.is_stale = true;
         let evicted = self.evict(&subscription.user, fresh, per_user_max);
         Put::Created { subscription, evicted }
     }
@@ -65,6 +67,7 @@ impl State {
     ) -> Subscription {
         self.release_one(key, now);
         self.take_back_deaths(key);
+        self.of_cohorts.is_stale = true;
         let known = self.by_token.get(&key).and_then(|id| self.subscriptions.get_mut(id));
         match known {
             Some(known) => {
@@ -143,6 +146,7 @@ impl Subscriptions for MemoryStore {
             state.of_cohorts.unsealing.insert(id);
         }
         known.change(change, now);
+        state.of_cohorts.is_stale = true;
         state.subscriptions.insert(id, known.clone());
         Ok(Some(known))
     }
