@@ -1,6 +1,8 @@
 //! The configuration of providers, feedback and drop guard: what is taken, and every problem at once with its path.
 #![cfg(test)]
 
+use std::path::PathBuf;
+
 use reveille_push::PushConfig;
 use reveille_service::clock::{Clock as _, SystemClock};
 use reveille_service::config::Document;
@@ -8,14 +10,19 @@ use reveille_testkit::TestSandbox;
 
 const PUSH: &str = "[push]\nstore = \"sqlite:unused\"\n[push.mix]\nmode = \"batch\"\n";
 
-/// The paths of all problems of a configuration beside the sandbox's files.
+/// The paths of all problems of a configuration in mode `batch`, beside the sandbox's files.
 async fn problems(text: &str) -> Vec<String> {
     let sandbox = TestSandbox::start("").await;
     let folder = sandbox.file("ca.pem").parent().unwrap().to_owned();
     std::fs::write(folder.join("webhook.secret"), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n")
         .unwrap();
     std::fs::write(folder.join("nonsense.pem"), "nonsense").unwrap();
-    let document = Document::parse(&format!("{PUSH}{text}"), folder).unwrap();
+    problems_in(folder, &format!("{PUSH}{text}"))
+}
+
+/// The paths of all problems of a configuration that stands in this folder.
+fn problems_in(folder: PathBuf, text: &str) -> Vec<String> {
+    let document = Document::parse(text, folder).unwrap();
     let config = PushConfig::read(&document);
     let problems: Vec<String> =
         document.problems().take().into_iter().map(|problem| problem.path).collect();
@@ -24,6 +31,11 @@ async fn problems(text: &str) -> Vec<String> {
         config.warnings(SystemClock.now());
     }
     problems
+}
+
+/// The same of one that names no files.
+fn problems_of(text: &str) -> Vec<String> {
+    problems_in(PathBuf::new(), text)
 }
 
 #[tokio::test]
@@ -105,4 +117,95 @@ async fn what_may_not_be_meant_is_said() {
     let two_months = reveille_model::Duration::from_s(60 * 86_400);
     assert!(!speaks_of_it(end.minus(two_months)));
     assert!(config.warnings(end).iter().any(|warning| warning.contains("unencrypted")));
+}
+
+/// An app at Apple, a project at Firebase, browsers.
+const PROVIDERS: &str = "[webpush]\nvapid_key_file = \"vapid.pem\"\nsubject = \"mailto:ops@example.org\"\n[fcm.default]\nservice_account_file = \"service-account.json\"\n[apns.a]\ntopics = [\"org.example\"]\nkey_file = \"AuthKey.p8\"\nkey_id = \"ABC123DEFG\"\nteam_id = \"DEF123GHIJ\"\n";
+
+#[test]
+fn every_problem_of_mixing_has_its_path() {
+    let rows: [(&str, &[&str]); 14] = [
+        ("", &[]),
+        ("mode = \"cohort\"\n", &[]),
+        (
+            "cohort_form = 64\ncohort_floor = 32\nbatch_devices_min = 100\nwakeups_per_device_day_max = 96\nnursery_deadline_s = 300\nsealed_period_s = 1800\nghost_after_erasure = false\nnoop_per_minute = 0\n",
+            &[],
+        ),
+        // What is for cohorts may stand where there are none for now.
+        ("mode = \"batch\"\ncohort_form = 4\ncohort_floor = 2\nnoop_per_minute = 10000\n", &[]),
+        ("cohort_form = 8\ncohort_floor = 9\n", &["push.mix.cohort_floor"]),
+        ("cohort_form = 4\n", &["push.mix.cohort_floor"]),
+        ("cohort_form = 1\ncohort_floor = 1\n", &["push.mix.cohort_floor", "push.mix.cohort_form"]),
+        ("cohort_form = 1001\n", &["push.mix.cohort_form"]),
+        ("noop_per_minute = 1\n", &["push.mix.noop_per_minute"]),
+        ("mode = \"batch\"\nnoop_per_minute = 10001\n", &["push.mix.noop_per_minute"]),
+        (
+            "wakeups_per_device_day_max = 0\nsealed_period_s = 59\n",
+            &["push.mix.sealed_period_s", "push.mix.wakeups_per_device_day_max"],
+        ),
+        (
+            "wakeups_per_device_day_max = 1441\nsealed_period_s = 86401\nnursery_deadline_s = 0\nbatch_devices_min = -1\n",
+            &[
+                "push.mix.batch_devices_min",
+                "push.mix.nursery_deadline_s",
+                "push.mix.sealed_period_s",
+                "push.mix.wakeups_per_device_day_max",
+            ],
+        ),
+        (
+            "mode = \"sealed\"\nghost_after_erasure = 1\ntypo = 1\n",
+            &["push.mix.ghost_after_erasure", "push.mix.mode", "push.mix.typo"],
+        ),
+        ("window_s = 5\nwindow_min_s = 5\n", &["push.mix.window_s"]),
+    ];
+    for (text, expected) in rows {
+        let text = format!("[push]\nstore = \"sqlite:unused\"\n[push.mix]\n{text}");
+        assert_eq!(problems_of(&text), expected, "{text}");
+    }
+}
+
+#[test]
+fn in_a_cohort_all_are_told_the_same() {
+    let types = "[push]\nstore = \"sqlite:unused\"\nmessage_types = [\"one\", \"two\"]\n";
+    let events = "[push.events.mention]\nmessage_type = \"two\"\n[push.events.thanks]\nmessage_type = \"one\"\n";
+    let expected = ["push.events.mention.message_type", "push.message_types"];
+    assert_eq!(problems_of(&format!("{types}{events}")), expected);
+    assert_eq!(problems_of(types), ["push.message_types"]);
+    let batch = format!("{types}{events}[push.mix]\nmode = \"batch\"\n");
+    assert_eq!(problems_of(&batch), [""; 0]);
+}
+
+#[tokio::test]
+async fn whoever_is_in_no_cohort_is_warned_of() {
+    let sandbox = TestSandbox::start("").await;
+    let folder = sandbox.file("ca.pem").parent().unwrap().to_owned();
+    let read = |mix: &str, providers: &str| {
+        let text = format!("[push]\nstore = \"sqlite:unused\"\n[push.mix]\n{mix}{providers}");
+        let document = Document::parse(&text, folder.clone()).unwrap();
+        let config = PushConfig::read(&document);
+        assert_eq!(document.problems().take(), []);
+        config.unwrap()
+    };
+    let silent = |config: &PushConfig| -> Vec<String> {
+        config.mix().silent.iter().map(ToString::to_string).collect()
+    };
+    let said = |config: &PushConfig, what: &str| {
+        config.warnings(SystemClock.now()).iter().filter(|warning| warning.contains(what)).count()
+    };
+    let loud = read("", PROVIDERS);
+    assert_eq!(silent(&loud), ["fcm.default"]);
+    assert_eq!(loud.mix().sizes, Some(reveille_model::CohortSizes::DEFAULT));
+    assert_eq!((said(&loud, "apns.a shows every push"), said(&loud, "browsers may show")), (1, 1));
+    assert_eq!((said(&loud, "is \"batch\""), said(&loud, "cohort_floor")), (0, 0));
+    for quiet in ["kind = \"background\"\n", "filtering_entitlement = true\n"] {
+        let quiet = read("", &format!("{PROVIDERS}{quiet}"));
+        assert_eq!(silent(&quiet), ["apns.a", "fcm.default"]);
+        assert_eq!(said(&quiet, "apns.a shows every push"), 0);
+    }
+    let hasty = read("", &PROVIDERS.replace("[apns.a]", "priority = \"high\"\n[apns.a]"));
+    assert_eq!(said(&hasty, "fcm.default.priority is \"high\""), 1);
+    assert_eq!(said(&read("cohort_form = 8\ncohort_floor = 7\n", PROVIDERS), "one time in 7"), 1);
+    let batch = read("mode = \"batch\"\n", PROVIDERS);
+    assert_eq!((said(&batch, "is \"batch\""), said(&batch, "shows every push")), (1, 0));
+    assert_eq!((batch.mix().sizes, silent(&batch).len()), (None, 1), "sealed devices are woken so");
 }

@@ -97,7 +97,7 @@ async fn the_first_steps_work_as_written() {
     assert_eq!(push.terminate(), Some(0), "a stop that was asked for is no failure");
     drop(sandbox);
     let migrated = reveille(&["migrate", "--config", rig.path()]);
-    assert!(text(&migrated.stdout).contains("has schema 8, the latest"), "{migrated:?}");
+    assert!(text(&migrated.stdout).contains("has schema 9, the latest"), "{migrated:?}");
 }
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn mistakes_get_a_clear_word() {
     assert!(text(&nowhere.stderr).contains("reveille sandbox init"), "{}", text(&nowhere.stderr));
 
     let broken = rig.dir.join("broken.toml");
-    let mistakes = "[push]\nstore = \"mariadb://x\"\ntypo = 1\n[push.mix]\nmode = \"cohort\"\n[fcm.default]\nendpoint = \"x\"\n[apns.wikipedia]\n";
+    let mistakes = "[push]\nstore = \"mariadb://x\"\ntypo = 1\n[push.mix]\nmode = \"mixed\"\n[fcm.default]\nendpoint = \"x\"\n[apns.wikipedia]\n";
     std::fs::write(&broken, mistakes).unwrap();
     for command in ["push", "check"] {
         let refused = reveille(&[command, "--config", broken.to_str().unwrap()]);
@@ -214,6 +214,47 @@ async fn the_environment_sets_single_values() {
     assert!(text(&refused.stderr).contains("push.mix.window_s"), "{}", text(&refused.stderr));
 }
 
+#[tokio::test]
+async fn check_says_how_small_cohorts_are_and_a_trail_ends_with_them() {
+    let rig = Rig::new();
+    let _sandbox = rig.start("sandbox", "the sandbox is listening").await;
+    let cohorts = [
+        ("REVEILLE_PUSH__MIX__MODE", "cohort"),
+        ("REVEILLE_PUSH__MIX__COHORT_FORM", "4"),
+        ("REVEILLE_PUSH__MIX__COHORT_FLOOR", "2"),
+    ];
+    let arguments = ["push", "--config", rig.path()];
+    let mut push = Server::start_with(Path::new(REVEILLE), &arguments, &cohorts);
+    push.wait_for("the push server is listening").await;
+    let url = format!("http://127.0.0.1:{}", rig.ports.intake);
+    let client = Client::new(&url);
+    for number in 0..7 {
+        let device = json!({"provider": "fcm", "token": format!("phone-{number}")});
+        let path = format!("/v1/users/{number}/subscriptions");
+        let created = client.post(&path, &device).await;
+        assert_eq!((created.status.as_u16(), &created.json()["mode"]), (201, &json!("cohort")));
+    }
+    let sent = reveille(&["send", "3", "--type", "mention", "--url", &url]);
+    let id = text(&sent.stdout).trim().to_owned();
+    let control = Client::new(&format!("http://127.0.0.1:{}", rig.ports.control));
+    control.get("/received?provider=fcm&received_min=4&wait_s=30").await;
+    let trail = reveille(&["trail", &id, "--url", &url]);
+    assert!(text(&trail.stdout).contains("cohorts      1, left"), "{}", text(&trail.stdout));
+    // Those who registered after a window's end may wait; of one more it is known.
+    let device = json!({"provider": "apns", "token": "ab", "topic": "org.wikimedia.wikipedia"});
+    assert_eq!(client.post("/v1/users/last/subscriptions", &device).await.status, 201);
+    let device = json!({"provider": "fcm", "token": "phone-of-last"});
+    assert_eq!(client.post("/v1/users/last/subscriptions", &device).await.status, 201);
+    assert_eq!(push.terminate(), Some(0));
+    let mut check = Command::new(REVEILLE);
+    let checked = check.args(["check", "--config", rig.path()]).envs(cohorts).output().unwrap();
+    let said = text(&checked.stdout);
+    for warning in ["apns.wikipedia shows every push", "browsers may show", "cohort_floor is 2"] {
+        assert!(said.contains(warning), "{said}");
+    }
+    assert!(said.contains("guesses right one time in"), "{said}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bad_input_in_bulk_leaves_memory_flat() {
     let rig = Rig::new();
@@ -297,8 +338,13 @@ async fn dev_runs_everything_and_its_command_can_be_pasted() {
     let command = said[start..].split("\n\n").next().unwrap();
     let pasted = Command::new("sh").args(["-c", command]).output().unwrap();
     assert!(text(&pasted.stdout).contains("\"id\""), "{command}: {}", text(&pasted.stderr));
-    let arrived = lines.map_while(Result::ok).find(|line| line.contains("alice"));
-    assert!(arrived.expect("her push is shown").contains("checkEchoV1"));
+    // Everybody's phone and iPhone are woken with hers, and no browser but her own.
+    let arrived: Vec<String> =
+        lines.map_while(Result::ok).filter(|line| line.contains("answered")).take(41).collect();
+    assert!(arrived.iter().all(|line| line.contains("checkEchoV1")), "{arrived:#?}");
+    let of = |kind: &str| arrived.iter().filter(|line| line.contains(kind)).count();
+    assert_eq!((of(" phone "), of(" iPhone "), of(" browser ")), (20, 20, 1), "{arrived:#?}");
+    assert!(arrived.iter().any(|line| line.contains("alice    browser")));
     let asked = Command::new("kill").args(["-INT", &dev.id().to_string()]).status().unwrap();
     assert!(asked.success());
     assert_eq!(dev.wait().unwrap().code(), Some(0));

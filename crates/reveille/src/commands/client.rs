@@ -60,6 +60,12 @@ pub(crate) async fn trail(arguments: TrailArguments) -> Result<(), Failure> {
             say::line(&format!("{label:<12} {time}"));
         }
     }
+    let cohorts = answer.get("cohorts");
+    let count = cohorts.and_then(|cohorts| cohorts.get("count")).and_then(Value::as_u64);
+    if let (Some(cohorts), Some(count @ 1..)) = (cohorts, count) {
+        let has_left = cohorts.get("left").and_then(Value::as_bool).unwrap_or_default();
+        say::line(&format!("cohorts      {count}, {}", if has_left { "left" } else { "waiting" }));
+    }
     for (name, count) in answer.get("wakeups").and_then(Value::as_object).into_iter().flatten() {
         if count.as_u64() != Some(0) {
             say::line(&format!("{name:<12} {count}"));
