@@ -21,7 +21,8 @@ use crate::StoreError;
 /// another cohort takes the marks of the one before along: whose they are nobody knows.
 #[async_trait]
 pub trait Cohorts: Send + Sync {
-    /// Says how devices are mixed from now on. Called before anything else is done with a store that was opened.
+    /// Says how devices are mixed from now on. Called before anything else is done with a store that was opened. Where users are not woken in
+    /// cohorts any more, those leave with their windows that were marked.
     async fn mix(&self, mix: Mix) -> Result<(), StoreError>;
 
     /// Those who wait, in each stratum where they are enough to form a cohort. At most [`reveille_model::limits::GROUPS_MAX`] of a stratum,
@@ -110,6 +111,7 @@ pub struct Census {
     pub sealed: u64,
     /// All devices.
     pub devices: u64,
-    /// Cohorts that were found, since this was asked last, not to be whole: a user without a device of each kind of their stratum. Stays 0.
+    /// Since this was asked last: users who were found not to have a device of each kind of their stratum when their cohort was woken, and wake-ups
+    /// of cohorts that expired before they were tried, as they do while a provider cannot be reached for longer than they are worth. Else 0.
     pub partial: u64,
 }

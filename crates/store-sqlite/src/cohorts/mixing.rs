@@ -126,6 +126,10 @@ fn note(
         connection.query_row("SELECT cohorts, enrolled FROM state", [], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })?;
+    if !is_on {
+        // Nobody decides any more, and nothing accepted may be lost.
+        connection.execute("UPDATE marks SET leaves = 1", [])?;
+    }
     let is_enrolled = was_on && was_enrolled && before == *silent;
     connection
         .execute("UPDATE state SET cohorts = ?1, enrolled = ?2", [is_on, is_on && is_enrolled])?;

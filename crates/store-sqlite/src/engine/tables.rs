@@ -66,7 +66,7 @@ pub(crate) struct Tables {
     pub(crate) suspects_swept_at: i64,
     /// How devices are mixed; nothing before that was said.
     pub(crate) mixing: Option<Mixing>,
-    /// Cohorts that were not found to be whole when they were woken.
+    /// What was not whole of cohorts: see `Census::partial`.
     pub(crate) partial: u64,
 }
 

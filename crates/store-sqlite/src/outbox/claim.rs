@@ -6,7 +6,7 @@ use reveille_store::{Claim, Claimed, Device, WakeupKey};
 use reveille_vault::Vault;
 use rusqlite::{OptionalExtension as _, Row, params};
 
-use super::settle::{Return, end, return_to_waiting};
+use super::settle::{Return, end, expire, return_to_waiting};
 use super::waiting::head;
 use crate::codec::{dry_run, message_type, subscription_id, time, token, topic};
 use crate::engine::{Lease, Tables};
@@ -41,7 +41,7 @@ pub(super) fn claim(tables: &mut Tables, claim: &Claim) -> rusqlite::Result<Vec<
     for id in due {
         let Some(due) = find(tables, id, claim)? else { continue };
         if due.rest.expires_at <= claim.now {
-            end(tables, id, Settled::Expired)?;
+            expire(tables, id)?;
             continue;
         }
         let Some((token, topic, device)) = due.address else {

@@ -135,6 +135,21 @@ fn end_leased(
     Ok(())
 }
 
+/// Ends a wake-up that is not worth sending any more. Takes note where it was a cohort's and never tried.
+pub(super) fn expire(tables: &mut Tables, id: i64) -> rusqlite::Result<()> {
+    if tables.cohort_sizes().is_some() {
+        let is_untried = tables
+            .connection
+            .prepare_cached(concat!(
+                "SELECT 1 FROM wakeups WHERE id = ?1 AND attempts = 0 AND trail IS NULL",
+                " AND subscription IS NOT NULL"
+            ))?
+            .exists([id])?;
+        tables.partial += u64::from(is_untried);
+    }
+    end(tables, id, Settled::Expired)
+}
+
 /// Ends a wake-up that nobody holds.
 pub(crate) fn end(tables: &mut Tables, id: i64, how: Settled) -> rusqlite::Result<()> {
     let deleted: Option<(Option<i64>, WakeupKey)> = tables

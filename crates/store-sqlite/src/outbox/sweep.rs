@@ -1,11 +1,11 @@
 //! Forgetting, in bounded steps.
 
+use reveille_model::Duration;
 use reveille_model::limits::DELIVER_AFTER_S_MAX;
-use reveille_model::{Duration, Settled};
 use reveille_store::{Sweep, Swept};
 use rusqlite::params;
 
-use super::settle::end;
+use super::settle::expire;
 use crate::engine::Tables;
 
 pub(super) fn sweep(tables: &mut Tables, sweep: Sweep) -> rusqlite::Result<Swept> {
@@ -65,7 +65,7 @@ fn sweep_expired(tables: &mut Tables, sweep: Sweep) -> rusqlite::Result<u64> {
         let lease = tables.leases.get(id);
         if is_expired && lease.is_none_or(|lease| lease.until <= sweep.now) {
             tables.leases.remove(id);
-            end(tables, id, Settled::Expired)?;
+            expire(tables, id)?;
             expired += 1;
         }
     }

@@ -36,6 +36,12 @@ pub(super) fn cases() -> Vec<(&'static str, Case)> {
         ("who is meant by what is scheduled is known at once", |store| {
             Box::pin(scheduled(Scene::new(store)))
         }),
+        ("what was accepted leaves when there are no cohorts any more", |store| {
+            Box::pin(switched_off(Scene::new(store)))
+        }),
+        ("a cohort's wake-up that expires untried is told of", |store| {
+            Box::pin(untried(Scene::new(store)))
+        }),
         ("a limit counts a cohort once, and a dry run stops before it", |store| {
             Box::pin(limits(Scene::new(store)))
         }),
@@ -422,6 +428,46 @@ async fn scheduled(scene: Scene) {
     assert_eq!(scene.leave(at(60)).await, phones("bcd"));
     let trail = scene.store.find(notification(1, &[]).id).await.expect("find").expect("a trail");
     assert_eq!((trail.cohorts, trail.window_end), (1, Some(at(60))));
+}
+
+async fn switched_off(scene: Scene) {
+    scene.mix(Some(SIZES)).await;
+    scene.phones("abcd").await;
+    scene.form().await;
+    scene.notify(notification(1, &["a"]), at(10)).await;
+    scene.notify(notification(2, &["b"]), at(20)).await;
+    scene.mix(None).await;
+    scene.notify(notification(3, &["c"]), at(10)).await;
+    scene.end_window(at(10)).await;
+    assert_eq!(scene.woken(at(10)).await, phones("abcd"));
+    scene.end_window(at(20)).await;
+    assert_eq!(scene.woken(at(20)).await, phones("abcd"));
+    assert_eq!(scene.ledger().await.waiting, 0);
+}
+
+async fn untried(scene: Scene) {
+    scene.mix(Some(SIZES)).await;
+    scene.phones("abcd").await;
+    scene.form().await;
+    scene.notify(notification(1, &["a"]), at(10)).await;
+    scene.store.close(at(10)).await.expect("close");
+    let marked = scene.marked(at(10)).await;
+    scene.lead(at(10), &marked.iter().map(|each| each.cohort.id).collect::<Vec<_>>()).await;
+    scene.end_window(at(10)).await;
+    // One is tried and fails; the others are not.
+    let claim = Claim {
+        set: set(),
+        now: at(10),
+        lease: reveille_model::LeaseId::from_random(77),
+        lease_until: at(60),
+        limit: 1,
+        hold: HOLD,
+    };
+    let claimed = scene.store.claim(claim).await.expect("claim");
+    scene.settle(claimed.first().expect("one"), crate::End::Retry(at(70)), at(11)).await;
+    assert_eq!(scene.sweep(at(5_000)).await.expired, 4);
+    assert_eq!(scene.store.census(at(0)).await.expect("census").partial, 3);
+    assert_eq!(scene.store.census(at(0)).await.expect("census").partial, 0);
 }
 
 async fn limits(scene: Scene) {

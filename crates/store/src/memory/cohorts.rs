@@ -28,6 +28,8 @@ pub(super) struct CohortState {
     successors: BTreeMap<CohortId, BTreeSet<CohortId>>,
     last_id: i64,
     last_beat: Option<Timestamp>,
+    /// Wake-ups that ended before they were tried, though nobody knows whose news they were.
+    pub(super) untried: u64,
     beat_after: Option<SubscriptionId>,
     /// Sealed no longer, and woken once more at the next beat.
     pub(super) unsealing: BTreeSet<SubscriptionId>,
@@ -95,10 +97,12 @@ impl State {
         }
     }
 
+    /// The devices that are woken with their user's cohort.
     fn cohort_devices(&self, user: &User) -> Vec<&Subscription> {
         self.subscriptions
             .values()
-            .filter(|each| each.user == *user && self.mixed(each) == Mixed::Cohort)
+            .filter(|each| each.user == *user && self.is_silent(&each.set))
+            .filter(|each| self.mixed(each) != Mixed::Sealed)
             .collect()
     }
 
@@ -423,6 +427,10 @@ impl MemoryStore {
 impl Cohorts for MemoryStore {
     async fn mix(&self, mix: Mix) -> Result<(), StoreError> {
         let mut state = self.lock();
+        if mix.sizes.is_none() {
+            // Nobody decides any more, and nothing accepted may be lost.
+            state.of_cohorts.marks.values_mut().for_each(|is_leaving| *is_leaving = true);
+        }
         (state.of_cohorts.mix, state.of_cohorts.is_stale) = (Some(mix), true);
         Ok(())
     }
@@ -596,9 +604,10 @@ impl Cohorts for MemoryStore {
     }
 
     async fn census(&self, now: Timestamp) -> Result<Census, StoreError> {
-        let state = self.lock();
+        let mut state = self.lock();
         let (mut sizes, mut provisional) = (BTreeMap::new(), BTreeMap::new());
-        let mut census = Census::default();
+        let mut census =
+            Census { partial: std::mem::take(&mut state.of_cohorts.untried), ..Census::default() };
         for (id, row) in &state.of_cohorts.cohorts {
             let live = state.live(*id).len() as u64;
             if row.standing != Standing::Provisional {

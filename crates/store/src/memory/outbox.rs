@@ -496,7 +496,7 @@ impl Outbox for MemoryStore {
         for (_, _, id) in due {
             let Some(row) = state.wakeups.get(&id).cloned() else { continue };
             if row.expires_at <= claim.now {
-                state.end(id, Settled::Expired);
+                state.expire(id);
                 continue;
             }
             let Some((token, topic, device)) = state.address(&row) else {
@@ -591,7 +591,7 @@ impl Outbox for MemoryStore {
             .take(sweep.limit)
             .collect();
         for id in &expired {
-            state.end(*id, Settled::Expired);
+            state.expire(*id);
         }
         let before = state.counters.len();
         state.counters.retain(|_, (ends_at, _)| *ends_at > sweep.now);

@@ -251,6 +251,19 @@ impl State {
         }
     }
 
+    /// Removes a wake-up because it was not worth sending any more.
+    pub(super) fn expire(&mut self, id: i64) {
+        let is_untried = self.wakeups.get(&id).is_some_and(|row| {
+            row.attempts == 0
+                && row.notification.is_none()
+                && matches!(row.target, Target::Subscription(_))
+        });
+        if self.are_cohorts_on() && is_untried {
+            self.of_cohorts.untried += 1;
+        }
+        self.end(id, Settled::Expired);
+    }
+
     /// Removes a wake-up because it ended.
     pub(super) fn end(&mut self, id: i64, how: Settled) {
         if let Some(row) = self.wakeups.remove(&id) {
