@@ -191,7 +191,7 @@ fn describe_cohorts() {
     );
     describe_counter!(
         PARTIAL_COHORT_SENDS,
-        "Cohorts found with devices outside them, which would be woken in part; must stay 0."
+        "Users found without a device of each kind when their cohort was woken, and wake-ups of cohorts that expired untried; must stay 0."
     );
     describe_counter!(
         NURSERY_EXPOSED,

@@ -1,6 +1,7 @@
 //! The end of a window in mode `cohort`: those who wait become cohorts, and it is written down which of the marked ones leave and who goes
 //! with them. All of it before anything of the batch is expanded, so that no crash lets a cohort leave without its company.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use reveille_mixer::{MusterSettings, Stays, Window, fill, form, leaves, wants_padding};
@@ -24,9 +25,11 @@ pub(crate) struct Muster {
 /// Who leaves, and who does not: what is measured of it, and nothing that lasts.
 #[derive(Debug, Default)]
 pub(super) struct Mustered {
-    /// How many users live in each cohort that leaves.
+    /// The cohorts that leave, padding included.
+    pub(super) cohorts: Vec<Cohort>,
+    /// How many users live in each of them.
     pub(super) live: Vec<usize>,
-    /// Each cohort that is now told to leave, and its devices.
+    /// Those that were told to now, and how many devices each has.
     pub(super) left: Vec<(CohortId, usize)>,
     /// Devices of cohorts that leave though nothing was accepted for them.
     pub(super) padding_devices: usize,
@@ -77,60 +80,78 @@ impl Muster {
         Ok(())
     }
 
-    /// Decides which marked cohorts leave with the window that ended at `until`, draws their company, and writes it down.
+    /// Decides which marked cohorts leave with the window that ended at `until`, beside those that do already, draws their company, and
+    /// writes it down.
     pub(super) async fn lead(
         &mut self,
         (until, window): (Timestamp, Window),
+        already: &[Cohort],
         rng: &mut Rng,
     ) -> Result<Mustered, StoreError> {
-        let marked = self.store.marked(until).await?;
-        let (mut mustered, mut going) = (Mustered::default(), Vec::new());
-        for each in marked {
+        let out: BTreeSet<CohortId> = already.iter().map(|cohort| cohort.id).collect();
+        let (mut mustered, mut going, mut again) = (Mustered::default(), Vec::new(), Vec::new());
+        for each in self.store.marked(until).await? {
             match leaves(&each, window, &self.settings) {
+                _ if out.contains(&each.cohort.id) => again.push(each),
                 Ok(()) => going.push(each),
                 Err(Stays::Capped) => mustered.capped += 1,
                 Err(Stays::Nursery) => {}
             }
         }
-        let batch: Vec<Cohort> = going.iter().map(|each| each.cohort).collect();
-        let padding = self.draw_padding(&batch, until, rng).await?;
-        // Those that were told to leave before a crash go on doing so; they have paid for it.
+        let batch = already.iter().copied().chain(going.iter().map(|each| each.cohort)).collect();
+        let padding = self.draw_padding(batch, until, rng).await?;
+        // Those that were told to leave before a crash go on doing so.
         let told = going.iter().filter(|each| !each.is_leaving).map(|each| each.cohort);
-        let mut leading: Vec<Cohort> = told.chain(padding.iter().copied()).collect();
+        let told: Vec<Cohort> = told.chain(padding.iter().copied()).collect();
+        let budget = self.settings.budget;
+        let leave = |cohort: &Cohort| Leaving {
+            id: cohort.id,
+            paid_at: budget.spend(cohort.paid_at, until),
+        };
+        // Those that were woken with this batch have paid for it; what they were marked with since joins the wake-ups they have.
+        let leave_again = |each: &Marked| Leaving {
+            id: each.cohort.id,
+            paid_at: each.cohort.paid_at.unwrap_or(until),
+        };
+        let again = again.iter().filter(|each| !each.is_leaving).map(leave_again);
+        let mut leading: Vec<Leaving> = told.iter().map(leave).chain(again).collect();
         // What is written first says nothing of who is padding.
         rng.shuffle(&mut leading);
         for chunk in leading.chunks(LEAVING_MAX) {
-            let leaving = chunk.iter().map(|cohort| Leaving {
-                id: cohort.id,
-                paid_at: self.settings.budget.spend(cohort.paid_at, until),
-            });
-            self.store.lead(until, leaving.collect()).await?;
+            self.store.lead(until, chunk.to_vec()).await?;
         }
-        mustered.left = leading.iter().map(|cohort| (cohort.id, cohort.devices)).collect();
+        mustered.left = told.iter().map(|cohort| (cohort.id, cohort.devices)).collect();
         mustered.padding_devices = padding.iter().map(|cohort| cohort.devices).sum();
         self.measure(&going, until, &mut mustered);
-        mustered.live = if padding.is_empty() {
-            going.iter().map(|each| each.live).collect()
-        } else {
-            // Only a mark tells how many users live in a cohort, and now padding has one as well.
-            let marked = self.store.marked(until).await?;
-            marked.iter().filter(|each| each.is_leaving).map(|each| each.live).collect()
-        };
+        mustered.live = going.iter().map(|each| each.live).collect();
+        mustered.live.extend(self.live(&padding, until).await?);
+        mustered.cohorts = going.iter().map(|each| each.cohort).chain(padding).collect();
         self.mustered_until = Some(until);
         Ok(mustered)
     }
 
+    /// How many users live in cohorts that are padding. Only a mark tells, and now they have one as well.
+    async fn live(&self, padding: &[Cohort], until: Timestamp) -> Result<Vec<usize>, StoreError> {
+        if padding.is_empty() {
+            return Ok(Vec::new());
+        }
+        let marked = self.store.marked(until).await?;
+        let is_padding = |id: CohortId| padding.iter().any(|cohort| cohort.id == id);
+        let of_padding = marked.iter().filter(|each| is_padding(each.cohort.id));
+        Ok(of_padding.map(|each| each.live).collect())
+    }
+
     async fn draw_padding(
         &self,
-        batch: &[Cohort],
+        batch: Vec<Cohort>,
         until: Timestamp,
         rng: &mut Rng,
     ) -> Result<Vec<Cohort>, StoreError> {
-        if !wants_padding(batch, &self.settings) {
+        if !wants_padding(&batch, &self.settings) {
             return Ok(Vec::new());
         }
         let others = self.store.cohorts().await?;
-        let drawn = fill(batch, &others, until, &self.settings, rng);
+        let drawn = fill(&batch, &others, until, &self.settings, rng);
         Ok(others.into_iter().filter(|other| drawn.contains(&other.id)).collect())
     }
 
@@ -139,8 +160,9 @@ impl Muster {
             if each.is_provisional {
                 mustered.exposed_users += each.live;
             }
-            if let Some(why) = self.kept_back(each) {
-                mustered.held.push((why, until.since(each.since)));
+            let held = until.since(each.since);
+            if let Some(why) = self.kept_back(each).filter(|_| held > Duration::ZERO) {
+                mustered.held.push((why, held));
             }
         }
     }

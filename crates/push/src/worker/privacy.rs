@@ -84,7 +84,7 @@ impl Privacy {
     }
 
     /// A batch leaves.
-    pub(super) fn released(&mut self, batch: &Batch, mustered: &Mustered) {
+    pub(super) fn released(&mut self, batch: &Batch) {
         self.made += batch.wakeups;
         let accepted = self.accepted.load(Ordering::Relaxed);
         if accepted > 0 {
@@ -98,14 +98,14 @@ impl Privacy {
         self.woken = Some(mean);
         let has_left = match self.mode {
             MixMode::Batch => batch.wakeups > 0,
-            MixMode::Cohort => !mustered.live.is_empty(),
+            MixMode::Cohort => !batch.live.is_empty(),
         };
         if has_left {
             histogram!(BATCH_DEVICES).record(woken);
         }
-        if !mustered.live.is_empty() {
-            histogram!(BATCH_COHORTS).record(float(mustered.live.len() as u64));
-            histogram!(BATCH_EAS).record(effective_set(&mustered.live));
+        if !batch.live.is_empty() {
+            histogram!(BATCH_COHORTS).record(float(batch.live.len() as u64));
+            histogram!(BATCH_EAS).record(effective_set(&batch.live));
         }
     }
 

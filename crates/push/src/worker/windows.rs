@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use metrics::{counter, gauge, histogram};
 use reveille_mixer::{Schedule, order};
-use reveille_model::{Duration, Rng, Shuffle, Timestamp};
+use reveille_model::{Cohort, Duration, Rng, Shuffle, Timestamp};
 use reveille_service::clock::{Clock, Stopwatch};
 use reveille_service::lifecycle::Lifecycle;
 use reveille_store::{Expanded, Store, StoreError};
 use tokio::sync::watch;
 
-use super::muster::{Muster, Mustered};
+use super::muster::Muster;
 use super::privacy::Privacy;
 use crate::metrics::{BATCH, RELEASE_DURATION, WINDOWS, float};
 
@@ -46,6 +46,10 @@ pub(super) struct Batch {
     collapsed: u64,
     /// Its sort keys, in the order in which its targets came; not all of a large batch.
     pub(super) keys: Vec<i64>,
+    /// The cohorts it is made of.
+    cohorts: Vec<Cohort>,
+    /// How many users live in each of them.
+    pub(super) live: Vec<usize>,
 }
 
 impl Batch {
@@ -55,6 +59,11 @@ impl Batch {
         self.keys.extend(shuffle.keys().take(targets.min(room)));
         self.wakeups += expanded.wakeups;
         self.collapsed += expanded.collapsed;
+    }
+
+    /// It has left; whatever comes now is another one. A release that goes on with an earlier one's comes to two.
+    fn has_left(&mut self) {
+        *self = Self { cohorts: std::mem::take(&mut self.cohorts), ..Self::default() };
     }
 }
 
@@ -87,12 +96,19 @@ impl Windows {
     async fn release(&mut self, until: Timestamp, lifecycle: &Lifecycle) -> Result<(), StoreError> {
         let watch = Stopwatch::start();
         self.store.close(until).await?;
-        let mustered = self.muster(until, lifecycle).await?;
+        if let Some(muster) = &self.muster {
+            muster.form(&mut self.rng, lifecycle).await?;
+        }
         let mut batch = Batch::default();
+        self.muster(until, &mut batch).await?;
         while !lifecycle.is_stopping() {
             let shuffle = order(&mut self.rng);
             let expanded = self.store.expand(until, shuffle).await?;
             batch.add(&expanded, shuffle);
+            if expanded == Expanded::default() {
+                // What was scheduled and fell due was brought in, perhaps, and has marked cohorts.
+                self.muster(until, &mut batch).await?;
+            }
             if expanded.released {
                 self.released.send_replace(until);
                 counter!(WINDOWS).increment(1);
@@ -102,7 +118,8 @@ impl Windows {
                 if wakeups > 0 {
                     tracing::info!(wakeups, collapsed, "a window was released");
                 }
-                self.privacy.released(&batch, &mustered);
+                self.privacy.released(&batch);
+                batch.has_left();
             }
             if expanded.done {
                 break;
@@ -115,17 +132,14 @@ impl Windows {
         Ok(())
     }
 
-    /// Forms cohorts, and decides which of them leave.
-    async fn muster(
-        &mut self,
-        until: Timestamp,
-        lifecycle: &Lifecycle,
-    ) -> Result<Mustered, StoreError> {
-        let Some(muster) = &mut self.muster else { return Ok(Mustered::default()) };
-        muster.form(&mut self.rng, lifecycle).await?;
+    /// Decides which cohorts leave, beside those that do already.
+    async fn muster(&mut self, until: Timestamp, batch: &mut Batch) -> Result<(), StoreError> {
+        let Some(muster) = &mut self.muster else { return Ok(()) };
         let window = self.schedule.window(until.minus(Duration::from_ms(1)));
-        let mustered = muster.lead((until, window), &mut self.rng).await?;
+        let mustered = muster.lead((until, window), &batch.cohorts, &mut self.rng).await?;
         self.privacy.mustered(until, &mustered);
-        Ok(mustered)
+        batch.cohorts.extend(mustered.cohorts);
+        batch.live.extend(mustered.live);
+        Ok(())
     }
 }

@@ -145,3 +145,31 @@ async fn what_a_request_says_about_its_wakeup_is_not_seen_outside() {
     assert!(sent.iter().all(|push| push.dry_run == reveille_model::DryRun::No));
     assert_eq!(app.ledger().await.settled(Settled::DryRun), 1);
 }
+
+#[tokio::test]
+async fn what_was_scheduled_leaves_with_the_window_it_falls_due_in() {
+    let app = start("").await;
+    phones(&app, 0..64).await;
+    end_window(&app).await;
+    let due = PushApp::START.plus(reveille_model::Duration::from_s(25));
+    for number in 0..3 {
+        let due = reveille_service::text_time::format(due);
+        let body = json!({"users": [name(number)], "type": "mention", "deliver_after": due});
+        assert_eq!(app.client.post("/v1/notifications", &body).await.status, 202);
+    }
+    notify(&app, &name(0)).await;
+    end_window(&app).await;
+    let before = app.sender.count();
+    assert_eq!(before, 32, "she and her company");
+    end_window(&app).await;
+    let windows = pushed(&app).await;
+    let ends: Vec<_> = windows.keys().copied().collect();
+    let end = |windows: u32| PushApp::START.plus(reveille_model::Duration::from_s(10 * windows));
+    assert_eq!(ends, [end(2), end(3)]);
+    assert!(windows.values().all(|tokens| tokens.len() % 16 == 0 && tokens.len() >= 32));
+    let all = (0..3).map(|number| format!("phone-of-{}", name(number)));
+    let last = windows.get(&end(3)).expect("a window");
+    assert!(all.into_iter().all(|token| last.contains(&token)));
+    end_window(&app).await;
+    assert_eq!(pushed(&app).await.len(), 2, "and with no other");
+}
