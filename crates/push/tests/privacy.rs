@@ -158,7 +158,10 @@ async fn of_batches() {
         "[push.public.auth]\nmode = \"header\"\nheader = \"X-User\"\npeers = [\"127.0.0.1\"]\n[push.inbox]\nenabled = true\n",
     )
     .await;
-    let before = Shown::of(&app).await.number("batch_devices_count");
+    turns().await;
+    let shown = Shown::of(&app).await;
+    shown.is("events_to_link", 1.0);
+    let before = shown.number("batch_devices_count");
     phones(&app, 0..100).await;
     for number in 0..10 {
         notify(&app, number).await;

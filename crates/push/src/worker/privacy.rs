@@ -116,7 +116,11 @@ impl Privacy {
             MixMode::Batch => {
                 gauge!(WORST_CASE_TOP1).set(1.0);
                 let devices = usize::try_from(census.devices).unwrap_or(usize::MAX);
-                let events = events_to_link(devices, self.woken.unwrap_or_default());
+                // Whoever is alone is known before anything has happened; the formula has no answer for it.
+                let events = match devices {
+                    0 | 1 => 1.0,
+                    _ => events_to_link(devices, self.woken.unwrap_or_default()),
+                };
                 gauge!(EVENTS_TO_LINK).set(events);
             }
             MixMode::Cohort => self.counted_cohorts(census),
