@@ -111,6 +111,8 @@ pub struct Census {
     pub sealed: u64,
     /// All devices.
     pub devices: u64,
+    /// Those of them that show nobody that they were woken, the sealed ones with them.
+    pub silent: u64,
     /// Since this was asked last: users who were found not to have a device of each kind of their stratum when their cohort was woken, and wake-ups
     /// of cohorts that expired before they were tried, as they do while a provider cannot be reached for longer than they are worth. Else 0.
     pub partial: u64,

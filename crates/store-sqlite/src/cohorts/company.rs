@@ -22,8 +22,10 @@ pub(super) fn beat(
 ) -> rusqlite::Result<bool> {
     let (last, after): (i64, Vec<u8>) = tables
         .connection
-        .prepare_cached("SELECT beat_at, beat_after FROM state")?
-        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        .prepare_cached(
+            "SELECT beat_at, CASE beat_under_way WHEN ?1 THEN beat_after ELSE x'' END FROM state",
+        )?
+        .query_row([beat.as_ms()], |row| Ok((row.get(0)?, row.get(1)?)))?;
     if last >= beat.as_ms() || tables.closed_until >= window_end.as_ms() {
         return Ok(true);
     }
@@ -57,8 +59,8 @@ pub(super) fn beat(
     };
     tables
         .connection
-        .prepare_cached("UPDATE state SET beat_at = ?1, beat_after = ?2")?
-        .execute(params![beat_at, after])?;
+        .prepare_cached("UPDATE state SET beat_at = ?1, beat_after = ?2, beat_under_way = ?3")?
+        .execute(params![beat_at, after, beat.as_ms()])?;
     Ok(is_over)
 }
 

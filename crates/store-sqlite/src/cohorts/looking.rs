@@ -66,7 +66,8 @@ pub(super) fn census(connection: &Connection, now: Timestamp) -> rusqlite::Resul
             "SELECT COUNT(*) FROM subscriptions s JOIN credential_sets c ON c.id = s.set_id",
             " WHERE s.sealed + s.unsealing > 0 AND c.silent"
         ))?,
-        devices: count("SELECT COALESCE(SUM(count), 0) FROM refresh_days")?,
+        devices: count("SELECT COALESCE(SUM(devices), 0) FROM credential_sets")?,
+        silent: count("SELECT COALESCE(SUM(devices), 0) FROM credential_sets WHERE silent")?,
         partial: 0,
     })
 }

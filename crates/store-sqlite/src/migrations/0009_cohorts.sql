@@ -1,6 +1,20 @@
 -- Whether the devices of a credential set show nobody that they were woken.
 ALTER TABLE credential_sets ADD COLUMN silent INTEGER NOT NULL DEFAULT 0;
 
+-- How many devices each has.
+ALTER TABLE credential_sets ADD COLUMN devices INTEGER NOT NULL DEFAULT 0;
+UPDATE credential_sets SET devices = (SELECT COUNT(*) FROM subscriptions WHERE set_id = credential_sets.id);
+CREATE TRIGGER device_came AFTER INSERT ON subscriptions BEGIN
+    UPDATE credential_sets SET devices = devices + 1 WHERE id = NEW.set_id;
+END;
+CREATE TRIGGER device_went AFTER DELETE ON subscriptions BEGIN
+    UPDATE credential_sets SET devices = devices - 1 WHERE id = OLD.set_id;
+END;
+CREATE TRIGGER device_changed AFTER UPDATE OF set_id ON subscriptions WHEN NEW.set_id <> OLD.set_id BEGIN
+    UPDATE credential_sets SET devices = devices - 1 WHERE id = OLD.set_id;
+    UPDATE credential_sets SET devices = devices + 1 WHERE id = NEW.set_id;
+END;
+
 -- Users whose devices nobody can tell apart who sees them.
 CREATE TABLE strata (
     id   INTEGER PRIMARY KEY,
@@ -52,10 +66,12 @@ CREATE TABLE changed (
     user_name TEXT PRIMARY KEY
 ) WITHOUT ROWID;
 
--- Whether users are woken in cohorts; whether all of them are where they belong; the last beat, and up to which device the one under way came.
+-- Whether users are woken in cohorts; whether all of them are where they belong; the last beat, the one under
+-- way, and up to which device that came.
 ALTER TABLE state ADD COLUMN cohorts INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE state ADD COLUMN enrolled INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE state ADD COLUMN beat_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE state ADD COLUMN beat_under_way INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE state ADD COLUMN beat_after BLOB NOT NULL DEFAULT x'';
 
 -- Sealed no longer, and woken once more at the next beat.

@@ -4,7 +4,9 @@
 
 mod accepting;
 mod claiming;
+mod cohort_scene;
 mod cohorts;
+mod company;
 mod keeping;
 mod limiting;
 mod looking;
@@ -34,7 +36,7 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         looking::cases(),
         proving::cases(),
         cohorts::cases(),
-        cohorts::other_cases(),
+        company::cases(),
     ]
     .concat()
 }

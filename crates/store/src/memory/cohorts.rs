@@ -5,287 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use reveille_model::limits::{EXPAND_MAX, GROUPS_MAX};
 use reveille_model::{
-    Cohort, CohortId, CohortSizes, CredentialSet, DryRun, Marked, Settled, Shuffle, Subscription,
-    SubscriptionId, Timestamp, User,
+    Cohort, CohortId, DryRun, Marked, Settled, Shuffle, Subscription, SubscriptionId, Timestamp,
+    User,
 };
 
 use super::MemoryStore;
+use super::members::{Mixed, Row, Standing};
 use super::state::{Shape, State, Target, Targets};
 use crate::{Census, Cohorts, Group, Leaving, Mix, Nursery, StoreError};
 
-/// What is kept of cohorts.
-#[derive(Debug, Default)]
-pub(super) struct CohortState {
-    pub(super) mix: Option<Mix>,
-    /// Whether devices have changed.
-    pub(super) is_stale: bool,
-    strata: BTreeMap<String, i64>,
-    cohorts: BTreeMap<CohortId, Row>,
-    members: BTreeMap<(User, CohortId), Member>,
-    /// Of each cohort and window whether it was decided that it leaves.
-    pub(super) marks: BTreeMap<(CohortId, Timestamp), bool>,
-    /// Where the users of a cohort are that is no more.
-    successors: BTreeMap<CohortId, BTreeSet<CohortId>>,
-    last_id: i64,
-    last_beat: Option<Timestamp>,
-    /// Wake-ups that ended before they were tried, though nobody knows whose news they were.
-    pub(super) untried: u64,
-    beat_after: Option<SubscriptionId>,
-    /// Sealed no longer, and woken once more at the next beat.
-    pub(super) unsealing: BTreeSet<SubscriptionId>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    /// Its users wait for others.
-    Provisional,
-    Active,
-    /// It was retired; they wait for others together.
-    Survivors,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Row {
-    stratum: i64,
-    standing: Standing,
-    formed: usize,
-    paid_at: Option<Timestamp>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Member {
-    number: i64,
-    is_ghost: bool,
-}
-
-/// How one device is mixed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mixed {
-    Batch,
-    Cohort,
-    Sealed,
-}
-
 impl State {
-    fn sizes(&self) -> Option<CohortSizes> {
-        self.of_cohorts.mix.as_ref().and_then(|mix| mix.sizes)
-    }
-
-    pub(super) fn are_cohorts_on(&self) -> bool {
-        self.sizes().is_some()
-    }
-
-    /// Whether devices of a credential set are woken in cohorts.
-    pub(super) fn is_in_cohorts(&self, set: &CredentialSet) -> bool {
-        self.are_cohorts_on() && self.is_silent(set)
-    }
-
-    pub(super) fn is_silent(&self, set: &CredentialSet) -> bool {
-        self.of_cohorts.mix.as_ref().is_some_and(|mix| mix.silent.contains(set))
-    }
-
-    pub(super) fn mixed(&self, device: &Subscription) -> Mixed {
-        let is_unsealing = self.of_cohorts.unsealing.contains(&device.id);
-        if !self.is_silent(&device.set) {
-            Mixed::Batch
-        } else if device.sealed || is_unsealing {
-            Mixed::Sealed
-        } else if self.sizes().is_some() {
-            Mixed::Cohort
-        } else {
-            Mixed::Batch
-        }
-    }
-
-    /// The devices that are woken with their user's cohort.
-    fn cohort_devices(&self, user: &User) -> Vec<&Subscription> {
-        self.subscriptions
-            .values()
-            .filter(|each| each.user == *user && self.is_silent(&each.set))
-            .filter(|each| self.mixed(each) != Mixed::Sealed)
-            .collect()
-    }
-
-    /// What tells whose devices these are apart from others, in the eyes of those who see them.
-    fn stratum_name(devices: &[&Subscription]) -> Option<String> {
-        let kinds: BTreeSet<String> = devices
-            .iter()
-            .map(|each| match &each.topic {
-                Some(topic) => format!("{} {}", each.set, topic.as_str()),
-                None => each.set.to_string(),
-            })
-            .collect();
-        (!kinds.is_empty()).then(|| kinds.into_iter().collect::<Vec<_>>().join("|"))
-    }
-
-    /// Brings every user's membership up to date. Simple before fast: a store that keeps more looks at those only whose devices have changed.
-    pub(super) fn enrol(&mut self) {
-        if self.sizes().is_none() {
-            return;
-        }
-        let of_devices = self.subscriptions.values().map(|each| each.user.clone());
-        let of_members = self.of_cohorts.members.keys().map(|(user, _)| user.clone());
-        let users: BTreeSet<User> = of_devices.chain(of_members).collect();
-        for user in users {
-            self.enrol_one(&user);
-        }
-        for id in self.of_cohorts.cohorts.keys().copied().collect::<Vec<_>>() {
-            self.look_after(id);
-        }
-    }
-
-    fn enrol_one(&mut self, user: &User) {
-        let stratum = Self::stratum_name(&self.cohort_devices(user)).map(|name| {
-            let next = self.of_cohorts.strata.len() as u64;
-            *self.of_cohorts.strata.entry(name).or_insert(next.cast_signed() + 1)
-        });
-        let live = self.cohorts_of(user).into_iter().find(|(_, member)| !member.is_ghost);
-        if let Some((id, _)) = live {
-            if self.of_cohorts.cohorts.get(&id).map(|row| row.stratum) == stratum {
-                return;
-            }
-            self.leave(user, id);
-        }
-        let Some(stratum) = stratum else { return };
-        // Whoever comes back takes the place of their ghost.
-        let ghost = self.cohorts_of(user).into_iter().find(|(id, _)| {
-            self.of_cohorts.cohorts.get(id).is_some_and(|row| row.stratum == stratum)
-        });
-        let id = match ghost {
-            Some((id, _)) => id,
-            None => self.provisional(stratum),
-        };
-        self.join(user, id);
-        if let Some((before, _)) = live {
-            for window in self.windows_of(before) {
-                self.mark(id, window);
-            }
-        }
-    }
-
-    fn join(&mut self, user: &User, id: CohortId) {
-        self.of_cohorts.last_id += 1;
-        let member = Member { number: self.of_cohorts.last_id, is_ghost: false };
-        self.of_cohorts.members.insert((user.clone(), id), member);
-    }
-
-    /// A user has no device any more that belongs to a cohort.
-    fn leave(&mut self, user: &User, id: CohortId) {
-        let standing = self.of_cohorts.cohorts.get(&id).map(|row| row.standing);
-        let key = (user.clone(), id);
-        if standing == Some(Standing::Active) && !user.is_unnamed() {
-            if let Some(member) = self.of_cohorts.members.get_mut(&key) {
-                member.is_ghost = true;
-            }
-        } else {
-            self.of_cohorts.members.remove(&key);
-        }
-    }
-
-    /// A user who was erased is to leave nothing.
-    pub(super) fn forget_ghosts(&mut self, user: &User) {
-        self.enrol_one(user);
-        if self.of_cohorts.mix.as_ref().is_some_and(|mix| !mix.ghost_after_erasure) {
-            self.of_cohorts.members.retain(|(owner, _), _| owner != user);
-        }
-    }
-
-    /// The cohorts a user is in, as a member or a ghost.
-    fn cohorts_of(&self, user: &User) -> Vec<(CohortId, Member)> {
-        self.of_cohorts
-            .members
-            .iter()
-            .filter(|((owner, _), _)| owner == user)
-            .map(|((_, id), member)| (*id, *member))
-            .collect()
-    }
-
-    fn live(&self, id: CohortId) -> Vec<(User, Member)> {
-        self.of_cohorts
-            .members
-            .iter()
-            .filter(|((_, of), member)| *of == id && !member.is_ghost)
-            .map(|((user, _), member)| (user.clone(), *member))
-            .collect()
-    }
-
-    fn new_cohort(&mut self, stratum: i64, standing: Standing, formed: usize) -> CohortId {
-        self.of_cohorts.last_id += 1;
-        let id = CohortId(self.of_cohorts.last_id);
-        self.of_cohorts.cohorts.insert(id, Row { stratum, standing, formed, paid_at: None });
-        id
-    }
-
-    /// Where users of a stratum wait.
-    fn provisional(&mut self, stratum: i64) -> CohortId {
-        let known = self
-            .of_cohorts
-            .cohorts
-            .iter()
-            .find(|(_, row)| row.stratum == stratum && row.standing == Standing::Provisional);
-        match known {
-            Some((id, _)) => *id,
-            None => self.new_cohort(stratum, Standing::Provisional, 0),
-        }
-    }
-
-    /// Retires a cohort that is spent, and dissolves survivors who are too few.
-    fn look_after(&mut self, id: CohortId) {
-        let Some(row) = self.of_cohorts.cohorts.get(&id).copied() else { return };
-        let Some(sizes) = self.sizes() else { return };
-        let live = self.live(id);
-        match row.standing {
-            Standing::Provisional => return,
-            Standing::Active if !sizes.is_spent(row.formed, live.len()) => return,
-            Standing::Survivors if live.len() >= sizes.floor => return,
-            Standing::Active | Standing::Survivors => {}
-        }
-        self.of_cohorts.members.retain(|(_, of), member| *of != id || !member.is_ghost);
-        if live.len() >= sizes.floor {
-            let survivors = Row { standing: Standing::Survivors, formed: live.len(), ..row };
-            self.of_cohorts.cohorts.insert(id, survivors);
-            return;
-        }
-        let to = if live.is_empty() { Vec::new() } else { vec![self.provisional(row.stratum)] };
-        for ((user, _), id) in live.iter().zip(to.iter().cycle()) {
-            self.join(user, *id);
-        }
-        self.end_cohort(id, &to);
-    }
-
-    /// Users of a cohort are in others now. Whatever it has, or is scheduled for it, may be theirs.
-    fn hand_on(&mut self, id: CohortId, successors: &[CohortId]) {
-        for window in self.windows_of(id) {
-            for successor in successors {
-                self.mark(*successor, window);
-            }
-        }
-        self.of_cohorts.successors.entry(id).or_default().extend(successors);
-    }
-
-    /// A cohort is no more. Its users are in others, and its marks go there.
-    fn end_cohort(&mut self, id: CohortId, successors: &[CohortId]) {
-        self.hand_on(id, successors);
-        for window in self.windows_of(id) {
-            self.of_cohorts.marks.remove(&(id, window));
-            self.ledger.waiting -= 1;
-            if successors.is_empty() {
-                self.ledger.settle(Settled::Cancelled, 1);
-            } else {
-                self.ledger.collapsed += 1;
-            }
-        }
-        self.of_cohorts.members.retain(|(_, of), _| *of != id);
-        self.of_cohorts.cohorts.remove(&id);
-    }
-
-    fn windows_of(&self, id: CohortId) -> Vec<Timestamp> {
-        let marks = self.of_cohorts.marks.keys();
-        marks.filter(|(of, _)| *of == id).map(|(_, window)| *window).collect()
-    }
-
     /// Something was accepted for a cohort. Whether it is the first in its window shows in the ledger only.
-    fn mark(&mut self, id: CohortId, window_end: Timestamp) {
+    pub(super) fn mark(&mut self, id: CohortId, window_end: Timestamp) {
         let is_new = !self.of_cohorts.marks.contains_key(&(id, window_end));
         self.of_cohorts.marks.entry((id, window_end)).or_insert(false);
         self.ledger.accepted += 1;
@@ -561,7 +292,8 @@ impl Cohorts for MemoryStore {
         if state.of_cohorts.last_beat >= Some(beat) || state.closed_until >= Some(window_end) {
             return Ok(true);
         }
-        let after = state.of_cohorts.beat_after;
+        let under_way = state.of_cohorts.beat_after.filter(|(of, _)| *of == beat);
+        let after = under_way.map(|(_, id)| id);
         let due: Vec<SubscriptionId> = state
             .subscriptions
             .values()
@@ -570,7 +302,7 @@ impl Cohorts for MemoryStore {
             .map(|each| each.id)
             .take(EXPAND_MAX)
             .collect();
-        state.of_cohorts.beat_after = due.last().copied();
+        state.of_cohorts.beat_after = due.last().map(|id| (beat, *id));
         if due.len() < EXPAND_MAX {
             (state.of_cohorts.last_beat, state.of_cohorts.beat_after) = (Some(beat), None);
         }
@@ -627,6 +359,8 @@ impl Cohorts for MemoryStore {
         census.ghosts =
             state.of_cohorts.members.values().filter(|member| member.is_ghost).count() as u64;
         census.devices = state.subscriptions.len() as u64;
+        let silent = state.subscriptions.values().filter(|each| state.is_silent(&each.set));
+        census.silent = silent.count() as u64;
         let sealed = |each: &&Subscription| state.mixed(each) == Mixed::Sealed;
         census.sealed = state.subscriptions.values().filter(sealed).count() as u64;
         Ok(census)

@@ -8,7 +8,7 @@ use reveille_model::{
 };
 
 use super::MemoryStore;
-use super::cohorts::Mixed;
+use super::members::Mixed;
 use super::state::{Meant, State, Target};
 use crate::{Inbox, InboxItem, ReadWhich, StoreError, Users};
 

@@ -10,7 +10,7 @@ use reveille_model::{
     SubscriptionId, Timestamp, Token, Topic, User,
 };
 
-use super::cohorts::CohortState;
+use super::members::CohortState;
 use crate::{Death, Destination, InboxItem, Keys, StoreError, TokenKey, Wakes, WakeupKey};
 
 /// A store in memory. Clones of its `Arc` share it; nothing survives the process.

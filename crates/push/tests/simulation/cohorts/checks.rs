@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use reveille_model::{Cohort, CohortId, Duration, Marked, SubscriptionId, Timestamp, User};
 use reveille_store::memory::MemoryStore;
 
-use super::world::{BEAT, LENGTH, PER_DAY, SETTINGS, SIZES, devices, is_there, sealed};
+use super::scenery::{devices, is_there, sealed};
+use super::world::{BEAT, LENGTH, PER_DAY, SETTINGS, SIZES};
 
 const DAY: Duration = Duration::from_s(86_400);
 

@@ -1,6 +1,6 @@
 //! One world under one seed: users who come and go, and a window task that may be killed between any two steps.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use reveille_mixer::{
     After, Attempt, Budget, MusterSettings, RetrySettings, Schedule, Window, after, fill, form,
@@ -18,12 +18,12 @@ use reveille_store::{
 };
 
 use super::checks::Checks;
+use super::scenery::{Bug, USERS, user};
 use crate::provider::{Habits, Provider};
 use crate::scenery::{done, message_type, set, sweep};
 
 const STEPS: u32 = 260;
 const QUIET_STEPS_MAX: u32 = 3_000;
-const USERS: u64 = 14;
 const LEASE: Duration = Duration::from_s(60);
 const HOLD: Duration = Duration::from_s(30);
 const RETRY: RetrySettings = RetrySettings::FCM;
@@ -37,21 +37,6 @@ pub(super) const SETTINGS: MusterSettings = MusterSettings {
     devices_min: 6,
     nursery_deadline: Duration::from_s(60),
 };
-
-/// Mistakes that are planted, each to prove one checker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Bug {
-    LosesOneOfACohort,
-    ForgetsOneInFlight,
-    WakesTheSpent,
-    HoldsTheNursery,
-    WakesTheNursery,
-    ForgetsMarks,
-    NeverPads,
-    SpendsWithoutEnd,
-    SealsNobody,
-    NotesWhoWasMeant,
-}
 
 /// How far the release of a window has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,10 +65,6 @@ pub(crate) struct World {
     /// What anybody could see, where it is told.
     pub(super) is_told: bool,
     pub(super) story: Vec<String>,
-}
-
-fn user(number: u64) -> User {
-    User::parse(&format!("user-{number}")).unwrap()
 }
 
 impl World {
@@ -497,20 +478,4 @@ impl World {
         done(self.store.close(self.until)).unwrap();
         self.phase = Phase::Closed;
     }
-}
-
-/// Who has how many devices: for the checks.
-pub(super) fn devices(store: &MemoryStore) -> BTreeMap<User, BTreeSet<SubscriptionId>> {
-    (0..USERS).map(|number| (user(number), store.cohort_devices_of(&user(number)))).collect()
-}
-
-/// The sealed devices there are.
-pub(super) fn sealed(store: &MemoryStore) -> BTreeSet<SubscriptionId> {
-    let all = (0..USERS).flat_map(|number| done(store.list(&user(number))).unwrap());
-    all.filter(|each| each.sealed).map(|each| each.id).collect()
-}
-
-/// Whether a device is still there.
-pub(super) fn is_there(store: &MemoryStore, id: SubscriptionId) -> bool {
-    (0..USERS).any(|number| done(store.get(&user(number), id)).unwrap().is_some())
 }

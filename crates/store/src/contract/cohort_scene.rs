@@ -1,0 +1,111 @@
+//! Steps that the cases of cohorts and of company share.
+
+use reveille_model::{
+    CohortId, CohortSizes, CredentialSet, Duration, Marked, MessageType, NewSubscription, Provider,
+    SubscriptionId, Timestamp, Token, Topic,
+};
+
+use super::scene::{Scene, at, set, user};
+use crate::{Group, Leaving, Mix};
+
+pub(super) const SIZES: CohortSizes = CohortSizes { form: 4, floor: 2 };
+
+pub(super) fn apns() -> CredentialSet {
+    CredentialSet::new(Provider::Apns, "app").expect("a name")
+}
+
+pub(super) fn mix(sizes: Option<CohortSizes>) -> Mix {
+    Mix {
+        sizes,
+        silent: [set(), apns()].into(),
+        message_type: MessageType::parse("checkEchoV1").expect("a word"),
+        ttl: Duration::from_s(3_600),
+        ghost_after_erasure: true,
+    }
+}
+
+impl Scene {
+    pub(super) async fn mix(&self, sizes: Option<CohortSizes>) {
+        self.store.mix(mix(sizes)).await.expect("mix");
+    }
+
+    /// Registers a phone for each user: `a` has the token `phone-a`.
+    pub(super) async fn phones(&self, names: &str) {
+        for name in names.chars() {
+            self.register(&name.to_string(), &format!("phone-{name}"), at(0)).await;
+        }
+    }
+
+    pub(super) async fn iphone(&self, name: &str) {
+        let digit = name.bytes().next().unwrap_or_default();
+        let new = NewSubscription {
+            user: user(name),
+            set: apns(),
+            topic: Some(Topic::parse("org.example.app").expect("a topic")),
+            token: Token::parse(Provider::Apns, &format!("{digit:064x}")).expect("a token"),
+        };
+        let id = SubscriptionId::from_bytes([digit; 16]);
+        self.store.put(new, id, 3, at(0)).await.expect("put");
+    }
+
+    /// Lets everybody form cohorts who can, all of a nursery in one. Returns how many nurseries there were.
+    pub(super) async fn form(&self) -> usize {
+        let nurseries = self.store.nurseries().await.expect("nurseries");
+        for nursery in &nurseries {
+            let groups: Vec<Group> = nursery.groups.iter().map(|(group, _)| *group).collect();
+            let cohorts = vec![groups];
+            assert!(self.store.found(nursery.stratum, cohorts).await.expect("found"));
+            self.ledger().await;
+        }
+        nurseries.len()
+    }
+
+    pub(super) async fn marked(&self, until: Timestamp) -> Vec<Marked> {
+        self.store.marked(until).await.expect("marked")
+    }
+
+    pub(super) async fn lead(&self, until: Timestamp, ids: &[CohortId]) {
+        let paid_at = until.plus(Duration::from_s(100));
+        let leaving = ids.iter().map(|id| Leaving { id: *id, paid_at }).collect();
+        self.store.lead(until, leaving).await.expect("lead");
+        self.ledger().await;
+    }
+
+    /// Ends a window and lets every marked cohort leave. Returns the tokens that are woken, sorted.
+    pub(super) async fn leave(&self, until: Timestamp) -> Vec<String> {
+        self.store.close(until).await.expect("close");
+        let marked = self.marked(until).await;
+        self.lead(until, &marked.iter().map(|each| each.cohort.id).collect::<Vec<_>>()).await;
+        self.end_window(until).await;
+        self.woken(until).await
+    }
+
+    /// The tokens that are due, sorted; they are sent.
+    pub(super) async fn woken(&self, now: Timestamp) -> Vec<String> {
+        let claimed = self.claim(now, u64::try_from(now.as_s()).expect("positive")).await;
+        self.finish(&claimed, now).await;
+        let mut tokens: Vec<String> =
+            claimed.iter().map(|each| each.token.expose().to_owned()).collect();
+        tokens.sort_unstable();
+        tokens
+    }
+
+    pub(super) async fn live(&self) -> Vec<(u64, u64)> {
+        let census = self.store.census(at(0)).await.expect("census");
+        assert_eq!(census.partial, 0);
+        census.sizes
+    }
+
+    pub(super) async fn in_nurseries(&self) -> Vec<(u64, u64)> {
+        self.store.census(at(0)).await.expect("census").provisional
+    }
+
+    pub(super) async fn forget(&self, name: &str) {
+        self.store.delete_all(&user(name)).await.expect("delete");
+        self.ledger().await;
+    }
+}
+
+pub(super) fn phones(names: &str) -> Vec<String> {
+    names.chars().map(|name| format!("phone-{name}")).collect()
+}
