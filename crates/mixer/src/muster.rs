@@ -73,7 +73,7 @@ pub fn fill(
     for (stratum, mut so_far) in strata(leaving) {
         let mut others: Vec<&Cohort> = others
             .iter()
-            .filter(|other| other.stratum == stratum && other.devices > 0)
+            .filter(|other| other.stratum == stratum && other.users > 0)
             .filter(|other| settings.budget.allows(other.paid_at, moment))
             .filter(|other| leaving.iter().all(|each| each.id != other.id))
             .collect();
@@ -96,7 +96,7 @@ struct SoFar {
 impl SoFar {
     fn add(&mut self, cohort: &Cohort) {
         self.cohorts += 1;
-        self.devices += cohort.devices;
+        self.devices += cohort.users;
     }
 
     fn wants(self, settings: &MusterSettings) -> bool {
@@ -131,13 +131,13 @@ mod tests {
         Window { start, end: start.plus(Duration::from_s(120)) }
     }
 
-    fn cohort(id: i64, stratum: i64, devices: usize) -> Cohort {
-        Cohort { id: CohortId(id), stratum, devices, paid_at: None }
+    fn cohort(id: i64, stratum: i64, users: usize) -> Cohort {
+        Cohort { id: CohortId(id), stratum, users, paid_at: None }
     }
 
     fn marked(cohort: Cohort) -> Marked {
         let since = window(10).end;
-        Marked { cohort, live: 16, is_provisional: false, is_leaving: false, since }
+        Marked { cohort, is_provisional: false, is_leaving: false, since }
     }
 
     #[test]
@@ -209,7 +209,7 @@ mod tests {
                 let of_it: Vec<Cohort> =
                     batch.iter().filter(|each| each.stratum == stratum).copied().collect();
                 let is_left = all.iter().any(|each| {
-                    each.stratum == stratum && each.paid_at.is_none() && each.devices > 0
+                    each.stratum == stratum && each.paid_at.is_none() && each.users > 0
                         && !batch.contains(each)
                 });
                 prop_assert!(!(wants_padding(&of_it, &SETTINGS) && is_left));

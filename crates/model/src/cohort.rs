@@ -29,8 +29,8 @@ pub struct Cohort {
     pub id: CohortId,
     /// What kind of cohorts it is among: whoever sees it sees others of that kind.
     pub stratum: i64,
-    /// Whoever sees it sees so many devices of it, at least: each of its users has one.
-    pub devices: usize,
+    /// How many users live in it. Whoever sees it sees so many devices at least: each of them has one of each kind.
+    pub users: usize,
     /// When it will have paid for the wake-ups it had, if it has not.
     pub paid_at: Option<Timestamp>,
 }
@@ -40,8 +40,6 @@ pub struct Cohort {
 pub struct Marked {
     /// The cohort.
     pub cohort: Cohort,
-    /// How many users live in it.
-    pub live: usize,
     /// Whether it is the provisional one of users who wait.
     pub is_provisional: bool,
     /// Whether it was decided before that it leaves.

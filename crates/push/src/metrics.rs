@@ -54,7 +54,7 @@ pub(crate) const HELD: &str = "reveille_privacy_held_seconds";
 pub(crate) const ORDER_RHO: &str = "reveille_privacy_order_rho";
 pub(crate) const CAPPED_COHORTS: &str = "reveille_privacy_capped_cohorts";
 pub(crate) const GHOSTS: &str = "reveille_privacy_ghosts";
-pub(crate) const SEALED_DEVICES: &str = "reveille_privacy_sealed_devices";
+pub(crate) const DEVICES: &str = "reveille_privacy_devices";
 pub(crate) const EVENTS_TO_LINK: &str = "reveille_privacy_events_to_link";
 
 /// Counts of devices and cohorts, from one to a million.
@@ -202,7 +202,10 @@ fn describe_cohorts() {
         "Cohorts that stayed behind in the last window because they have spent their budget."
     );
     describe_gauge!(GHOSTS, "Users who are gone and whose events go on waking their cohort.");
-    describe_gauge!(SEALED_DEVICES, "Sealed devices.");
+    describe_gauge!(
+        DEVICES,
+        "Devices by how they are mixed: batch, which protects single events only, cohort or sealed."
+    );
 }
 
 fn describe_delivery() {

@@ -120,25 +120,14 @@ impl Muster {
         for chunk in leading.chunks(LEAVING_MAX) {
             self.store.lead(until, chunk.to_vec()).await?;
         }
-        mustered.left = told.iter().map(|cohort| (cohort.id, cohort.devices)).collect();
-        mustered.padding_devices = padding.iter().map(|cohort| cohort.devices).sum();
+        mustered.left = told.iter().map(|cohort| (cohort.id, cohort.users)).collect();
+        mustered.padding_devices = padding.iter().map(|cohort| cohort.users).sum();
         self.measure(&going, until, &mut mustered);
-        mustered.live = going.iter().map(|each| each.live).collect();
-        mustered.live.extend(self.live(&padding, until).await?);
+        let leaving = going.iter().map(|each| each.cohort).chain(padding.iter().copied());
+        mustered.live = leaving.map(|cohort| cohort.users).collect();
         mustered.cohorts = going.iter().map(|each| each.cohort).chain(padding).collect();
         self.mustered_until = Some(until);
         Ok(mustered)
-    }
-
-    /// How many users live in cohorts that are padding. Only a mark tells, and now they have one as well.
-    async fn live(&self, padding: &[Cohort], until: Timestamp) -> Result<Vec<usize>, StoreError> {
-        if padding.is_empty() {
-            return Ok(Vec::new());
-        }
-        let marked = self.store.marked(until).await?;
-        let is_padding = |id: CohortId| padding.iter().any(|cohort| cohort.id == id);
-        let of_padding = marked.iter().filter(|each| is_padding(each.cohort.id));
-        Ok(of_padding.map(|each| each.live).collect())
     }
 
     async fn draw_padding(
@@ -158,7 +147,7 @@ impl Muster {
     fn measure(&self, going: &[Marked], until: Timestamp, mustered: &mut Mustered) {
         for each in going.iter().filter(|each| !each.is_leaving) {
             if each.is_provisional {
-                mustered.exposed_users += each.live;
+                mustered.exposed_users += each.cohort.users;
             }
             let held = until.since(each.since);
             if let Some(why) = self.kept_back(each).filter(|_| held > Duration::ZERO) {

@@ -15,9 +15,9 @@ use super::windows::Batch;
 use crate::config::MixMode;
 use crate::metrics::{
     BATCH_COHORTS, BATCH_DEVICES, BATCH_EAS, CAPPED_COHORTS, COHORT_LIVE_SIZE,
-    COHORT_LIVE_SIZE_MIN, COHORTS_BELOW_FLOOR, EVENTS_TO_LINK, GHOSTS, HELD, MIX_MODE,
+    COHORT_LIVE_SIZE_MIN, COHORTS_BELOW_FLOOR, DEVICES, EVENTS_TO_LINK, GHOSTS, HELD, MIX_MODE,
     NURSERY_EXPOSED, ORDER_RHO, PADDING_PUSHES, PARTIAL_COHORT_SENDS, PUSH_OVERHEAD,
-    SEALED_DEVICES, WAKEUPS_PER_DEVICE_DAY, WORST_CASE_TOP1, float,
+    WAKEUPS_PER_DEVICE_DAY, WORST_CASE_TOP1, float,
 };
 
 /// Sizes by which cohorts are counted: the label, and the smallest it stands for.
@@ -111,7 +111,15 @@ impl Privacy {
 
     /// How many there are of what.
     pub(super) fn counted(&self, census: &Census) {
-        gauge!(SEALED_DEVICES).set(float(census.sealed));
+        let silent = census.silent.saturating_sub(census.sealed);
+        let visible = census.devices.saturating_sub(census.silent);
+        let (batch, cohort) = match self.mode {
+            MixMode::Batch => (visible + silent, 0),
+            MixMode::Cohort => (visible, silent),
+        };
+        for (mode, count) in [("batch", batch), ("cohort", cohort), ("sealed", census.sealed)] {
+            gauge!(DEVICES, "mode" => mode).set(float(count));
+        }
         match self.mode {
             MixMode::Batch => {
                 gauge!(WORST_CASE_TOP1).set(1.0);

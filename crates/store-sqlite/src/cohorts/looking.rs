@@ -12,7 +12,7 @@ fn cohort(row: &Row<'_>) -> rusqlite::Result<Cohort> {
     Ok(Cohort {
         id: CohortId(row.get(0)?),
         stratum: row.get(1)?,
-        devices: row.get(2)?,
+        users: row.get(2)?,
         paid_at: optional_time(row, 3)?,
     })
 }
@@ -27,7 +27,6 @@ pub(super) fn marked(connection: &Connection, until: Timestamp) -> rusqlite::Res
         .query_map([until.as_ms()], |row| {
             Ok(Marked {
                 cohort: cohort(row)?,
-                live: row.get(2)?,
                 is_provisional: row.get::<_, i64>(4)? == PROVISIONAL,
                 is_leaving: row.get(5)?,
                 since: time(row, 6)?,

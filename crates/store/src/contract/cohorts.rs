@@ -66,7 +66,7 @@ async fn forms(scene: Scene) {
     assert_eq!(scene.form().await, 1);
     assert_eq!((scene.live().await, scene.in_nurseries().await), (vec![(4, 1)], vec![]));
     let cohorts = scene.store.cohorts().await.expect("cohorts");
-    assert_eq!(cohorts.iter().map(|each| each.devices).collect::<Vec<_>>(), [4]);
+    assert_eq!(cohorts.iter().map(|each| each.users).collect::<Vec<_>>(), [4]);
     // One who comes later waits for others of their own.
     scene.phones("e").await;
     assert_eq!((scene.live().await, scene.in_nurseries().await), (vec![(4, 1)], vec![(1, 1)]));
@@ -88,7 +88,7 @@ async fn whole(scene: Scene) {
     let both = (scene.ledger().await, scene.marked(at(10)).await);
     assert_eq!((both.0.accepted, both.0.waiting, both.0.collapsed), (3, 1, 2));
     assert_eq!(for_one.1, both.1);
-    assert_eq!(both.1.iter().map(|each| each.live).collect::<Vec<_>>(), [4]);
+    assert_eq!(both.1.iter().map(|each| each.cohort.users).collect::<Vec<_>>(), [4]);
     let mut all = phones("abcd");
     all.push("tablet-b".to_owned());
     assert_eq!(scene.leave(at(10)).await, all);
@@ -112,7 +112,9 @@ async fn padding(scene: Scene) {
     scene.lead(at(10), &ids).await;
     let marked = scene.marked(at(10)).await;
     assert_eq!(marked.len(), 2);
-    assert!(marked.iter().all(|each| each.is_leaving && each.since == at(10) && each.live == 4));
+    assert!(
+        marked.iter().all(|each| each.is_leaving && each.since == at(10) && each.cohort.users == 4)
+    );
     assert!(marked.iter().all(|each| each.cohort.paid_at == Some(at(110))));
     let ledger = scene.ledger().await;
     assert_eq!((ledger.accepted, ledger.waiting), (2, 2));
@@ -150,7 +152,7 @@ async fn marks_move(scene: Scene) {
     scene.notify(notification(2, &["b"]), at(20)).await;
     scene.store.close(at(10)).await.expect("close");
     let marked = scene.marked(at(10)).await;
-    assert!(marked.iter().all(|each| each.is_provisional && each.live == 3), "{marked:?}");
+    assert!(marked.iter().all(|each| each.is_provisional && each.cohort.users == 3), "{marked:?}");
     assert_eq!(marked.len(), 1);
     scene.phones("defgh").await;
     let nurseries = scene.store.nurseries().await.expect("nurseries");

@@ -98,8 +98,8 @@ impl State {
     }
 
     fn as_cohort(&self, id: CohortId, row: &Row) -> Cohort {
-        let devices = self.live(id).len();
-        Cohort { id, stratum: row.stratum, devices, paid_at: row.paid_at }
+        let users = self.live(id).len();
+        Cohort { id, stratum: row.stratum, users, paid_at: row.paid_at }
     }
 
     /// Lets devices join a window though nothing has happened to their users.
@@ -251,7 +251,6 @@ impl Cohorts for MemoryStore {
             }
             let entry = marked.entry(*id).or_insert_with(|| Marked {
                 cohort: state.as_cohort(*id, row),
-                live: state.live(*id).len(),
                 is_provisional: row.standing == Standing::Provisional,
                 is_leaving: false,
                 since: *window,

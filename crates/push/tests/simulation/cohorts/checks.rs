@@ -72,7 +72,7 @@ impl Checks {
             let known = leaving.iter().chain(others.iter());
             let members: BTreeMap<CohortId, usize> = known
                 .filter(|each| each.stratum == stratum && all.contains(&each.id))
-                .map(|each| (each.id, each.devices))
+                .map(|each| (each.id, each.users))
                 .collect();
             let devices: usize = members.values().sum();
             if staying > 0 && (members.len() < 2 || devices < SETTINGS.devices_min) {
