@@ -10,7 +10,7 @@ use crate::process::{output, root, say};
 const LINES_MAX: usize = 500;
 
 /// Which of our crates each crate may use (ARCHITECTURE.md, code map). Development dependencies are not looked at.
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 13] = [
     ("model", &[]),
     ("mixer", &["model"]),
     ("store", &["model"]),
@@ -20,9 +20,10 @@ const LAYERS: [(&str, &[&str]); 12] = [
     ("service", &["model"]),
     ("push", &["model", "mixer", "store", "providers", "service"]),
     ("sandbox", &["model", "service"]),
+    ("lab", &["model", "mixer"]),
     (
         "reveille",
-        &["model", "mixer", "store", "store-sqlite", "providers", "service", "push", "sandbox"],
+        &["model", "mixer", "store", "store-sqlite", "providers", "service", "push", "sandbox", "lab"],
     ),
     ("testkit", &["model", "mixer", "store", "providers", "service", "push", "sandbox"]),
     ("xtask", &[]),

@@ -1,0 +1,198 @@
+//! The comparison of designs: what an observer can tell after some events, and what each design costs.
+
+use crate::cost::{Capped, Wakeups};
+use crate::design::Design;
+use crate::population::Population;
+use crate::sender::decoys_per_minute;
+use crate::setting::{Setting, SettingError, Streams};
+use crate::statistics::{mean, quantile};
+use crate::trials::{Desk, Progress, Trial, parallel, trial};
+use crate::world::{Ground, World};
+
+/// What streams of random numbers are for; those of trials are [`Design::purpose`].
+pub(crate) const POPULATION: u32 = 1;
+pub(crate) const COHORTS: u32 = 2;
+pub(crate) const PROPOSAL: u32 = 3;
+
+/// Most events of one account.
+const EVENTS_MAX: usize = 1_000;
+/// Most trials of a design.
+const TRIALS_MAX: usize = 100_000;
+/// A beat wakes everybody: nothing is drawn, and one trial is like the other.
+const TRIALS_SEALED: usize = 4;
+
+/// What a table shows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// For whom.
+    pub setting: Setting,
+    /// Its rows.
+    pub designs: Vec<Design>,
+    /// After how many events to look.
+    pub events: Vec<usize>,
+    /// How many targets are watched in each row.
+    pub trials: usize,
+    /// Names everything that is drawn.
+    pub seed: u64,
+    /// On how many threads. It changes nothing but the time it takes.
+    pub threads: usize,
+    /// Wake-ups of a device in a day, for what is said of capped cohorts; the observer's row has no budget.
+    pub per_day: u32,
+}
+
+/// One design.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// Which.
+    pub design: Design,
+    /// Pushes for each event, on average.
+    pub pushes_per_event: f64,
+    /// How often devices are woken.
+    pub wakeups: Wakeups,
+    /// What a budget does to cohorts; nothing where there are none.
+    pub capped: Option<Capped>,
+    /// How the order of departure follows that of arrival (Spearman's rho, on average), where the mixer shuffled.
+    pub order_rho: Option<f64>,
+    /// After each number of events.
+    pub points: Vec<Point>,
+}
+
+/// What an observer can tell after some events. Chances are shares of one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Point {
+    /// After so many events.
+    pub events: usize,
+    /// So many targets were watched.
+    pub trials: usize,
+    /// The chance of the best guess, as far as the observer can tell: the mean of the largest posterior.
+    pub top1: f64,
+    /// Its standard error.
+    pub top1_error: f64,
+    /// The standard deviation of a single trial.
+    pub top1_deviation: f64,
+    /// How often the best guess was right. It is the same as `top1` but for chance.
+    pub hit: f64,
+    /// Its standard error.
+    pub hit_error: f64,
+    /// Among how many devices the target is hidden: 2 to the power of the entropy, as a geometric mean.
+    pub eas: f64,
+    /// Where the target is among the candidates: the median over trials.
+    pub rank: f64,
+}
+
+impl Plan {
+    fn check(&self) -> Result<(), SettingError> {
+        self.setting.check()?;
+        if self.events.is_empty()
+            || self.events.iter().any(|count| !(1..=EVENTS_MAX).contains(count))
+        {
+            return Err(SettingError::Events);
+        }
+        if !(2..=TRIALS_MAX).contains(&self.trials) {
+            return Err(SettingError::Trials);
+        }
+        for design in &self.designs {
+            match design {
+                Design::Decoys(factor)
+                    if !self.setting.has_room_for(
+                        f64::from(decoys_per_minute(&self.setting, *factor)) / 60.0,
+                    ) =>
+                {
+                    return Err(SettingError::Decoys(design.to_string()));
+                }
+                Design::Redrawn(size)
+                    if !self.setting.has_room_for(self.setting.rate * f64::from(*size)) =>
+                {
+                    return Err(SettingError::Decoys(design.to_string()));
+                }
+                Design::Cohort(size)
+                    if usize::try_from(*size).is_ok_and(|size| size > self.setting.devices) =>
+                {
+                    return Err(SettingError::Cohort(design.to_string()));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn trials_of(&self, design: Design) -> usize {
+        if design == Design::Sealed { self.trials.min(TRIALS_SEALED) } else { self.trials }
+    }
+}
+
+/// Makes the table. Equal plans give equal tables.
+pub fn table(plan: &Plan, progress: &Progress<'_>) -> Result<Vec<Row>, SettingError> {
+    plan.check()?;
+    let streams = Streams::new(plan.seed);
+    let population = Population::draw(&plan.setting, &mut streams.of(POPULATION, 0));
+    let ground =
+        Ground { setting: &plan.setting, population: &population, streams, per_day: plan.per_day };
+    let total = plan.designs.iter().map(|design| plan.trials_of(*design)).sum();
+    let mut before = 0;
+    let rows = plan.designs.iter().map(|design| {
+        let world = World::new(*design, ground);
+        let done = std::sync::atomic::AtomicUsize::new(before);
+        before += plan.trials_of(*design);
+        row(plan, *design, &world, ground, &|| {
+            progress(1 + done.fetch_add(1, std::sync::atomic::Ordering::Relaxed), total);
+        })
+    });
+    Ok(rows.collect())
+}
+
+/// One row: a design's name and trials, whatever world they are made in.
+pub(crate) fn row(
+    plan: &Plan,
+    design: Design,
+    world: &World,
+    ground: Ground<'_>,
+    step: &(dyn Fn() + Sync),
+) -> Row {
+    let mut events = plan.events.clone();
+    events.sort_unstable();
+    events.dedup();
+    let devices = ground.population.devices();
+    let trials = parallel(
+        plan.trials_of(design),
+        plan.threads,
+        || Desk::new(devices),
+        |desk, number| {
+            let rng =
+                ground.streams.of(design.purpose(), u32::try_from(number).unwrap_or(u32::MAX));
+            let trial = trial(world, ground.population, &events, desk, rng);
+            step();
+            trial
+        },
+    );
+    let rhos: Vec<f64> = trials.iter().filter_map(|trial| trial.rho).collect();
+    Row {
+        design,
+        pushes_per_event: world.cost.pushes_per_event,
+        wakeups: world.cost.wakeups,
+        capped: world.cost.capped,
+        order_rho: (!rhos.is_empty()).then(|| mean(rhos.iter().copied()).value),
+        points: events
+            .iter()
+            .enumerate()
+            .map(|(place, count)| point(*count, place, &trials))
+            .collect(),
+    }
+}
+
+fn point(events: usize, place: usize, trials: &[Trial]) -> Point {
+    let verdicts = || trials.iter().filter_map(|trial| trial.verdicts.get(place));
+    let top1 = mean(verdicts().map(|verdict| verdict.top1));
+    let hit = mean(verdicts().map(|verdict| verdict.hit));
+    Point {
+        events,
+        trials: trials.len(),
+        top1: top1.value,
+        top1_error: top1.error,
+        top1_deviation: top1.deviation,
+        hit: hit.value,
+        hit_error: hit.error,
+        eas: mean(verdicts().map(|verdict| verdict.bits)).value.exp2(),
+        rank: quantile(verdicts().map(|verdict| verdict.rank).collect(), 0.5),
+    }
+}
