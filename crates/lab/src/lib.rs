@@ -1,10 +1,13 @@
 //! The privacy lab: what somebody who sees every push can tell of who was meant.
 //!
-//! [`table`] puts an observer who knows everything but the answer before the designs of a push service: of these grid, decoys, cohorts and
-//! sealed devices are sent by the production mixer, and the designs they are compared with are the lab's own.
+//! Two halves. [`table`] puts an observer who knows everything but the answer before the designs of a push service: of these grid, decoys,
+//! cohorts and sealed devices are sent by the production mixer, and the designs they are compared with are the lab's own. [`attack`] is an
+//! observer of logs: it knows when something happened to an account and which device was pushed when, and nothing else.
 //!
-//! All of it is seeded and repeats itself exactly, on however many threads it runs. There is no clock and no file.
+//! All of it is seeded and repeats itself exactly, on however many threads it runs. There is no clock, and no file but those of
+//! [`attack`]'s callers.
 
+mod attack;
 mod check;
 mod cohorts;
 mod cost;
@@ -23,6 +26,10 @@ mod watcher;
 mod weighted;
 mod world;
 
+pub use attack::{
+    Attack, AttackError, AttackSettings, Event, History, LogError, Order, Owner,
+    Point as AttackPoint, Push, ROWS_MAX, attack, read_events, read_owners, read_pushes,
+};
 pub use check::{Bound, CHECK_EVENTS, Figure, check_designs, judge, reference_point};
 pub use cost::{Capped, Wakeups};
 pub use design::{Design, DesignError};
