@@ -12,6 +12,7 @@ mod check;
 mod cohorts;
 mod cost;
 mod design;
+mod plot;
 mod population;
 mod posterior;
 #[cfg(test)]
@@ -33,6 +34,7 @@ pub use attack::{
 pub use check::{Bound, CHECK_EVENTS, Figure, check_designs, judge, reference_point};
 pub use cost::{Capped, Wakeups};
 pub use design::{Design, DesignError};
+pub use plot::{Picture, PlotError, png, svg};
 pub use propose::{Choice, Proposal, propose};
 pub use setting::{Setting, SettingError};
 pub use table::{Plan, Point, Row, table};
