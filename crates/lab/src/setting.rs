@@ -7,6 +7,8 @@ use reveille_model::{Duration, Rng};
 const DEVICES_MAX: usize = 5_000_000;
 /// Most events, or decoys, of one window: a trial draws each of them.
 const PER_WINDOW_MAX: f64 = 50_000.0;
+/// Shortest mean delay: windows of a second.
+const MEAN_DELAY_MIN: Duration = Duration::from_ms(500);
 /// Longest mean delay: a day.
 const MEAN_DELAY_MAX: Duration = Duration::from_s(86_400);
 /// Greatest deviation of the logarithm of rates: beyond it one device has nearly all events.
@@ -38,7 +40,7 @@ impl Setting {
         if !(0.0..=SIGMA_MAX).contains(&self.sigma) {
             return Err(SettingError::Sigma);
         }
-        if self.mean_delay == Duration::ZERO || self.mean_delay > MEAN_DELAY_MAX {
+        if self.mean_delay < MEAN_DELAY_MIN || self.mean_delay > MEAN_DELAY_MAX {
             return Err(SettingError::MeanDelay);
         }
         if !self.rate.is_finite() || self.rate <= 0.0 {
@@ -92,7 +94,7 @@ pub enum SettingError {
     #[error("sigma must be from 0 (all accounts alike) to {SIGMA_MAX}")]
     Sigma,
     /// A delay that is none.
-    #[error("the mean delay must be above 0 and at most a day")]
+    #[error("the mean delay must be from half a second to a day (86400 s)")]
     MeanDelay,
     /// A window too full to be drawn event by event.
     #[error(

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use reveille_lab::Design;
 
 /// Wakes a user's devices and reveals nothing.
 ///
@@ -38,6 +39,8 @@ pub(crate) enum Command {
     Users(UsersArguments),
     /// Devices that look dead, while a mistake of ours would look the same: list, release, drop
     Quarantine(QuarantineArguments),
+    /// The privacy lab: what somebody who sees every push can tell of who was meant
+    Lab(LabArguments),
     /// Shows the version
     Version,
 }
@@ -252,4 +255,106 @@ pub(crate) struct WhichArguments {
     /// All of them
     #[arg(long)]
     pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LabArguments {
+    #[command(subcommand)]
+    pub(crate) command: LabCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LabCommand {
+    /// Compares designs for your numbers, and proposes cohorts for a budget of wake-ups
+    Table(TableArguments),
+    /// Attacks logs: names the device of each account from when something happened and which device was pushed when
+    ///
+    /// EVENTS has lines `t,account`, PUSHES `t,device`, the truth `account,device`: whole numbers, no header. All times are in one unit.
+    /// For logs of tests: whoever keeps such logs of people has what this is about.
+    Attack(AttackArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TableArguments {
+    /// Devices at one provider
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    pub(crate) devices: usize,
+    /// Events a second, of all accounts together
+    #[arg(long, value_name = "L", default_value_t = 1.0)]
+    pub(crate) rate: f64,
+    /// How unequal accounts are: the standard deviation of the logarithm of their rates; 0 makes them alike
+    #[arg(long, value_name = "S", default_value_t = 1.5)]
+    pub(crate) sigma: f64,
+    /// How long a wake-up waits on average, in seconds; windows are twice as long
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
+    pub(crate) mean_delay: f64,
+    /// After how many events of an account to look
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [1, 2, 3, 5, 20])]
+    pub(crate) events: Vec<usize>,
+    /// none, wikimedia, wikimedia-shuffled, grid, exponential, decoys[-F] (F times the pushes), cohort[-K], redrawn[-K] (K companions drawn anew
+    /// each time) and sealed
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', default_values_t = Design::DEFAULT)]
+    pub(crate) designs: Vec<Design>,
+    /// The budget cohorts are proposed for: wake-ups of a device in a day
+    #[arg(long, value_name = "N", default_value_t = 48, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub(crate) wakeups_per_day: u32,
+    /// Compares the reference point of the design study with what is known of it; exit code 1 where a figure is not as it should be
+    #[arg(long, conflicts_with_all = ["devices", "rate", "sigma", "mean_delay", "events", "designs", "wakeups_per_day"])]
+    pub(crate) check: bool,
+    /// Writes linkage.svg, linkage.png, frontier.svg and frontier.png there; created if it is not there
+    #[arg(long, value_name = "DIR")]
+    pub(crate) plots: Option<PathBuf>,
+    /// Accounts that are watched for each design
+    #[arg(long, value_name = "N", default_value_t = 800)]
+    pub(crate) trials: usize,
+    #[command(flatten)]
+    pub(crate) run: RunArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AttackArguments {
+    /// What happened to whom: `t,account`
+    #[arg(value_name = "EVENTS")]
+    pub(crate) events: PathBuf,
+    /// Which device was pushed: `t,device`
+    #[arg(value_name = "PUSHES")]
+    pub(crate) pushes: PathBuf,
+    /// Whose the devices are: `account,device`. These accounts are attacked
+    #[arg(long, value_name = "FILE")]
+    pub(crate) truth: PathBuf,
+    /// A push comes at most so long after its event, in the unit of the logs: a window and the time it takes to send
+    #[arg(long, value_name = "S")]
+    pub(crate) max_delay: i64,
+    /// Pushes that follow one another by no more than this left together; a twentieth of --max-delay unless given
+    #[arg(long, value_name = "S")]
+    pub(crate) together: Option<i64>,
+    /// After how many events of an account to look; accounts with fewer are left out
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [1, 2, 3, 5, 10, 20])]
+    pub(crate) after: Vec<usize>,
+    /// At most so many accounts, drawn by the seed
+    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = positive)]
+    pub(crate) accounts: usize,
+    #[command(flatten)]
+    pub(crate) run: RunArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// Names everything that is drawn: the same again gives the same again
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// On how many threads; all of the machine's unless given. It changes nothing but the time it takes
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub(crate) threads: Option<usize>,
+    /// Writes JSON there; `-` for standard output, in place of the text
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("it must be above 0".to_owned()),
+        Ok(number) => Ok(number),
+        Err(_) => Err("it must be a whole number above 0".to_owned()),
+    }
 }

@@ -11,6 +11,8 @@ use crate::say;
 pub(crate) enum Failure {
     /// It could not do its work. Exit code 1. (2 is a wrong command line.)
     Run(anyhow::Error),
+    /// An argument has a value that cannot be worked with. Exit code 2.
+    Usage(String),
     /// The configuration is wrong. Exit code 3.
     Config(Vec<ConfigProblem>),
     /// A server refused. Exit code 4.
@@ -27,6 +29,10 @@ impl Failure {
             Self::Run(error) => {
                 say::error(&format!("{error:#}"));
                 Self::RUN
+            }
+            Self::Usage(what) => {
+                say::error(&what);
+                ExitCode::from(2)
             }
             Self::Config(problems) => {
                 say::error("the configuration has problems:");

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, LabArguments, LabCommand};
 use failure::Failure;
 
 fn main() -> ExitCode {
@@ -43,6 +43,12 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Subscriptions(arguments) => commands::client::subscriptions(arguments).await,
         Command::Users(arguments) => commands::client::users(arguments).await,
         Command::Quarantine(arguments) => commands::quarantine::run(arguments).await,
+        Command::Lab(LabArguments { command: LabCommand::Table(arguments) }) => {
+            commands::lab::table(&arguments)
+        }
+        Command::Lab(LabArguments { command: LabCommand::Attack(arguments) }) => {
+            commands::lab::attack(&arguments)
+        }
         Command::Version => {
             say::line(&format!("reveille {}", env!("CARGO_PKG_VERSION")));
             Ok(())

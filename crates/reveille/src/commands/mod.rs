@@ -4,6 +4,7 @@ pub(crate) mod check;
 pub(crate) mod client;
 pub(crate) mod dev;
 pub(crate) mod keys;
+pub(crate) mod lab;
 pub(crate) mod load;
 pub(crate) mod migrate;
 pub(crate) mod push;
