@@ -104,6 +104,11 @@ pub enum SettingError {
     /// Decoys that no window has room for.
     #[error("{0}: a window would hold more than {PER_WINDOW_MAX} decoys; take a smaller factor")]
     Decoys(String),
+    /// Decoys that are none.
+    #[error(
+        "{0}: decoys are a whole number a minute, and this would be none; take a higher rate or factor"
+    )]
+    NoDecoys(String),
     /// Fewer devices than a cohort takes.
     #[error("{0}: there are fewer devices than one cohort takes")]
     Cohort(String),

@@ -3,9 +3,9 @@
 use crate::cost::{Capped, Wakeups};
 use crate::design::Design;
 use crate::population::Population;
-use crate::sender::decoys_per_minute;
+use crate::sender::{decoys_per_minute, per_second};
 use crate::setting::{Setting, SettingError, Streams};
-use crate::statistics::{mean, quantile};
+use crate::statistics::{as_float, mean, quantile};
 use crate::trials::{Desk, Progress, Trial, parallel, trial};
 use crate::world::{Ground, World};
 
@@ -91,29 +91,26 @@ impl Plan {
         if !(2..=TRIALS_MAX).contains(&self.trials) {
             return Err(SettingError::Trials);
         }
-        for design in &self.designs {
-            match design {
-                Design::Decoys(factor)
-                    if !self.setting.has_room_for(
-                        f64::from(decoys_per_minute(&self.setting, *factor)) / 60.0,
-                    ) =>
-                {
-                    return Err(SettingError::Decoys(design.to_string()));
+        self.designs.iter().try_for_each(|design| self.check_design(*design))
+    }
+
+    fn check_design(&self, design: Design) -> Result<(), SettingError> {
+        let name = || design.to_string();
+        let more = match design {
+            Design::Decoys(factor) => {
+                let per_minute = decoys_per_minute(&self.setting, factor);
+                if per_minute == 0 {
+                    return Err(SettingError::NoDecoys(name()));
                 }
-                Design::Redrawn(size)
-                    if !self.setting.has_room_for(self.setting.rate * f64::from(*size)) =>
-                {
-                    return Err(SettingError::Decoys(design.to_string()));
-                }
-                Design::Cohort(size)
-                    if usize::try_from(*size).is_ok_and(|size| size > self.setting.devices) =>
-                {
-                    return Err(SettingError::Cohort(design.to_string()));
-                }
-                _ => {}
+                per_second(per_minute)
             }
-        }
-        Ok(())
+            Design::Redrawn(size) => self.setting.rate * f64::from(size),
+            Design::Cohort(size) if as_float(self.setting.devices) < f64::from(size) => {
+                return Err(SettingError::Cohort(name()));
+            }
+            _ => 0.0,
+        };
+        if self.setting.has_room_for(more) { Ok(()) } else { Err(SettingError::Decoys(name())) }
     }
 
     fn trials_of(&self, design: Design) -> usize {

@@ -165,6 +165,8 @@ fn nothing_to_attack_is_said() {
     assert_eq!(refused(&event, &push, &truth, &zero), AttackError::MaxDelay);
     let none = AttackSettings { events: vec![], ..settings.clone() };
     assert_eq!(refused(&event, &push, &truth, &none), AttackError::Events);
+    let far = [Push { at: i64::MIN, device: 3 }];
+    assert_eq!(refused(&event, &far, &truth, &settings), AttackError::Times);
     let alone = attack(&event, &push, &truth, &settings, &|_, _| ()).unwrap();
     assert_eq!((alone.points.len(), alone.order), (1, None));
     // A device that was never pushed cannot be named.

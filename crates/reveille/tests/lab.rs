@@ -123,6 +123,7 @@ fn numbers_that_cannot_be_are_refused() {
         (&["--trials", "1"], "the number of trials must be"),
         (&["--designs", "pool"], "`pool` is no design"),
         (&["--check", "--devices", "5"], "cannot be used with"),
+        (&["--rate", "0.0001"], "decoys are a whole number a minute"),
         (&["--threads", "0"], "above 0"),
         (&["--devices", "5", "--designs", "cohort-8"], "fewer devices than one cohort"),
     ] {

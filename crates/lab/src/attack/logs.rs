@@ -7,7 +7,7 @@ pub const ROWS_MAX: usize = 20_000_000;
 /// Longest line, in bytes: two numbers of 20 digits, and some room.
 const LINE_BYTES_MAX: usize = 100;
 /// Times are so far from zero at most, so that they can be added.
-const TIME_MAX: i64 = i64::MAX / 4;
+pub(super) const TIME_MAX: i64 = i64::MAX / 4;
 
 /// Something that happened to an account: `t,account`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

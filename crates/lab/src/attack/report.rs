@@ -3,7 +3,7 @@
 use super::accounts::{accounts, sample};
 use super::departures::Departures;
 use super::history::{History, history};
-use super::logs::{Event, Owner, Push};
+use super::logs::{Event, Owner, Push, TIME_MAX};
 use super::order::{Order, order};
 use super::score::{Desk, Scorer};
 use super::trace::Trace;
@@ -13,8 +13,6 @@ use crate::trials::{Progress, parallel};
 
 /// Pauses longer than this share of the longest delay part departures, unless told otherwise.
 const TOGETHER_SHARE: i64 = 20;
-/// Longest delay there may be: times are added to it.
-const MAX_DELAY_MAX: i64 = i64::MAX / 4;
 
 /// How to attack.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +89,9 @@ pub enum AttackError {
     /// A pause that is none.
     #[error("the pause that parts departures must not be negative")]
     Together,
+    /// Times that cannot be added.
+    #[error("a time is too far from zero; count from a later moment")]
+    Times,
     /// No numbers of events.
     #[error("the numbers of events must be above 0, at least one of them")]
     Events,
@@ -112,21 +113,9 @@ pub fn attack(
     settings: &AttackSettings,
     progress: &Progress<'_>,
 ) -> Result<Attack, AttackError> {
+    let numbers = numbers(events, pushes, settings)?;
+    let fewest = numbers.first().copied().unwrap_or_default();
     let together = settings.together.unwrap_or(settings.max_delay / TOGETHER_SHARE);
-    if !(1..=MAX_DELAY_MAX).contains(&settings.max_delay) {
-        return Err(AttackError::MaxDelay);
-    }
-    if together < 0 {
-        return Err(AttackError::Together);
-    }
-    let mut numbers = settings.events.clone();
-    numbers.sort_unstable();
-    numbers.dedup();
-    let fewest =
-        numbers.first().copied().filter(|fewest| *fewest > 0).ok_or(AttackError::Events)?;
-    if pushes.is_empty() {
-        return Err(AttackError::Pushes);
-    }
     let trace = Trace::new(pushes);
     let accounts = accounts(events, truth, &trace);
     let departures = Departures::new(&trace, together, settings.max_delay);
@@ -166,6 +155,34 @@ pub fn attack(
         history: history(&trace, &departures),
         order: order(&trace, &departures, &accounts, settings.max_delay),
     })
+}
+
+/// The numbers of events to look after, the fewest first, if everything can be worked with.
+fn numbers(
+    events: &[Event],
+    pushes: &[Push],
+    settings: &AttackSettings,
+) -> Result<Vec<usize>, AttackError> {
+    if !(1..=TIME_MAX).contains(&settings.max_delay) {
+        return Err(AttackError::MaxDelay);
+    }
+    if settings.together.is_some_and(|together| together < 0) {
+        return Err(AttackError::Together);
+    }
+    let mut numbers = settings.events.clone();
+    numbers.sort_unstable();
+    numbers.dedup();
+    if numbers.first().is_none_or(|fewest| *fewest == 0) {
+        return Err(AttackError::Events);
+    }
+    if pushes.is_empty() {
+        return Err(AttackError::Pushes);
+    }
+    let mut times = events.iter().map(|event| event.at).chain(pushes.iter().map(|push| push.at));
+    if times.any(|at| at.abs_diff(0) > TIME_MAX.unsigned_abs()) {
+        return Err(AttackError::Times);
+    }
+    Ok(numbers)
 }
 
 fn point(events: usize, place: usize, verdicts: &[Vec<Verdict>]) -> Point {
