@@ -204,15 +204,24 @@ pub(super) fn attack(attack: &Attack) -> Vec<String> {
     lines
 }
 
-/// A share as percent, with as many digits as it takes.
+/// A share as percent, with as many digits as the value takes, and its error.
 fn percent(share: f64, error: f64) -> String {
     let (percent, error) = (100.0 * share, 100.0 * error);
-    let digits = match percent {
+    let of_value = match percent {
         10.0.. => 1,
         1.0.. => 2,
         0.1.. => 3,
         _ => 4,
     };
+    let of_error = match error {
+        0.05.. => 1,
+        0.005.. => 2,
+        0.000_5.. => 3,
+        0.000_05.. => 4,
+        // No digit shows it.
+        _ => 1,
+    };
+    let digits = of_value.max(of_error);
     format!("{percent:.digits$} ± {error:.digits$}")
 }
 
