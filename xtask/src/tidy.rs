@@ -23,7 +23,17 @@ const LAYERS: [(&str, &[&str]); 13] = [
     ("lab", &["model", "mixer"]),
     (
         "reveille",
-        &["model", "mixer", "store", "store-sqlite", "providers", "service", "push", "sandbox", "lab"],
+        &[
+            "model",
+            "mixer",
+            "store",
+            "store-sqlite",
+            "providers",
+            "service",
+            "push",
+            "sandbox",
+            "lab",
+        ],
     ),
     ("testkit", &["model", "mixer", "store", "providers", "service", "push", "sandbox"]),
     ("xtask", &[]),

@@ -280,13 +280,13 @@ pub(crate) struct TableArguments {
     #[arg(long, value_name = "N", default_value_t = 100_000)]
     pub(crate) devices: usize,
     /// Events a second, of all accounts together
-    #[arg(long, value_name = "L", default_value_t = 1.0)]
+    #[arg(long, allow_negative_numbers = true, value_name = "L", default_value_t = 1.0)]
     pub(crate) rate: f64,
     /// How unequal accounts are: the standard deviation of the logarithm of their rates; 0 makes them alike
-    #[arg(long, value_name = "S", default_value_t = 1.5)]
+    #[arg(long, allow_negative_numbers = true, value_name = "S", default_value_t = 1.5)]
     pub(crate) sigma: f64,
     /// How long a wake-up waits on average, in seconds; windows are twice as long
-    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
+    #[arg(long, allow_negative_numbers = true, value_name = "SECONDS", default_value_t = 60.0)]
     pub(crate) mean_delay: f64,
     /// After how many events of an account to look
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [1, 2, 3, 5, 20])]
@@ -323,10 +323,10 @@ pub(crate) struct AttackArguments {
     #[arg(long, value_name = "FILE")]
     pub(crate) truth: PathBuf,
     /// A push comes at most so long after its event, in the unit of the logs: a window and the time it takes to send
-    #[arg(long, value_name = "S")]
+    #[arg(long, allow_negative_numbers = true, value_name = "S")]
     pub(crate) max_delay: i64,
     /// Pushes that follow one another by no more than this left together; a twentieth of --max-delay unless given
-    #[arg(long, value_name = "S")]
+    #[arg(long, allow_negative_numbers = true, value_name = "S")]
     pub(crate) together: Option<i64>,
     /// After how many events of an account to look; accounts with fewer are left out
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [1, 2, 3, 5, 10, 20])]

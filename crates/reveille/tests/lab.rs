@@ -117,7 +117,7 @@ fn numbers_that_cannot_be_are_refused() {
     for (arguments, words) in [
         (&["--rate", "0"][..], "the rate must be"),
         (&["--devices", "1"], "the number of devices must be"),
-        (&["--mean-delay", "-1"], "--mean-delay"),
+        (&["--mean-delay", "-1"], "the mean delay must be"),
         (&["--mean-delay", "0.1"], "the mean delay must be"),
         (&["--events", "0"], "events must be"),
         (&["--trials", "1"], "the number of trials must be"),

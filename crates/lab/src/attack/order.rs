@@ -1,8 +1,9 @@
 //! Whether pushes leave in the order in which events came.
 //!
-//! In each batch every push is looked at whose owner is known and had an event within `max_delay` before it. What is correlated is the rank
-//! of the latest such event among those of the batch, and the rank of the push in the log (Spearman's rho; equal times share a rank). The
-//! batches are weighted by how many such pushes they have, less one, which is how much each of them tells.
+//! In each batch every push is looked at whose owner is known and had an event within `max_delay` before the batch began to leave; what came
+//! later waits for the next one. What is correlated is the rank of the latest such event among those of the batch, and the rank of the push in
+//! the log (Spearman's rho; equal times share a rank). The batches are weighted by how many such pushes they have, less one, which is how
+//! much each of them tells.
 
 use super::accounts::Account;
 use super::departures::{Departures, Kind};
@@ -37,16 +38,17 @@ pub(super) fn order(
             }
         }
     }
-    let latest = |at: i64, device: usize| {
+    let latest = |began: i64, device: usize| {
         let account = owners.get(device).copied().flatten()?;
-        let before = account.events.partition_point(|event| *event < at);
+        let before = account.events.partition_point(|event| *event < began);
         let event = *account.events.get(before.checked_sub(1)?)?;
-        (event >= at - max_delay).then_some(event)
+        (event >= began - max_delay).then_some(event)
     };
     let (mut sum, mut weight, mut batches, mut count) = (0.0, 0.0, 0, 0);
     for run in departures.runs.iter().filter(|run| run.kind == Kind::Batch) {
         let pushes = trace.pushes.get(run.start..run.end).unwrap_or_default();
-        let arrivals: Vec<i64> = pushes.iter().filter_map(|push| latest(push.0, push.1)).collect();
+        let Some((began, _)) = pushes.first() else { continue };
+        let arrivals: Vec<i64> = pushes.iter().filter_map(|push| latest(*began, push.1)).collect();
         if let Some(rho) = spearman(&arrivals) {
             let of_batch = as_float(arrivals.len() - 1);
             sum += of_batch * rho;
