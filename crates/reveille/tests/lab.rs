@@ -74,17 +74,17 @@ fn logs_are_attacked() {
         dir.join(name).to_str().unwrap().to_owned()
     };
     // Forty devices in cohorts of four; each account has an event in a window of its own, three times over.
-    let (mut events, mut pushes, mut truth) = (String::new(), String::new(), String::new());
-    for number in 0..120 {
-        let (account, end) = (number * 7 % 40, (number + 1) * 100);
-        events += &format!("{},{account}\n", end - 50);
-        for member in 0..4 {
-            pushes += &format!("{end},{}\n", 1_000 + account / 4 * 4 + member);
-        }
-    }
-    for account in 0..40 {
-        truth += &format!("{account},{}\n", 1_000 + account);
-    }
+    let happened = |number: i32| (number * 7 % 40, (number + 1) * 100);
+    let mates = |account: i32| (0..4).map(move |member| 1_000 + account / 4 * 4 + member);
+    let lines = |rows: Vec<(i32, i32)>| {
+        let lines: Vec<String> = rows.iter().map(|(one, two)| format!("{one},{two}")).collect();
+        lines.join("\n")
+    };
+    let windows = || (0..120).map(happened);
+    let events = lines(windows().map(|(account, end)| (end - 50, account)).collect());
+    let pushed = windows().flat_map(|(account, end)| mates(account).map(move |mate| (end, mate)));
+    let pushes = lines(pushed.collect());
+    let truth = lines((0..40).map(|account| (account, 1_000 + account)).collect());
     let (events, pushes, truth) =
         (file("events.csv", events), file("pushes.csv", pushes), file("truth.csv", truth));
     let attack = |more: &[&str]| {
