@@ -270,7 +270,7 @@ pub(crate) enum LabCommand {
     /// Attacks logs: names the device of each account from when something happened and which device was pushed when
     ///
     /// EVENTS has lines `t,account`, PUSHES `t,device`, the truth `account,device`: whole numbers, no header. All times are in one unit.
-    /// For logs of tests: whoever keeps such logs of people has what this is about.
+    /// For logs of test runs: such a log of real people is the very record that an observer needs.
     Attack(AttackArguments),
 }
 
