@@ -1,9 +1,7 @@
 //! Cohorts as the production mixer deals and wakes them.
 
-use reveille_mixer::{
-    Budget, Cohort, CohortSizes, Marked, MusterSettings, Window, fill, form, leaves, wants_padding,
-};
-use reveille_model::{CohortId, Duration, Rng};
+use reveille_mixer::{Budget, MusterSettings, Window, fill, form, leaves, wants_padding};
+use reveille_model::{Cohort, CohortId, CohortSizes, Duration, Marked, Rng};
 
 use crate::population::Population;
 use crate::statistics::{as_float, floor};
@@ -49,7 +47,7 @@ impl Cohorts {
         let known = ids.zip(&members).map(|(id, members)| Cohort {
             id,
             stratum: STRATUM,
-            devices: members.len(),
+            users: members.len(),
             paid_at: None,
         });
         let known = known.collect();
@@ -66,7 +64,12 @@ impl Cohorts {
             else {
                 continue;
             };
-            let mark = Marked { cohort: *cohort, is_provisional: false, since: window.end };
+            let mark = Marked {
+                cohort: *cohort,
+                is_provisional: false,
+                is_leaving: false,
+                since: window.end,
+            };
             if marked.insert(cohort.id) && leaves(&mark, window, &self.settings).is_ok() {
                 leaving.push(*cohort);
             }

@@ -1,7 +1,7 @@
 //! What a design costs: pushes for each event, wake-ups of each device, and how long busy cohorts wait for their budget.
 
-use reveille_mixer::{Cohort, Marked, MusterSettings, leaves};
-use reveille_model::{CohortId, Rng, Timestamp};
+use reveille_mixer::{MusterSettings, leaves};
+use reveille_model::{Cohort, CohortId, Marked, Rng, Timestamp};
 
 use crate::cohorts::settings;
 use crate::setting::Setting;
@@ -120,7 +120,7 @@ fn watch(setting: &Setting, rate: f64, settings: &MusterSettings, rng: &mut Rng)
     let window_s = setting.window_s();
     let begin = floor(DAYS.0 * DAY_S / window_s);
     let end = begin + floor(DAYS.1 * DAY_S / window_s);
-    let mut cohort = Cohort { id: CohortId(0), stratum: 0, devices: 1, paid_at: None };
+    let mut cohort = Cohort { id: CohortId(0), stratum: 0, users: 1, paid_at: None };
     let (mut watched, mut waiting) = (Watched::default(), Vec::new());
     let mut window = setting.schedule().window(Timestamp::EPOCH);
     let mut since = window.end;
@@ -133,7 +133,7 @@ fn watch(setting: &Setting, rate: f64, settings: &MusterSettings, rng: &mut Rng)
             waiting.push((number, count));
         }
         if !waiting.is_empty() {
-            let marked = Marked { cohort, is_provisional: false, since };
+            let marked = Marked { cohort, is_provisional: false, is_leaving: false, since };
             if leaves(&marked, window, settings).is_ok() {
                 cohort.paid_at = Some(settings.budget.spend(cohort.paid_at, window.end));
                 if number >= begin {
