@@ -1,0 +1,240 @@
+//! The real server and its sandbox, with users of three kinds.
+
+use std::path::{Path, PathBuf};
+
+use reveille_sandbox::init_with_cohorts;
+use reveille_service::clock::{Clock as _, SystemClock};
+use reveille_testkit::{Client, Dir, Server, free_ports};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::observed::{Event, Observed, Push};
+
+const REVEILLE: &str = env!("CARGO_BIN_EXE_reveille");
+/// Stands in every token and user; must stand in no log line.
+const MARK: &str = "planted";
+const MARK_HEX: &str = "504c414e544544";
+pub(crate) const USERS: usize = 2_000;
+/// How often something is waited for, a second each time.
+const PATIENCE: u32 = 90;
+/// Requests at a time.
+const AT_ONCE: usize = 32;
+
+/// What happens while pushes leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    None,
+    /// The server is killed, and starts again.
+    Killed,
+}
+
+pub(crate) struct Rig {
+    config: PathBuf,
+    push: Client,
+    sandbox: Client,
+    server: Server,
+    logs: Vec<String>,
+    events: Vec<Event>,
+    /// When each round began, and how many pushes had arrived then.
+    rounds: Vec<u64>,
+    smallest: f64,
+    _sandbox: Server,
+    _dir: Dir,
+}
+
+fn name(user: usize) -> String {
+    format!("{MARK}-user-{user}")
+}
+
+/// The devices of a user: six of ten have an Android phone, two an iPhone, two have both.
+pub(crate) fn devices(user: usize) -> Vec<(&'static str, String)> {
+    let phone = ("fcm", format!("{MARK}-phone-{user}"));
+    let iphone = ("apns", format!("{MARK_HEX}{user:018x}"));
+    match user % 10 {
+        0..=5 => vec![phone],
+        6 | 7 => vec![iphone],
+        _ => vec![phone, iphone],
+    }
+}
+
+async fn server(config: &Path) -> Server {
+    let mut server =
+        Server::start(Path::new(REVEILLE), &["push", "--config", config.to_str().unwrap()]);
+    server.wait_for("the push server is listening").await;
+    server
+}
+
+impl Rig {
+    pub(crate) async fn start() -> Self {
+        let dir = Dir::new();
+        let ports = free_ports();
+        let config = init_with_cohorts(&dir.join("rig"), ports, 1).unwrap();
+        let text = std::fs::read_to_string(&config).unwrap();
+        // Windows are a second long, and everybody is awake: a day's budget for a day of two minutes.
+        let mix = "[push.mix]\nwakeups_per_device_day_max = 1440\n";
+        let text = text.replace("[push.mix]\n", mix);
+        std::fs::write(&config, format!("{text}received_max = 1000000\n")).unwrap();
+        // Everybody is there before there are cohorts: all of them form at once, and nobody waits.
+        let before = config.with_file_name("before.toml");
+        std::fs::write(&before, text.replace("mode = \"cohort\"", "mode = \"batch\"")).unwrap();
+        let arguments = ["sandbox", "--config", config.to_str().unwrap()];
+        let mut sandbox = Server::start(Path::new(REVEILLE), &arguments);
+        sandbox.wait_for("the sandbox is listening").await;
+        let client = |port| Client::new(&format!("http://127.0.0.1:{port}"));
+        Self {
+            server: server(&before).await,
+            config,
+            push: client(ports.intake),
+            sandbox: client(ports.control),
+            logs: Vec::new(),
+            events: Vec::new(),
+            rounds: Vec::new(),
+            smallest: f64::INFINITY,
+            _sandbox: sandbox,
+            _dir: dir,
+        }
+    }
+
+    /// Registers everybody, and waits until they are in cohorts.
+    pub(crate) async fn register_all(&mut self) {
+        let mut tasks = JoinSet::new();
+        for user in 0..USERS {
+            let client = self.push.clone();
+            tasks.spawn(async move {
+                for (provider, token) in devices(user) {
+                    let device = match provider {
+                        "apns" => json!({
+                            "provider": provider, "token": token, "topic": "org.wikimedia.wikipedia",
+                        }),
+                        _ => json!({"provider": provider, "token": token}),
+                    };
+                    let path = format!("/v1/users/{}/subscriptions", name(user));
+                    let answer = client.post(&path, &device).await;
+                    assert_eq!(answer.status, 201, "{}", answer.text);
+                }
+            });
+            if tasks.len() >= AT_ONCE {
+                tasks.join_next().await.unwrap().unwrap();
+            }
+        }
+        tasks.join_all().await;
+        assert_eq!(self.server.terminate(), Some(0), "{:?}", self.server.log());
+        self.server = server(&self.config).await;
+        // A window has to end for it.
+        for _ in 0..PATIENCE {
+            if self.metric("reveille_privacy_cohort_live_size_min").await >= 16.0 {
+                return;
+            }
+            self.sandbox.get("/stats?received_min=1&wait_s=1").await;
+        }
+        panic!("no cohorts are formed");
+    }
+
+    async fn metric(&self, name: &str) -> f64 {
+        let metrics = self.push.get("/metrics").await.text;
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+        line.map_or(0.0, |value| value.parse().unwrap())
+    }
+
+    /// Faults of devices and of providers, some of them for good.
+    pub(crate) async fn misbehave(&self, round: usize) {
+        let faults = json!([
+            {"token": "*7", "reply": "unavailable", "retry_after_s": 1, "count": 20},
+            {"token": "*3", "reply": "internal", "count": 20},
+            {"provider": "fcm", "token": "*5", "reply": "device_throttled", "retry_after_s": 1, "count": 10},
+            {"token": "*1", "reply": "reset", "count": 3},
+            {"token": "*9", "reply": "goaway", "count": 2},
+            // Of users with one device. Whoever loses one of two waits for others who have only the other kind.
+            {"provider": "fcm", "token": format!("*{}2", round % 10), "reply": "unregistered", "count": 2},
+        ]);
+        let posted = self.sandbox.post("/faults", &faults).await;
+        assert_eq!(posted.status, 201, "{}", posted.text);
+    }
+
+    /// Something happens to these users; waits until nothing waits any more. The server may be killed while pushes leave.
+    pub(crate) async fn round(&mut self, meant: &[usize], trouble: Trouble) {
+        let before = self.received().await;
+        self.rounds.push(before);
+        let number = self.rounds.len() - 1;
+        let mut tasks = JoinSet::new();
+        for user in meant {
+            let (client, user) = (self.push.clone(), *user);
+            let at = SystemClock.now().as_ms();
+            self.events.push(Event { round: number, at, user });
+            tasks.spawn(async move {
+                let body = json!({"users": [name(user)], "type": "mention"});
+                assert_eq!(client.post("/v1/notifications", &body).await.status, 202);
+            });
+            if tasks.len() >= AT_ONCE {
+                tasks.join_next().await.unwrap().unwrap();
+            }
+        }
+        tasks.join_all().await;
+        if trouble == Trouble::Killed {
+            let some = before + 100;
+            self.sandbox.get(&format!("/stats?received_min={some}&wait_s=10")).await;
+            self.server.kill();
+            self.logs.extend(self.server.log());
+            self.server = server(&self.config).await;
+        }
+        let (mut received, mut looks) = (before, 0);
+        while self.metric("reveille_ledger_wakeups{state=\"waiting\"}").await > 0.0 {
+            let path = format!("/stats?received_min={}&wait_s=1", received + 200);
+            received = self.sandbox.get(&path).await.json()["received"].as_u64().unwrap();
+            looks += 1;
+            if looks == PATIENCE {
+                let metrics = self.push.get("/metrics").await.text;
+                panic!("round {number}: something waits\n{metrics}\n{:?}", self.server.log());
+            }
+        }
+        self.sandbox.delete("/faults").await;
+        let smallest = self.metric("reveille_privacy_cohort_live_size_min").await;
+        if smallest > 0.0 {
+            self.smallest = self.smallest.min(smallest);
+        }
+        assert!(self.metric("reveille_privacy_partial_cohort_sends_total").await < 0.5);
+    }
+
+    async fn received(&self) -> u64 {
+        self.sandbox.get("/stats").await.json()["received"].as_u64().unwrap()
+    }
+
+    /// Ends the server; returns what was to be seen, and who is in which cohort.
+    pub(crate) async fn end(mut self) -> Observed {
+        assert_eq!(self.server.terminate(), Some(0), "{:?}", self.server.log());
+        self.logs.extend(self.server.log());
+        let is_personal = |line: &&String| [MARK, MARK_HEX].iter().any(|mark| line.contains(mark));
+        assert_eq!(self.logs.iter().find(is_personal), None);
+        let lines = self.sandbox.get("/received").await.text;
+        let mut pushes: Vec<Push> = Vec::new();
+        for (place, line) in lines.lines().enumerate() {
+            let push: Value = serde_json::from_str(line).unwrap();
+            let text = |name: &str| push[name].as_str().unwrap();
+            let place = place as u64;
+            pushes.push(Push {
+                round: self.rounds.partition_point(|first| *first <= place) - 1,
+                at: reveille_service::text_time::parse(text("received_at")).unwrap().as_ms(),
+                provider: if text("provider") == "apns" { "apns" } else { "fcm" },
+                token: text("token").to_owned(),
+            });
+        }
+        let database =
+            rusqlite::Connection::open(self.config.with_file_name("reveille.db")).unwrap();
+        let sql = "SELECT cohort, user_name FROM members WHERE user_name IS NOT NULL";
+        let mut select = database.prepare(sql).unwrap();
+        let members = select
+            .query_map([], |row| {
+                let name: String = row.get(1)?;
+                Ok((row.get(0)?, name[MARK.len() + "-user-".len()..].parse().unwrap()))
+            })
+            .unwrap();
+        let members = members.map(Result::unwrap).collect();
+        let mut select = database.prepare("SELECT user_name, set_id FROM subscriptions").unwrap();
+        let living = select
+            .query_map([], |row| row.get::<_, String>(0))
+            .unwrap()
+            .map(|name| name.unwrap()[MARK.len() + "-user-".len()..].parse().unwrap())
+            .collect();
+        Observed { events: self.events, pushes, members, living, smallest: self.smallest }
+    }
+}
