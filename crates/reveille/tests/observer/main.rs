@@ -12,7 +12,7 @@ mod rig;
 use reveille_lab::{AttackSettings, attack};
 use reveille_model::Rng;
 
-use observed::{Observed, partial, rho};
+use observed::{Observed, ROUND, missed, partial, rho};
 use rig::{Rig, Trouble, USERS};
 
 /// Rounds of events.
@@ -23,8 +23,6 @@ const TARGETS: usize = 60;
 const OTHERS: usize = 20;
 /// After so many events of a target.
 const EVENTS: usize = 20;
-/// How long a push takes at the most, but for retries: its window, and sending.
-const DELAY_MS: i64 = 2_500;
 
 async fn watch() -> Observed {
     let mut rng = Rng::from_number(6);
@@ -50,10 +48,13 @@ async fn watch() -> Observed {
 async fn whoever_watches_the_real_server_stays_at_one_in_a_cohort() {
     let observed = watch().await;
     assert!(observed.pushes.len() >= 25_000, "{} pushes", observed.pushes.len());
+    assert_eq!(missed(&observed), Vec::<String>::new());
+    assert_eq!(partial(&observed), Vec::<String>::new());
     for provider in ["fcm", "apns"] {
         let (events, pushes, truth) = observed.logs(provider);
+        assert_eq!(observed.shapes(provider).len(), 1, "{:?}", observed.shapes(provider));
         let settings =
-            AttackSettings { events: vec![1, 3, EVENTS], ..AttackSettings::new(DELAY_MS) };
+            AttackSettings { events: vec![1, 3, EVENTS], ..AttackSettings::new(ROUND - 1) };
         let found = attack(&events, &pushes, &truth, &settings, &|_, _| {}).unwrap();
         let last = found.points.iter().find(|point| point.events == EVENTS).unwrap();
         let floor = 1.0 / observed.smallest;
@@ -74,7 +75,6 @@ async fn whoever_watches_the_real_server_stays_at_one_in_a_cohort() {
     let order = rho(&observed);
     println!("order: rho {:.4} over {} pushes", order.rho, order.pushes);
     assert!(order.pushes >= 25_000 && order.rho.abs() <= 0.02, "{order:?}");
-    assert_eq!(partial(&observed), Vec::<String>::new());
     // Each checker sees what it is for.
     let mut planted = observed.clone();
     planted.send_in_order();
@@ -82,10 +82,13 @@ async fn whoever_watches_the_real_server_stays_at_one_in_a_cohort() {
     let mut planted = observed.clone();
     planted.lose_one();
     assert_eq!(partial(&planted).len(), 1);
+    let mut planted = observed.clone();
+    planted.lose_a_round();
+    assert!(missed(&planted).len() > 10, "{:?}", missed(&planted));
     let mut planted = observed;
     planted.send_to_the_meant_alone();
     let (events, pushes, truth) = planted.logs("fcm");
-    let settings = AttackSettings { events: vec![EVENTS], ..AttackSettings::new(DELAY_MS) };
+    let settings = AttackSettings { events: vec![EVENTS], ..AttackSettings::new(ROUND - 1) };
     let found = attack(&events, &pushes, &truth, &settings, &|_, _| {}).unwrap();
     // Somebody is found by chance in a crowd of those to whom as much happens.
     assert!(found.points.iter().all(|point| point.hit > 0.5), "{:?}", found.points);

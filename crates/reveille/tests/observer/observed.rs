@@ -7,11 +7,13 @@ use reveille_lab::{Event as LabEvent, Owner, Push as LabPush};
 use crate::rig::devices;
 
 /// Something happened to a user.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Event {
     pub(crate) round: usize,
-    /// In milliseconds.
-    pub(crate) at: i64,
+    /// Its place among those of the round.
+    pub(crate) order: usize,
+    /// The window it joined, by its end.
+    pub(crate) window: String,
     pub(crate) user: usize,
 }
 
@@ -19,9 +21,10 @@ pub(crate) struct Event {
 #[derive(Debug, Clone)]
 pub(crate) struct Push {
     pub(crate) round: usize,
-    pub(crate) at: i64,
     pub(crate) provider: &'static str,
     pub(crate) token: String,
+    /// What it looks like.
+    pub(crate) shape: String,
 }
 
 #[derive(Debug, Clone)]
@@ -48,21 +51,25 @@ impl Observed {
             .collect()
     }
 
-    /// What one provider could give to whoever asks, and who owns which device.
+    /// What one provider could give to whoever asks, and who owns which device. Times are those of rounds: whoever has them sees which
+    /// pushes belong to which events however slow the machine was, and that is more than real records tell.
     pub(crate) fn logs(&self, provider: &str) -> (Vec<LabEvent>, Vec<LabPush>, Vec<Owner>) {
         let mut numbers: BTreeMap<&str, i64> = BTreeMap::new();
+        let mut seen = BTreeSet::new();
         let of_provider = self.pushes.iter().filter(|push| push.provider == provider);
         let pushes: Vec<LabPush> = of_provider
+            .filter(|push| seen.insert((push.round, &push.token)))
             .map(|push| {
                 let next = i64::try_from(numbers.len()).unwrap();
                 let device = *numbers.entry(&push.token).or_insert(next);
-                LabPush { at: push.at, device }
+                LabPush { at: at(push.round) + ROUND / 2, device }
             })
             .collect();
         let account = |user: usize| i64::try_from(user).unwrap();
         let events = self.events.iter();
-        let events: Vec<LabEvent> =
-            events.map(|event| LabEvent { at: event.at, account: account(event.user) }).collect();
+        let events =
+            events.map(|event| LabEvent { at: at(event.round), account: account(event.user) });
+        let events = events.collect();
         let meant: BTreeSet<usize> = self.events.iter().map(|event| event.user).collect();
         let mut truth = Vec::new();
         for user in meant {
@@ -84,12 +91,14 @@ impl Observed {
 
     /// As a server would that does not shuffle.
     pub(crate) fn send_in_order(&mut self) {
+        let mut pushes = std::mem::take(&mut self.pushes);
         let (users, arrivals) = (self.users_by_token(), Arrivals::new(self));
-        let key = |push: &Push| {
+        let order = |push: &Push| {
             let user = users.get(&push.token).copied().unwrap_or_default();
-            (push.round, arrivals.of(push.round, user).unwrap_or(i64::MAX))
+            arrivals.of(push.round, user).map_or(usize::MAX, |arrival| arrival.order)
         };
-        self.pushes.sort_by_key(key);
+        pushes.sort_by_key(|push| (push.round, order(push)));
+        self.pushes = pushes;
     }
 
     /// As a server would that forgets one of a cohort once.
@@ -101,6 +110,17 @@ impl Observed {
             .rfind(|push| users.get(&push.token).is_some_and(|user| cohorts.contains_key(user)));
         let last = last.unwrap().clone();
         self.pushes.retain(|push| push.round != last.round || push.token != last.token);
+    }
+
+    /// As a server would that loses a window.
+    pub(crate) fn lose_a_round(&mut self) {
+        self.pushes.retain(|push| push.round != 4);
+    }
+
+    /// How many kinds of pushes a provider could tell apart.
+    pub(crate) fn shapes(&self, provider: &str) -> BTreeSet<&str> {
+        let of_provider = self.pushes.iter().filter(|push| push.provider == provider);
+        of_provider.map(|push| push.shape.as_str()).collect()
     }
 
     /// As a server would that has no cohorts.
@@ -115,29 +135,45 @@ impl Observed {
 }
 
 /// When something came first for each cohort, in rounds in which all of it came in one window.
-struct Arrivals {
+struct Arrivals<'a> {
     cohorts: BTreeMap<usize, i64>,
-    first: BTreeMap<(usize, i64), Option<i64>>,
+    first: BTreeMap<(usize, i64), Option<Arrival<'a>>>,
 }
 
-impl Arrivals {
-    fn new(observed: &Observed) -> Self {
+/// A place among a window's events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Arrival<'a> {
+    window: &'a str,
+    order: usize,
+}
+
+impl<'a> Arrivals<'a> {
+    fn new(observed: &'a Observed) -> Self {
         let cohorts = observed.cohorts();
-        let mut first: BTreeMap<(usize, i64), Option<i64>> = BTreeMap::new();
-        for event in &observed.events {
-            let Some(cohort) = cohorts.get(&event.user) else { continue };
-            let known = first.entry((event.round, *cohort)).or_insert(Some(event.at));
-            // What straddles two windows left twice.
-            if known.is_some_and(|known| known.div_euclid(1_000) != event.at.div_euclid(1_000)) {
-                *known = None;
-            }
+        let mut first: BTreeMap<(usize, i64), Option<Arrival<'_>>> = BTreeMap::new();
+        for Event { round, order, window, user } in &observed.events {
+            let Some(cohort) = cohorts.get(user) else { continue };
+            let arrival = Arrival { window, order: *order };
+            let known = first.entry((*round, *cohort)).or_insert(Some(arrival));
+            *known = match *known {
+                Some(known) if known.window == window => Some(known.min(arrival)),
+                // What came in two windows left twice.
+                _ => None,
+            };
         }
         Self { cohorts, first }
     }
 
-    fn of(&self, round: usize, user: usize) -> Option<i64> {
+    fn of(&self, round: usize, user: usize) -> Option<Arrival<'a>> {
         *self.first.get(&(round, *self.cohorts.get(&user)?))?
     }
+}
+
+/// How long a round is to the observer.
+pub(crate) const ROUND: i64 = 1_000;
+
+fn at(round: usize) -> i64 {
+    i64::try_from(round).unwrap() * ROUND
 }
 
 /// How departure follows arrival.
@@ -151,14 +187,14 @@ pub(crate) struct Order {
 /// push in a round; padding has no arrival.
 pub(crate) fn rho(observed: &Observed) -> Order {
     let (users, arrivals) = (observed.users_by_token(), Arrivals::new(observed));
-    let mut batches: BTreeMap<(usize, &str, i64), Vec<i64>> = BTreeMap::new();
+    let mut batches: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
     let mut seen = BTreeSet::new();
     for push in &observed.pushes {
         let Some(user) = users.get(&push.token) else { continue };
-        if let Some(at) = arrivals.of(push.round, *user)
+        if let Some(arrival) = arrivals.of(push.round, *user)
             && seen.insert((push.round, &push.token))
         {
-            batches.entry((push.round, push.provider, at.div_euclid(1_000))).or_default().push(at);
+            batches.entry((push.provider, arrival.window)).or_default().push(arrival.order);
         }
     }
     let (mut sum, mut weight, mut pushes) = (0.0, 0.0, 0);
@@ -174,9 +210,9 @@ pub(crate) fn rho(observed: &Observed) -> Order {
 }
 
 /// Of values and their places; equal values share a rank.
-fn spearman(values: &[i64]) -> Option<f64> {
+fn spearman(values: &[usize]) -> Option<f64> {
     let float = |place: usize| f64::from(u32::try_from(place).unwrap());
-    let mut sorted: Vec<i64> = values.to_vec();
+    let mut sorted: Vec<usize> = values.to_vec();
     sorted.sort_unstable();
     let middle = float(values.len() - 1) / 2.0;
     let (mut both, mut of_values, mut of_places) = (0.0, 0.0, 0.0);
@@ -190,6 +226,25 @@ fn spearman(values: &[i64]) -> Option<f64> {
         of_places += place * place;
     }
     (of_values > 0.0).then(|| both / (of_values * of_places).sqrt())
+}
+
+/// Events of users with all of their devices to the end, and which of these were not attempted in the round of the event.
+pub(crate) fn missed(observed: &Observed) -> Vec<String> {
+    let mut attempted: BTreeSet<(usize, &str)> = BTreeSet::new();
+    for push in &observed.pushes {
+        attempted.insert((push.round, &push.token));
+    }
+    let mut missed = Vec::new();
+    for Event { round, user, .. } in &observed.events {
+        let living = observed.living.iter().filter(|owner| *owner == user).count();
+        for (provider, token) in devices(*user) {
+            let is_whole = living == devices(*user).len();
+            if is_whole && !attempted.contains(&(*round, token.as_str())) {
+                missed.push(format!("user {user} at {provider} in round {round}"));
+            }
+        }
+    }
+    missed
 }
 
 /// Rounds in which not all who live in a cohort to the end were attempted, or only some were not.

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use reveille_sandbox::init_with_cohorts;
-use reveille_service::clock::{Clock as _, SystemClock};
 use reveille_testkit::{Client, Dir, Server, free_ports};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -55,6 +54,27 @@ pub(crate) fn devices(user: usize) -> Vec<(&'static str, String)> {
         6 | 7 => vec![iphone],
         _ => vec![phone, iphone],
     }
+}
+
+/// All of a push but whom it is for, its random id, and when it expires, which is the same for all of a window.
+fn shape(push: &Value) -> String {
+    let mut headers = push["headers"].clone();
+    for own in ["apns-id", "apns-expiration", ":path"] {
+        headers.as_object_mut().unwrap().remove(own);
+    }
+    let mut payload = push["payload"].clone();
+    if let Some(message) = payload.get_mut("message") {
+        message["token"].take();
+        message["android"]["ttl"].take();
+    }
+    // A token's length is its own; everything else has to add up.
+    let token = push["token"].as_str().unwrap().len();
+    let bytes = match push["provider"].as_str() {
+        Some("fcm") => push["body_bytes"].as_u64().unwrap() - token as u64,
+        _ => push["body_bytes"].as_u64().unwrap(),
+    };
+    headers.as_object_mut().unwrap().remove("content-length");
+    format!("{headers} {payload} {bytes}")
 }
 
 async fn server(config: &Path) -> Server {
@@ -130,10 +150,18 @@ impl Rig {
         panic!("no cohorts are formed");
     }
 
+    /// The value of a metric; 0 where it is not there yet.
     async fn metric(&self, name: &str) -> f64 {
         let metrics = self.push.get("/metrics").await.text;
         let line = metrics.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
         line.map_or(0.0, |value| value.parse().unwrap())
+    }
+
+    /// How many wake-ups wait, if the server knows by now.
+    async fn waiting(&self) -> Option<u64> {
+        let metrics = self.push.get("/metrics").await.text;
+        let name = "reveille_ledger_wakeups{state=\"waiting\"} ";
+        metrics.lines().find_map(|line| line.strip_prefix(name)).map(|count| count.parse().unwrap())
     }
 
     /// Faults of devices and of providers, some of them for good.
@@ -157,19 +185,23 @@ impl Rig {
         self.rounds.push(before);
         let number = self.rounds.len() - 1;
         let mut tasks = JoinSet::new();
-        for user in meant {
+        for (order, user) in meant.iter().enumerate() {
             let (client, user) = (self.push.clone(), *user);
-            let at = SystemClock.now().as_ms();
-            self.events.push(Event { round: number, at, user });
             tasks.spawn(async move {
                 let body = json!({"users": [name(user)], "type": "mention"});
-                assert_eq!(client.post("/v1/notifications", &body).await.status, 202);
+                let accepted = client.post("/v1/notifications", &body).await;
+                assert_eq!(accepted.status, 202, "{}", accepted.text);
+                (order, user, accepted.json()["id"].as_str().unwrap().to_owned())
             });
             if tasks.len() >= AT_ONCE {
-                tasks.join_next().await.unwrap().unwrap();
+                let (order, user, id) = tasks.join_next().await.unwrap().unwrap();
+                self.note(number, (order, user), &id).await;
             }
         }
-        tasks.join_all().await;
+        while let Some(done) = tasks.join_next().await {
+            let (order, user, id) = done.unwrap();
+            self.note(number, (order, user), &id).await;
+        }
         if trouble == Trouble::Killed {
             let some = before + 100;
             self.sandbox.get(&format!("/stats?received_min={some}&wait_s=10")).await;
@@ -178,7 +210,7 @@ impl Rig {
             self.server = server(&self.config).await;
         }
         let (mut received, mut looks) = (before, 0);
-        while self.metric("reveille_ledger_wakeups{state=\"waiting\"}").await > 0.0 {
+        while self.waiting().await != Some(0) {
             let path = format!("/stats?received_min={}&wait_s=1", received + 200);
             received = self.sandbox.get(&path).await.json()["received"].as_u64().unwrap();
             looks += 1;
@@ -193,6 +225,13 @@ impl Rig {
             self.smallest = self.smallest.min(smallest);
         }
         assert!(self.metric("reveille_privacy_partial_cohort_sends_total").await < 0.5);
+    }
+
+    /// Something has happened to a user; its trail says in which window.
+    async fn note(&mut self, round: usize, (order, user): (usize, usize), id: &str) {
+        let trail = self.push.get(&format!("/v1/notifications/{id}")).await.json();
+        let window = trail["window_end"].as_str().unwrap().to_owned();
+        self.events.push(Event { round, order, window, user });
     }
 
     async fn received(&self) -> u64 {
@@ -213,9 +252,9 @@ impl Rig {
             let place = place as u64;
             pushes.push(Push {
                 round: self.rounds.partition_point(|first| *first <= place) - 1,
-                at: reveille_service::text_time::parse(text("received_at")).unwrap().as_ms(),
                 provider: if text("provider") == "apns" { "apns" } else { "fcm" },
                 token: text("token").to_owned(),
+                shape: shape(&push),
             });
         }
         let database =
