@@ -1,8 +1,7 @@
 //! Who is woken together: waiting users become cohorts, and a cohort that has shrunk to its floor goes.
 //!
-//! A cohort's members never change places. It is formed of users that are activated together, and retired whole, so that at no time a
-//! single user comes to one or goes from it in the eyes of whoever watches: of those who left, and of those who stay, there are always as many
-//! as the floor says.
+//! It is formed of users that are activated together, and retired whole: of those who left, and of those who stay, there are as many as the floor
+//! says. Nobody is moved to another one but whoever has other kinds of devices than before.
 
 use reveille_model::{CohortSizes, Rng};
 

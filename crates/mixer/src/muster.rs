@@ -14,7 +14,8 @@ pub struct MusterSettings {
     pub budget: Budget,
     /// No batch has fewer devices, if there are as many.
     pub devices_min: usize,
-    /// Users who wait for others to form a cohort with are woken at the latest so long after something happened to one of them.
+    /// Users who wait for others to form a cohort with are woken at the latest so long after something happened to one of them, as far as the budget
+    /// allows.
     pub nursery_deadline: Duration,
 }
 
@@ -32,7 +33,7 @@ pub enum Stays {
 
 /// Whether a marked cohort leaves with the window that has ended now.
 ///
-/// `window` is that window. The next one is taken to be as long.
+/// `window` is that window, or where windows differ one as long as the longest. Those before it and the next one are taken to be as long.
 pub fn leaves(marked: &Marked, window: Window, settings: &MusterSettings) -> Result<(), Stays> {
     if marked.is_leaving {
         return Ok(());
@@ -44,7 +45,6 @@ pub fn leaves(marked: &Marked, window: Window, settings: &MusterSettings) -> Res
         if window.end.plus(length) <= accepted.plus(settings.nursery_deadline) {
             return Err(Stays::Nursery);
         }
-        return Ok(());
     }
     if settings.budget.allows(marked.cohort.paid_at, window.end) {
         Ok(())

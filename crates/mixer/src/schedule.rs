@@ -52,6 +52,14 @@ impl Window {
 }
 
 impl Schedule {
+    /// No window is longer.
+    pub const fn longest(&self) -> Duration {
+        match self {
+            Self::Fixed { length } => *length,
+            Self::Drawn { max, .. } => *max,
+        }
+    }
+
     /// The window `moment` falls in.
     ///
     /// Drawn windows of a day fill it exactly. They are never longer than `max`, and shorter than `min` only where the rest of the day

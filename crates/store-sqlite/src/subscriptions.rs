@@ -16,6 +16,7 @@ use crate::codec::{
     credential_set, optional_time, seal_token, store_error, subscription_id, time, token, topic,
     user,
 };
+use crate::cohorts::Kind;
 use crate::engine::Tables;
 
 const SELECT: &str = concat!(
@@ -172,6 +173,7 @@ fn apply(
     change: SubscriptionChange,
     now: Timestamp,
 ) -> rusqlite::Result<Subscription> {
+    let mut marks = Vec::new();
     if let Some((set, token)) = &change.device {
         let before = tables.token_key(known.set.provider(), &known.token);
         let key = tables.token_key(set.provider(), token);
@@ -179,6 +181,7 @@ fn apply(
         tables.release_one(before, now)?;
         tables.release_one(key, now)?;
         tables.take_back_deaths(key)?;
+        marks = tables.marks_of_unnamed(key)?;
         tables
             .connection
             .prepare_cached("DELETE FROM subscriptions WHERE token_key = ?1 AND id <> ?2")?
@@ -193,6 +196,7 @@ fn apply(
     }
     known.change(change, now);
     write(tables, &known)?;
+    tables.take_over(marks, &known.user)?;
     Ok(known)
 }
 
@@ -273,6 +277,7 @@ impl Tables {
         }
         let set_id = self.set_id(&new.set)?;
         self.is_alive(key, now)?;
+        let marks = self.marks_of_unnamed(key)?;
         self.connection
             .prepare_cached("DELETE FROM subscriptions WHERE token_key = ?1")?
             .execute([key.0])?;
@@ -291,8 +296,22 @@ impl Tables {
                 now.as_ms()
             ])?;
         let evicted = evict(self, &new.user, fresh, per_user_max)?;
+        self.take_over(marks, &new.user)?;
         let subscription = new.into_subscription(fresh, now);
         Ok(Put::Created { subscription, evicted })
+    }
+
+    /// Whose a registered token is, and what its device's mixing depends on.
+    pub(crate) fn owner_and_kind(&self, key: TokenKey) -> rusqlite::Result<Option<(User, Kind)>> {
+        self.connection
+            .prepare_cached(concat!(
+                "SELECT user_name, set_id, sealed + unsealing FROM subscriptions",
+                " WHERE token_key = ?1"
+            ))?
+            .query_row([key.0], |row| {
+                Ok((user(row, 0)?, Kind { set_id: row.get(1)?, is_sealed: row.get(2)? }))
+            })
+            .optional()
     }
 
     /// Whose a registered token is.

@@ -31,8 +31,8 @@ pub(super) struct Mustered {
     pub(super) live: Vec<usize>,
     /// Those that were told to now, and how many devices each has.
     pub(super) left: Vec<(CohortId, usize)>,
-    /// Devices of cohorts that leave though nothing was accepted for them.
-    pub(super) padding_devices: usize,
+    /// Users of cohorts that leave though nothing was accepted for them.
+    pub(super) padding_users: usize,
     /// Users of provisional cohorts that leave because their deadline has come.
     pub(super) exposed_users: usize,
     /// Cohorts that stay because they have spent their budget.
@@ -121,7 +121,7 @@ impl Muster {
             self.store.lead(until, chunk.to_vec()).await?;
         }
         mustered.left = told.iter().map(|cohort| (cohort.id, cohort.users)).collect();
-        mustered.padding_devices = padding.iter().map(|cohort| cohort.users).sum();
+        mustered.padding_users = padding.iter().map(|cohort| cohort.users).sum();
         self.measure(&going, until, &mut mustered);
         let leaving = going.iter().map(|each| each.cohort).chain(padding.iter().copied());
         mustered.live = leaving.map(|cohort| cohort.users).collect();

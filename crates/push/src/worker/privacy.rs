@@ -56,7 +56,7 @@ impl Privacy {
 
     /// It is decided which cohorts leave.
     pub(super) fn mustered(&mut self, until: Timestamp, mustered: &Mustered) {
-        counter!(PADDING_PUSHES).increment(mustered.padding_devices as u64);
+        counter!(PADDING_PUSHES).increment(mustered.padding_users as u64);
         counter!(NURSERY_EXPOSED).increment(mustered.exposed_users as u64);
         gauge!(CAPPED_COHORTS).set(float(mustered.capped as u64));
         for (why, held) in &mustered.held {

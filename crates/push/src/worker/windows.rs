@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use metrics::{counter, gauge, histogram};
-use reveille_mixer::{Schedule, order};
+use reveille_mixer::{Schedule, Window, order};
 use reveille_model::{Cohort, Duration, Rng, Shuffle, Timestamp};
 use reveille_service::clock::{Clock, Stopwatch};
 use reveille_service::lifecycle::Lifecycle;
@@ -135,7 +135,8 @@ impl Windows {
     /// Decides which cohorts leave, beside those that do already.
     async fn muster(&mut self, until: Timestamp, batch: &mut Batch) -> Result<(), StoreError> {
         let Some(muster) = &mut self.muster else { return Ok(()) };
-        let window = self.schedule.window(until.minus(Duration::from_ms(1)));
+        // As if it and the next one were the longest: nobody who waits is woken after their deadline.
+        let window = Window { start: until.minus(self.schedule.longest()), end: until };
         let mustered = muster.lead((until, window), &batch.cohorts, &mut self.rng).await?;
         self.privacy.mustered(until, &mustered);
         batch.cohorts.extend(mustered.cohorts);

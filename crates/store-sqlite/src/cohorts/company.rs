@@ -121,7 +121,7 @@ fn again(draw: u64) -> u64 {
 }
 
 /// Lets devices join a window though nothing has happened to their users.
-fn gather(
+pub(super) fn gather(
     tables: &mut Tables,
     window_end: Timestamp,
     ids: &[SubscriptionId],

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use reveille_model::{DryRun, Settled, SubscriptionId, Timestamp};
 use reveille_store::{Expanded, Leaving, WakeupKey};
-use rusqlite::OptionalExtension as _;
+use rusqlite::{OptionalExtension as _, params};
 
 use crate::engine::Tables;
 use crate::outbox::{Change, ToWake, wake};
@@ -14,14 +14,15 @@ impl Tables {
     pub(crate) fn mark(&mut self, cohort: i64, window_end: i64) -> rusqlite::Result<()> {
         let is_new = self
             .connection
-            .prepare_cached("INSERT INTO marks VALUES (?1, ?2, 0) ON CONFLICT DO NOTHING")?
-            .execute([cohort, window_end])?
+            .prepare_cached("INSERT INTO marks VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
+            // Where there are no cohorts any more nobody decides what leaves.
+            .execute(params![cohort, window_end, self.cohort_sizes().is_none()])?
             > 0;
         self.count(None, Change::accepted(1))?;
         if is_new { Ok(()) } else { self.count(None, Change::collapsed(1)) }
     }
 
-    /// Marks cohorts, and those that came after them. Returns how many. A dry run stops here: the network would show it.
+    /// Marks cohorts; returns how many there still are. A dry run stops here: the network would show it.
     pub(crate) fn wake_cohorts(
         &mut self,
         (cohorts, dry_run): (&BTreeSet<i64>, DryRun),
@@ -33,29 +34,33 @@ impl Tables {
             self.count(None, Change::settled(Settled::DryRun, count))?;
             return Ok(cohorts.len() as u64);
         }
-        let (mut seen, mut look) = (BTreeSet::new(), cohorts.iter().copied().collect::<Vec<i64>>());
-        while let Some(id) = look.pop() {
-            if seen.insert(id) {
-                let mut select = self
-                    .connection
-                    .prepare_cached("SELECT successor FROM successors WHERE cohort = ?1")?;
-                for successor in select.query_map([id], |row| row.get(0))? {
-                    look.push(successor?);
-                }
-            }
-        }
         let mut marked = 0;
-        for id in seen {
+        for id in cohorts {
             let is_there = self
                 .connection
                 .prepare_cached("SELECT 1 FROM cohorts WHERE id = ?1")?
                 .exists([id])?;
             if is_there {
-                self.mark(id, window_end.as_ms())?;
+                self.mark(*id, window_end.as_ms())?;
                 marked += 1;
             }
         }
         Ok(marked)
+    }
+
+    /// Cohorts, and those that users of theirs are in since.
+    pub(crate) fn with_successors(&self, cohorts: Vec<i64>) -> rusqlite::Result<Vec<i64>> {
+        let (mut all, mut look) = (BTreeSet::new(), cohorts);
+        let mut select =
+            self.connection.prepare_cached("SELECT successor FROM successors WHERE cohort = ?1")?;
+        while let Some(id) = look.pop() {
+            if all.insert(id) {
+                for successor in select.query_map([id], |row| row.get(0))? {
+                    look.push(successor?);
+                }
+            }
+        }
+        Ok(all.into_iter().collect())
     }
 }
 
@@ -156,7 +161,11 @@ fn devices_of(tables: &mut Tables, cohort: i64) -> rusqlite::Result<Vec<Device>>
     for (member, id, set_id, topic) in &found {
         let of_member = by_member.entry(*member).or_default();
         if let (Some(id), Some(set_id)) = (id, set_id)
-            && tables.mixing.as_ref().is_some_and(|mixing| mixing.silent.contains(set_id))
+            // What was marked leaves though there are no cohorts any more, and nobody silent.
+            && tables
+                .mixing
+                .as_ref()
+                .is_some_and(|mixing| mixing.sizes.is_none() || mixing.silent.contains(set_id))
         {
             of_member.push((*set_id, topic.as_deref()));
             devices.push(Device { id: SubscriptionId::from_bytes(*id), set_id: *set_id });
@@ -169,6 +178,9 @@ fn devices_of(tables: &mut Tables, cohort: i64) -> rusqlite::Result<Vec<Device>>
         )?
         .query_row([cohort], |row| row.get(0))
         .optional()?;
+    if tables.cohort_sizes().is_none() {
+        return Ok(devices);
+    }
     for of_member in by_member.into_values() {
         let kinds = tables.kinds(of_member.into_iter())?;
         if Some(kinds.into_iter().collect::<Vec<_>>().join("|")) != stratum {

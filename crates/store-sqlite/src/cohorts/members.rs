@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use reveille_model::{Settled, User};
+use reveille_model::{Settled, SubscriptionId, Timestamp, User};
+use reveille_store::TokenKey;
 use rusqlite::{OptionalExtension as _, params};
 
+use super::company::gather;
+use super::mixing::{Kind, Mixed};
 use crate::codec;
 use crate::engine::Tables;
 use crate::outbox::Change;
@@ -65,6 +68,11 @@ impl Tables {
         if let Some(live) = live {
             self.leave(live, user)?;
         }
+        if stratum.is_none()
+            && let Some(live) = live
+        {
+            self.wake_alone(user, live.cohort)?;
+        }
         if let Some(stratum) = stratum {
             // Whoever comes back takes the place of their ghost.
             let ghost = members.iter().find(|each| each.is_ghost && each.stratum == stratum);
@@ -87,11 +95,67 @@ impl Tables {
             };
             self.add_live(cohort, 1)?;
             if let Some(live) = live {
-                // It may have been they who were meant.
-                self.copy_marks(live.cohort, cohort)?;
+                // It may have been they who were meant, now or later.
+                self.hand_on(live.cohort, cohort)?;
             }
         }
         Ok(live.map(|live| live.cohort))
+    }
+
+    /// A user's devices belong to no cohort any more, though they are there: what was accepted for the one they were in is for them alone. They join
+    /// a window that is open.
+    fn wake_alone(&mut self, user: &User, before: i64) -> rusqlite::Result<()> {
+        let is_marked = self
+            .connection
+            .prepare_cached("SELECT 1 FROM marks WHERE cohort = ?1 LIMIT 1")?
+            .exists([before])?;
+        if !is_marked {
+            return Ok(());
+        }
+        let devices: Vec<(SubscriptionId, Kind)> = self
+            .connection
+            .prepare_cached(
+                "SELECT id, set_id, sealed + unsealing FROM subscriptions WHERE user_name = ?1",
+            )?
+            .query_map([user.expose()], |row| {
+                let kind = Kind { set_id: row.get(1)?, is_sealed: row.get(2)? };
+                Ok((codec::subscription_id(row, 0)?, kind))
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        let alone = devices.iter().filter(|(_, kind)| self.mixed(*kind) == Mixed::Batch);
+        let ids: Vec<SubscriptionId> = alone.map(|(id, _)| *id).collect();
+        gather(self, Timestamp::from_ms(self.closed_until + 1), &ids)
+    }
+
+    /// Windows for which something may have been accepted for a token that nobody has registered.
+    pub(crate) fn marks_of_unnamed(&self, key: TokenKey) -> rusqlite::Result<Vec<i64>> {
+        let owner = match self.cohort_sizes() {
+            Some(_) => self.owner_of(key)?.filter(User::is_unnamed),
+            None => None,
+        };
+        let mut windows = Vec::new();
+        for cohort in owner.map(|owner| self.cohorts_for(&owner)).transpose()?.unwrap_or_default() {
+            let mut select =
+                self.connection.prepare_cached("SELECT window_end FROM marks WHERE cohort = ?1")?;
+            for window in select.query_map([cohort], |row| row.get(0))? {
+                windows.push(window?);
+            }
+        }
+        Ok(windows)
+    }
+
+    /// A user has registered such a token: what was accepted for it is theirs.
+    pub(crate) fn take_over(&mut self, windows: Vec<i64>, user: &User) -> rusqlite::Result<()> {
+        if windows.is_empty() {
+            return Ok(());
+        }
+        self.enrol_changed()?;
+        for cohort in self.cohorts_for(user)? {
+            for window in &windows {
+                self.mark(cohort, *window)?;
+            }
+        }
+        Ok(())
     }
 
     /// What tells whose devices these are apart from others, in the eyes of those who see them. Nothing for whoever has none that are woken in a

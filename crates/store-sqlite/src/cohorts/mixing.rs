@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use reveille_model::{CohortSizes, CredentialSet, DryRun, User};
+use reveille_model::{CohortSizes, DryRun, User};
 use reveille_store::{Mix, StoreError};
 use reveille_vault::{BlindKey, Purpose};
 use rusqlite::{OptionalExtension as _, params};
@@ -63,15 +63,6 @@ impl Tables {
             },
             _ => Mixed::Batch,
         }
-    }
-
-    /// Whether devices of a credential set are woken in cohorts.
-    pub(crate) fn is_in_cohorts(&mut self, set: &CredentialSet) -> rusqlite::Result<bool> {
-        if self.cohort_sizes().is_none() {
-            return Ok(false);
-        }
-        let id = self.set_id(set)?;
-        Ok(self.mixed(Kind { set_id: id, is_sealed: false }) == Mixed::Cohort)
     }
 
     /// Where users are woken in cohorts: how large those are.

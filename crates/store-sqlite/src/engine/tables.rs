@@ -231,6 +231,7 @@ impl Tables {
             expanded_until: self.expanded_until,
             leases: self.leases.mark(),
             waiting: self.waiting.mark(),
+            partial: self.partial,
         }
     }
 
@@ -239,6 +240,7 @@ impl Tables {
         (self.ledger, self.scheduled, self.suspects) = (ledger, scheduled, suspects);
         (self.deaths, self.preferences) = (deaths, kept.preferences);
         (self.closed_until, self.expanded_until) = (kept.closed_until, kept.expanded_until);
+        self.partial = kept.partial;
         self.leases.undo_to(kept.leases);
         self.waiting.undo_to(kept.waiting);
         self.sets.clear();
@@ -275,4 +277,5 @@ pub(super) struct Kept {
     expanded_until: i64,
     leases: usize,
     waiting: usize,
+    partial: u64,
 }

@@ -16,6 +16,7 @@ use rusqlite::{OptionalExtension as _, params};
 use super::audience::{Answered, Conditions, Gathered, ask_audience, gather_audience};
 use super::tables::{Change, Shape, corrupt, sql};
 use crate::codec::{fitting, pack_ids, pack_numbers, pack_texts, unpack_notifications};
+use crate::cohorts::{Kind, Mixed};
 use crate::engine::Tables;
 use crate::inbox::ToDeliver;
 
@@ -42,17 +43,17 @@ pub(super) fn seal(vault: &Vault, items: &[Item]) -> Vec<Sealed> {
         Item::Notification(Notification { content, .. }) => Sealed::Content(
             content.as_ref().map(|json| vault.seal(Purpose::Content, json.expose().as_bytes())),
         ),
-        Item::Tokens(message) => Sealed::Tokens(
-            fitting(&message.tokens, ROW_BYTES, Token::expose)
-                .map(|tokens| {
-                    let packed = pack_texts(tokens.iter().map(Token::expose));
-                    let targets = vault.seal(Purpose::Targets, &packed);
-                    SealedRow { count: tokens.len(), targets }
-                })
-                .collect(),
-        ),
+        Item::Tokens(message) => Sealed::Tokens(seal_tokens(vault, &message.tokens)),
     };
     items.iter().map(seal_one).collect()
+}
+
+fn seal_tokens(vault: &Vault, tokens: &[Token]) -> Vec<SealedRow> {
+    let seal_row = |tokens: &[Token]| {
+        let packed = pack_texts(tokens.iter().map(Token::expose));
+        SealedRow { count: tokens.len(), targets: vault.seal(Purpose::Targets, &packed) }
+    };
+    fitting(tokens, ROW_BYTES, Token::expose).map(seal_row).collect()
 }
 
 /// `sealed` has what is secret of each item.
@@ -77,8 +78,11 @@ pub(super) fn accept(
     let times = (acceptance.now, acceptance.window_end);
     for (item, sealed) in acceptance.items.into_iter().zip(sealed) {
         match (item, sealed) {
-            (Item::Tokens(message), _) if sql(tables.is_in_cohorts(&message.set))? => {
-                wakeups += accept_silent_tokens(tables, message, times)?;
+            (Item::Tokens(mut message), _) if tables.cohort_sizes().is_some() => {
+                let (alone, marked) = accept_company_tokens(tables, &message, times)?;
+                let rows = seal_tokens(&tables.vault, &alone);
+                message.tokens = alone;
+                wakeups += marked + accept_tokens(tables, &message, rows, times.1)?;
             }
             (Item::Tokens(message), Sealed::Tokens(rows)) => {
                 wakeups += accept_tokens(tables, &message, rows, times.1)?;
@@ -153,24 +157,63 @@ fn accept_tokens(
     Ok(count as u64)
 }
 
-/// Finds out whose tokens these are, so that they are woken as a whole. Those nobody has registered belong to one who has no name.
-fn accept_silent_tokens(
+/// Finds out whose tokens these are, so that their users are woken as a whole. Those nobody has registered belong to one who has no name; those
+/// whose devices are in no cohort are returned.
+fn accept_company_tokens(
     tables: &mut Tables,
-    message: TokenMessage,
+    message: &TokenMessage,
     (now, window_end): (Timestamp, Timestamp),
-) -> Result<u64, StoreError> {
-    let unusable = i64::from(message.unusable);
-    sql(tables.count(None, Change::accepted(unusable)))?;
-    sql(tables.count(None, Change::settled(Settled::PayloadError, unusable)))?;
-    let (mut users, mut fresh) = (BTreeSet::new(), Vec::new());
-    for token in message.tokens {
-        let key = tables.token_key(message.set.provider(), &token);
-        match sql(tables.owner_of(key))? {
-            Some(owner) => drop(users.insert(owner)),
-            None => fresh.push(token),
+) -> Result<(Vec<Token>, u64), StoreError> {
+    let set_id = sql(tables.set_id(&message.set))?;
+    let is_silent = tables.mixed(Kind { set_id, is_sealed: false }) == Mixed::Cohort;
+    let (mut users, mut fresh, mut alone) = (BTreeSet::new(), Vec::new(), Vec::new());
+    for token in &message.tokens {
+        let key = tables.token_key(message.set.provider(), token);
+        match sql(tables.owner_and_kind(key))? {
+            Some((owner, kind)) if tables.mixed(kind) == Mixed::Cohort => {
+                users.insert(owner);
+            }
+            None if is_silent => fresh.push(token.clone()),
+            _ => alone.push(token.clone()),
         }
     }
-    let joined = users.first().filter(|only| users.len() == 1 && only.is_unnamed()).cloned();
+    if message.dry_run == DryRun::Yes {
+        // Whoever only asks registers nobody.
+        let count = i64::try_from(fresh.len()).unwrap_or(i64::MAX);
+        sql(tables.count(None, Change::accepted(count)))?;
+        sql(tables.count(None, Change::settled(Settled::DryRun, count)))?;
+        fresh.clear();
+    }
+    sql(register_unnamed(tables, message, (&fresh, &mut users), now))?;
+    let mut cohorts = BTreeSet::new();
+    for user in &users {
+        cohorts.extend(sql(tables.cohorts_for(user))?);
+    }
+    let marked = sql(tables.wake_cohorts((&cohorts, message.dry_run), window_end))?;
+    Ok((alone, marked))
+}
+
+/// Tokens that came together, or with those of one who has no name, are one's.
+fn register_unnamed(
+    tables: &mut Tables,
+    message: &TokenMessage,
+    (fresh, users): (&[Token], &mut BTreeSet<User>),
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    if fresh.is_empty() {
+        return Ok(());
+    }
+    let only = users.first().filter(|only| users.len() == 1 && only.is_unnamed()).cloned();
+    let joined = match only {
+        Some(only) => {
+            let known: usize = tables
+                .connection
+                .prepare_cached("SELECT COUNT(*) FROM subscriptions WHERE user_name = ?1")?
+                .query_row([only.expose()], |row| row.get(0))?;
+            Some(only).filter(|_| known + fresh.len() <= SUBSCRIPTIONS_PER_USER_MAX)
+        }
+        None => None,
+    };
     for tokens in fresh.chunks(SUBSCRIPTIONS_PER_USER_MAX) {
         let user = joined.clone().unwrap_or_else(|| User::unnamed(random_16()));
         for token in tokens {
@@ -180,17 +223,11 @@ fn accept_silent_tokens(
                 topic: message.topic.clone(),
                 token: token.clone(),
             };
-            let id = SubscriptionId::from_bytes(random_16());
-            sql(tables.put(new, id, usize::MAX, now))?;
+            tables.put(new, SubscriptionId::from_bytes(random_16()), usize::MAX, now)?;
         }
         users.insert(user);
     }
-    sql(tables.enrol_changed())?;
-    let mut cohorts = BTreeSet::new();
-    for user in &users {
-        cohorts.extend(sql(tables.cohorts_for(user))?);
-    }
-    sql(tables.wake_cohorts((&cohorts, message.dry_run), window_end))
+    tables.enrol_changed()
 }
 
 fn random_16() -> [u8; 16] {
@@ -225,8 +262,9 @@ fn accept_notification(
         // Nobody's name waits here, but where there is something for their inbox.
         Some(due) if tables.cohort_sizes().is_some() && content.is_none() => {
             let asked = (Some(&conditions), None);
-            let answered = sql(ask_audience(tables, &shape, audience, asked))?;
+            let mut answered = sql(ask_audience(tables, &shape, audience, asked))?;
             sql(tables.count_gathered(seq, 0, answered.limited))?;
+            answered.devices.append(&mut answered.sealed);
             let muted = answered.muted;
             sql(schedule(tables, (seq, due), &shape, (notification, ToKeep::Found(&answered))))?;
             Ok(Gathered { wakeups: 0, muted })

@@ -50,6 +50,8 @@ struct Device {
 pub(super) struct Answered {
     pub(super) cohorts: BTreeSet<i64>,
     pub(super) devices: BTreeSet<SubscriptionId>,
+    /// Sealed devices. They are woken on their beat, unless they are sealed no longer by then.
+    pub(super) sealed: BTreeSet<SubscriptionId>,
     /// Wake-ups that a limit keeps back: a user's cohorts are one.
     pub(super) limited: usize,
     /// Users who do not want it.
@@ -88,6 +90,8 @@ pub(super) fn ask_audience(
         if let Some(content) = deliver {
             tables.deliver(&user, content)?;
         }
+        let sealed = named.iter().filter(|device| tables.mixed(device.kind) == Mixed::Sealed);
+        answered.sealed.extend(sealed.map(|device| device.id));
         let devices: Vec<SubscriptionId> = named
             .iter()
             .filter(|device| tables.mixed(device.kind) == Mixed::Batch)

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use reveille_model::{CredentialSet, DryRun, Settled, SubscriptionId, Timestamp, Token, Topic};
+use reveille_model::{
+    CredentialSet, DryRun, Settled, SubscriptionId, Timestamp, Token, Topic, User,
+};
 use reveille_store::{Expanded, StoreError, TokenKey, WakeupKey};
 use reveille_vault::Purpose;
 use rusqlite::{OptionalExtension as _, Row, params};
@@ -11,7 +13,7 @@ use super::plan::Entry;
 use super::tables::{Change, Shape, corrupt, sql};
 use super::waiting::{self, head, waiting_with};
 use crate::codec::{
-    dry_run, message_type, nth_id, nth_text, seal_token, subscription_id, time, topic,
+    dry_run, message_type, nth_id, nth_text, seal_token, subscription_id, time, topic, user,
 };
 use crate::cohorts::{Kind, Mixed};
 use crate::engine::Tables;
@@ -79,6 +81,11 @@ pub(super) fn expand(tables: &mut Tables, entries: &[Entry]) -> Result<Expanded,
                 continue;
             }
             Found::NextBeat => false,
+            Found::Cohort(user) => {
+                let cohorts = sql(tables.cohorts_for(&user))?.into_iter().collect();
+                sql(tables.wake_cohorts((&cohorts, row.shape.dry_run), row.window_end))?;
+                false
+            }
             Found::Wake(set_id, key, target) => {
                 let to_wake = ToWake {
                     shape: &row.shape,
@@ -117,6 +124,8 @@ enum Found {
     Wake(i64, WakeupKey, Target),
     /// A device that has been sealed since: it is woken with the others that are.
     NextBeat,
+    /// A device that is woken with its user's cohort since.
+    Cohort(User),
     /// Its subscription is gone, or its user has looked.
     Gone,
 }
@@ -128,8 +137,11 @@ impl Found {
         // Sealed devices on their beat, and decoys, belong to no request.
         let kind = Kind { set_id, is_sealed: device.is_sealed };
         let is_company = row.trail.is_none() && row.set_id.is_none();
-        if !is_company && tables.mixed(kind) == Mixed::Sealed {
+        let mixed = tables.mixed(kind);
+        if !is_company && mixed == Mixed::Sealed {
             Self::NextBeat
+        } else if !is_company && mixed == Mixed::Cohort {
+            Self::Cohort(device.user.clone())
         } else if !is_company && device.has_looked(row) {
             Self::Gone
         } else {
@@ -170,6 +182,7 @@ struct Registered {
     /// Up to which gathered row its user has looked.
     fetched_until: i64,
     is_sealed: bool,
+    user: User,
 }
 
 impl Registered {
@@ -179,6 +192,7 @@ impl Registered {
             set_id: row.get(1)?,
             fetched_until: row.get(2)?,
             is_sealed: row.get(3)?,
+            user: user(row, 4)?,
         })
     }
 
@@ -191,7 +205,7 @@ fn subscription_of(tables: &Tables, key: TokenKey) -> rusqlite::Result<Option<Re
     tables
         .connection
         .prepare_cached(concat!(
-            "SELECT id, set_id, fetched_until, sealed + unsealing FROM subscriptions",
+            "SELECT id, set_id, fetched_until, sealed + unsealing, user_name FROM subscriptions",
             " WHERE token_key = ?1"
         ))?
         .query_row([key.0], Registered::read)
@@ -202,7 +216,7 @@ fn device_of(tables: &Tables, id: SubscriptionId) -> rusqlite::Result<Option<Reg
     tables
         .connection
         .prepare_cached(concat!(
-            "SELECT id, set_id, fetched_until, sealed + unsealing FROM subscriptions",
+            "SELECT id, set_id, fetched_until, sealed + unsealing, user_name FROM subscriptions",
             " WHERE id = ?1"
         ))?
         .query_row([id.as_bytes()], Registered::read)

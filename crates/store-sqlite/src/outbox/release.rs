@@ -66,6 +66,10 @@ impl Tables {
         );
         self.closed_until = now.as_ms();
         self.expanded_until = self.expanded_until.min(now.as_ms());
+        // A beat and budgets of the future would keep devices asleep until then.
+        self.connection.execute("UPDATE state SET beat_at = MIN(beat_at, ?1)", [now.as_ms()])?;
+        self.connection
+            .execute("UPDATE cohorts SET paid_at = NULL WHERE paid_at > ?1", [now.as_ms()])?;
         self.connection
             .execute(
                 "UPDATE state SET closed_until = ?1, expanded_until = ?2",
@@ -285,7 +289,7 @@ fn bring_in_scheduled(tables: &mut Tables, until: Timestamp) -> Result<Option<us
         let cohorts = unpack_numbers(&cohorts).ok_or_else(corrupt)?;
         let devices = unpack_subscriptions(&audience).ok_or_else(corrupt)?;
         let named = cohorts.len() + devices.len();
-        let answered = Answered::found(cohorts, devices);
+        let answered = Answered::found(sql(tables.with_successors(cohorts))?, devices);
         sql(gather_answered(tables, (seq, &shape), answered, until))?;
         named
     } else {

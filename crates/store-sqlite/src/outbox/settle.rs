@@ -6,6 +6,7 @@ use rusqlite::{OptionalExtension as _, params};
 
 use super::tables::Change;
 use super::waiting::{Row, head, join, waiting_with};
+use crate::cohorts::{Kind, Mixed};
 use crate::engine::Tables;
 use crate::suspects::Suspect;
 
@@ -137,16 +138,16 @@ fn end_leased(
 
 /// Ends a wake-up that is not worth sending any more. Takes note where it was a cohort's and never tried.
 pub(super) fn expire(tables: &mut Tables, id: i64) -> rusqlite::Result<()> {
-    if tables.cohort_sizes().is_some() {
-        let is_untried = tables
-            .connection
-            .prepare_cached(concat!(
-                "SELECT 1 FROM wakeups WHERE id = ?1 AND attempts = 0 AND trail IS NULL",
-                " AND subscription IS NOT NULL"
-            ))?
-            .exists([id])?;
-        tables.partial += u64::from(is_untried);
-    }
+    let kind = tables
+        .connection
+        .prepare_cached(concat!(
+            "SELECT s.set_id, s.sealed + s.unsealing FROM wakeups w",
+            " JOIN subscriptions s ON s.id = w.subscription",
+            " WHERE w.id = ?1 AND w.attempts = 0 AND w.trail IS NULL"
+        ))?
+        .query_row([id], |row| Ok(Kind { set_id: row.get(0)?, is_sealed: row.get(1)? }))
+        .optional()?;
+    tables.partial += u64::from(kind.is_some_and(|kind| tables.mixed(kind) == Mixed::Cohort));
     end(tables, id, Settled::Expired)
 }
 

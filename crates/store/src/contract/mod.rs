@@ -10,6 +10,7 @@ mod company;
 mod keeping;
 mod limiting;
 mod looking;
+mod moving;
 mod proving;
 mod scene;
 mod settling;
@@ -37,6 +38,7 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         proving::cases(),
         cohorts::cases(),
         company::cases(),
+        moving::cases(),
     ]
     .concat()
 }

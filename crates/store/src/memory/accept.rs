@@ -28,6 +28,8 @@ struct Asked<'a> {
 struct Answered {
     cohorts: BTreeSet<CohortId>,
     devices: Vec<SubscriptionId>,
+    /// Sealed devices. They are woken on their beat, unless they are sealed no longer by then.
+    sealed: Vec<SubscriptionId>,
     /// Wake-ups that a limit keeps back: a user's cohorts are one.
     limited: u64,
     /// Users who do not want it.
@@ -69,6 +71,10 @@ impl State {
             let is_batch = |id: &SubscriptionId| {
                 self.subscriptions.get(id).is_some_and(|each| self.mixed(each) == Mixed::Batch)
             };
+            let sealed = ids.iter().filter(|id| {
+                self.subscriptions.get(id).is_some_and(|each| self.mixed(each) == Mixed::Sealed)
+            });
+            answered.sealed.extend(sealed);
             let devices: Vec<SubscriptionId> = ids.into_iter().filter(is_batch).collect();
             // Also of a user whose devices belong to none any more: of one who has left it a ghost.
             let cohorts = self.cohorts_for(&user);
@@ -105,10 +111,11 @@ impl State {
                 self.ask(&audience, &Asked { event_type, policy, dry_run, now })
             }
             Meant::Found { cohorts, devices } => {
+                let cohorts = self.with_successors(cohorts);
                 Answered { cohorts, devices, ..Answered::default() }
             }
         };
-        let Answered { cohorts, devices, limited, muted } = answered;
+        let Answered { cohorts, devices, limited, muted, .. } = answered;
         for chunk in devices.chunks(TARGETS_PER_ROW_MAX) {
             let targets = Targets::Subscriptions(chunk.to_vec());
             self.gather(window_end, Some(id), shape.clone(), targets);
@@ -152,32 +159,57 @@ impl State {
         });
         let TokenMessage { set, topic, message_type, ttl, dry_run, tokens, .. } = message;
         let shape = Shape { message_type, ttl, dry_run };
-        self.gather(window_end, None, shape, Targets::Tokens { set, topic, tokens });
+        if !tokens.is_empty() {
+            self.gather(window_end, None, shape, Targets::Tokens { set, topic, tokens });
+        }
         usable
     }
 
-    /// Whose tokens these are, so that they are woken as a whole. Those nobody has registered belong to one who has no name.
-    pub(super) fn accept_silent_tokens(
+    /// Finds out whose tokens these are, so that their users are woken as a whole. Those nobody has registered belong to one who has no name;
+    /// those whose devices are in no cohort are returned.
+    pub(super) fn accept_company_tokens(
         &mut self,
-        message: TokenMessage,
+        message: &TokenMessage,
         (now, window_end): (Timestamp, Timestamp),
-    ) -> u64 {
-        let unusable = u64::from(message.unusable);
-        self.ledger.accepted += unusable;
-        self.ledger.settle(Settled::PayloadError, unusable);
-        let (mut users, mut fresh) = (BTreeSet::new(), Vec::new());
-        for token in message.tokens {
-            let key = TokenKey::unkeyed(message.set.provider(), &token);
+    ) -> (Vec<Token>, u64) {
+        let is_dry = message.dry_run == DryRun::Yes;
+        let (mut users, mut fresh, mut alone) = (BTreeSet::new(), Vec::new(), Vec::new());
+        for token in &message.tokens {
+            let key = TokenKey::unkeyed(message.set.provider(), token);
             match self.by_token.get(&key).and_then(|id| self.subscriptions.get(id)) {
-                Some(known) => drop(users.insert(known.user.clone())),
-                None => fresh.push(token),
+                Some(known) if self.mixed(known) == Mixed::Cohort => {
+                    users.insert(known.user.clone());
+                }
+                None if self.is_silent(&message.set) => fresh.push(token.clone()),
+                _ => alone.push(token.clone()),
             }
         }
-        let unnamed: Vec<&User> = users.iter().filter(|user| user.is_unnamed()).collect();
-        let joined = match unnamed.as_slice() {
-            [only] if users.len() == 1 => Some((*only).clone()),
-            _ => None,
+        if is_dry {
+            // Whoever only asks registers nobody.
+            let count = fresh.len() as u64;
+            self.ledger.accepted += count;
+            self.ledger.settle(Settled::DryRun, count);
+            fresh.clear();
+        }
+        self.register_unnamed(message, (&fresh, &mut users), now);
+        let cohorts: BTreeSet<CohortId> =
+            users.iter().flat_map(|user| self.cohorts_for(user)).collect();
+        let marked = self.wake_cohorts((&cohorts, message.dry_run), window_end);
+        (alone, marked)
+    }
+
+    /// Tokens that came together, or with those of one who has no name, are one's.
+    fn register_unnamed(
+        &mut self,
+        message: &TokenMessage,
+        (fresh, users): (&[Token], &mut BTreeSet<User>),
+        now: Timestamp,
+    ) {
+        let room = |only: &User| {
+            let known = self.subscriptions.values().filter(|each| each.user == *only).count();
+            only.is_unnamed() && known + fresh.len() <= SUBSCRIPTIONS_PER_USER_MAX
         };
+        let joined = users.first().filter(|only| users.len() == 1 && room(only)).cloned();
         for tokens in fresh.chunks(SUBSCRIPTIONS_PER_USER_MAX) {
             let user = joined.clone().unwrap_or_else(|| Self::unnamed(tokens));
             for token in tokens {
@@ -194,9 +226,6 @@ impl State {
             users.insert(user);
         }
         self.enrol();
-        let cohorts: BTreeSet<CohortId> =
-            users.iter().flat_map(|user| self.cohorts_for(user)).collect();
-        self.wake_cohorts((&cohorts, message.dry_run), window_end)
     }
 
     fn unnamed(tokens: &[Token]) -> User {
@@ -241,7 +270,8 @@ impl State {
                         ledger.accepted += answered.limited;
                         ledger.settle(Settled::Limited, answered.limited);
                     });
-                    let Answered { cohorts, devices, .. } = answered;
+                    let Answered { cohorts, mut devices, sealed, .. } = answered;
+                    devices.extend(sealed);
                     scheduled.meant = Meant::Found { cohorts, devices };
                 }
                 self.scheduled.insert(id, scheduled);

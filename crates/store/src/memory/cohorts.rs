@@ -18,7 +18,9 @@ impl State {
     /// Something was accepted for a cohort. Whether it is the first in its window shows in the ledger only.
     pub(super) fn mark(&mut self, id: CohortId, window_end: Timestamp) {
         let is_new = !self.of_cohorts.marks.contains_key(&(id, window_end));
-        self.of_cohorts.marks.entry((id, window_end)).or_insert(false);
+        // Where there are no cohorts any more nobody decides what leaves.
+        let is_leaving = !self.are_cohorts_on();
+        self.of_cohorts.marks.entry((id, window_end)).or_insert(is_leaving);
         self.ledger.accepted += 1;
         if is_new {
             self.ledger.waiting += 1;
@@ -29,22 +31,31 @@ impl State {
 
     /// The cohorts that stand for a user: those they are in, and those they have left as a ghost.
     pub(super) fn cohorts_for(&self, user: &User) -> BTreeSet<CohortId> {
+        if !self.are_cohorts_on() {
+            return BTreeSet::new();
+        }
         self.cohorts_of(user).into_iter().map(|(id, _)| id).collect()
     }
 
-    /// Marks cohorts, and those that came after them.
-    pub(super) fn mark_all(&mut self, ids: &BTreeSet<CohortId>, window_end: Timestamp) -> u64 {
-        let (mut now, mut look) = (BTreeSet::new(), ids.iter().copied().collect::<Vec<_>>());
+    /// Cohorts, and those that users of theirs are in since.
+    pub(super) fn with_successors(&self, ids: BTreeSet<CohortId>) -> BTreeSet<CohortId> {
+        let (mut all, mut look) = (BTreeSet::new(), ids.into_iter().collect::<Vec<_>>());
         while let Some(id) = look.pop() {
-            if now.insert(id) {
+            if all.insert(id) {
                 look.extend(self.of_cohorts.successors.get(&id).into_iter().flatten());
             }
         }
-        now.retain(|id| self.of_cohorts.cohorts.contains_key(id));
-        for id in &now {
+        all
+    }
+
+    /// Marks cohorts; returns how many there still are.
+    pub(super) fn mark_all(&mut self, ids: &BTreeSet<CohortId>, window_end: Timestamp) -> u64 {
+        let there = ids.iter().filter(|id| self.of_cohorts.cohorts.contains_key(id));
+        let there: Vec<CohortId> = there.copied().collect();
+        for id in &there {
             self.mark(*id, window_end);
         }
-        now.len() as u64
+        there.len() as u64
     }
 
     /// Wakes one cohort that is to leave. Returns how many wake-ups were made and how many joined others; nothing where none is left.
@@ -103,7 +114,7 @@ impl State {
     }
 
     /// Lets devices join a window though nothing has happened to their users.
-    fn gather_company(&mut self, window_end: Timestamp, ids: Vec<SubscriptionId>) {
+    pub(super) fn gather_company(&mut self, window_end: Timestamp, ids: Vec<SubscriptionId>) {
         let Some(shape) = self.company() else { return };
         self.ledger.accepted += ids.len() as u64;
         self.ledger.waiting += ids.len() as u64;

@@ -114,9 +114,9 @@ impl Users for MemoryStore {
 
     async fn erase(&self, user: &User, _message_types: Vec<MessageType>) -> Result<(), StoreError> {
         let mut state = self.lock();
-        let devices = state.devices_of(user);
-        state.cancel(&devices);
-        for id in devices {
+        let batch = state.batch_devices_of(user);
+        state.cancel(&batch);
+        for id in state.devices_of(user) {
             state.remove_subscription(id);
         }
         let of_user = state.unproven.iter().filter(|(_, each)| each.new.user == *user);

@@ -72,11 +72,6 @@ impl State {
         self.sizes().is_some()
     }
 
-    /// Whether devices of a credential set are woken in cohorts.
-    pub(super) fn is_in_cohorts(&self, set: &CredentialSet) -> bool {
-        self.are_cohorts_on() && self.is_silent(set)
-    }
-
     pub(super) fn is_silent(&self, set: &CredentialSet) -> bool {
         self.of_cohorts.mix.as_ref().is_some_and(|mix| mix.silent.contains(set))
     }
@@ -98,8 +93,9 @@ impl State {
     pub(super) fn cohort_devices(&self, user: &User) -> Vec<&Subscription> {
         self.subscriptions
             .values()
-            .filter(|each| each.user == *user && self.is_silent(&each.set))
-            .filter(|each| self.mixed(each) != Mixed::Sealed)
+            .filter(|each| each.user == *user && self.mixed(each) != Mixed::Sealed)
+            // What was marked leaves though there are no cohorts any more, and nobody silent.
+            .filter(|each| !self.are_cohorts_on() || self.is_silent(&each.set))
             .collect()
     }
 
@@ -143,7 +139,12 @@ impl State {
             }
             self.leave(user, id);
         }
-        let Some(stratum) = stratum else { return };
+        let Some(stratum) = stratum else {
+            if let Some((before, _)) = live {
+                self.wake_alone(user, before);
+            }
+            return;
+        };
         // Whoever comes back takes the place of their ghost.
         let ghost = self.cohorts_of(user).into_iter().find(|(id, _)| {
             self.of_cohorts.cohorts.get(id).is_some_and(|row| row.stratum == stratum)
@@ -154,9 +155,8 @@ impl State {
         };
         self.join(user, id);
         if let Some((before, _)) = live {
-            for window in self.windows_of(before) {
-                self.mark(id, window);
-            }
+            // It may have been they who were meant, now or later.
+            self.hand_on(before, &[id]);
         }
     }
 
@@ -164,6 +164,17 @@ impl State {
         self.of_cohorts.last_id += 1;
         let member = Member { number: self.of_cohorts.last_id, is_ghost: false };
         self.of_cohorts.members.insert((user.clone(), id), member);
+    }
+
+    /// A user's devices belong to no cohort any more, though they are there: what was accepted for the one they were in is for them alone.
+    fn wake_alone(&mut self, user: &User, before: CohortId) {
+        let windows = self.windows_of(before);
+        let devices = self.subscriptions.values().filter(|each| each.user == *user);
+        let devices = devices.filter(|each| self.mixed(each) == Mixed::Batch);
+        let ids: Vec<SubscriptionId> = devices.map(|each| each.id).collect();
+        if let Some(window) = windows.first() {
+            self.gather_company(*window, ids);
+        }
     }
 
     /// A user has no device any more that belongs to a cohort.
@@ -176,6 +187,26 @@ impl State {
             }
         } else {
             self.of_cohorts.members.remove(&key);
+        }
+    }
+
+    /// For which windows something may have been accepted for a device that nobody has registered.
+    pub(super) fn marks_of_unnamed(&self, id: SubscriptionId) -> Vec<Timestamp> {
+        let owner = self.subscriptions.get(&id).map(|each| &each.user);
+        let Some(owner) = owner.filter(|owner| owner.is_unnamed()) else { return Vec::new() };
+        let cohorts = self.cohorts_for(owner);
+        cohorts.into_iter().flat_map(|id| self.windows_of(id)).collect()
+    }
+
+    /// A user has registered such a device: what was accepted for it is theirs.
+    pub(super) fn take_over(&mut self, windows: Vec<Timestamp>, user: &User) {
+        if windows.is_empty() {
+            return;
+        }
+        self.enrol();
+        let cohorts = self.cohorts_for(user);
+        for window in windows {
+            self.mark_all(&cohorts, window);
         }
     }
 

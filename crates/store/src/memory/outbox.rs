@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use reveille_model::limits::PROOF_RETENTION_S;
 use reveille_model::{
     CredentialSet, Duration, NotificationId, Settled, Shuffle, SubscriptionId, Timestamp, Token,
-    Topic,
+    Topic, User,
 };
 
 use super::MemoryStore;
@@ -20,6 +20,8 @@ enum Meaning {
     Wake(CredentialSet, Target),
     /// It has been sealed since: it is woken with the others that are.
     NextBeat,
+    /// It is woken with its user's cohort since.
+    Cohort(User),
     /// It is gone, or its user has looked.
     Gone,
 }
@@ -31,8 +33,10 @@ impl State {
         let is_company =
             row.notification.is_none() && matches!(row.targets, Targets::Subscriptions(_));
         if !is_company {
-            if self.mixed(known) == Mixed::Sealed {
-                return Meaning::NextBeat;
+            match self.mixed(known) {
+                Mixed::Sealed => return Meaning::NextBeat,
+                Mixed::Cohort => return Meaning::Cohort(known.user.clone()),
+                Mixed::Batch => {}
             }
             if self.fetched.get(&id).is_some_and(|until| row.number < *until) {
                 return Meaning::Gone;
@@ -68,6 +72,11 @@ impl State {
             match meaning {
                 Meaning::Gone => gone += 1,
                 Meaning::NextBeat => collapsed += 1,
+                Meaning::Cohort(user) => {
+                    collapsed += 1;
+                    let cohorts = self.cohorts_for(&user);
+                    self.mark_all(&cohorts, row.window_end);
+                }
                 Meaning::Wake(set, target) => {
                     if self.make_wakeup(of_row, set, target, keys.next().unwrap_or_default()) {
                         made += 1;
@@ -180,10 +189,14 @@ impl Outbox for MemoryStore {
         let times = (acceptance.now, acceptance.window_end);
         for item in acceptance.items {
             match item {
-                Item::Tokens(message) if state.is_in_cohorts(&message.set) => {
-                    wakeups += state.accept_silent_tokens(message, times);
+                Item::Tokens(mut message) => {
+                    if state.are_cohorts_on() {
+                        let (alone, marked) = state.accept_company_tokens(&message, times);
+                        message.tokens = alone;
+                        wakeups += marked;
+                    }
+                    wakeups += state.accept_tokens(message, times.1);
                 }
-                Item::Tokens(message) => wakeups += state.accept_tokens(message, times.1),
                 Item::Notification(notification) => {
                     ids.push(notification.id);
                     let (woken, unwanted) = state.accept_notification(notification, times);

@@ -10,7 +10,7 @@ use reveille_model::{
     SubscriptionId, Timestamp, Token, Topic, User,
 };
 
-use super::members::CohortState;
+use super::members::{CohortState, Mixed};
 use crate::{Death, Destination, InboxItem, Keys, StoreError, TokenKey, Wakes, WakeupKey};
 
 /// A store in memory. Clones of its `Arc` share it; nothing survives the process.
@@ -254,9 +254,12 @@ impl State {
     /// Removes a wake-up because it was not worth sending any more.
     pub(super) fn expire(&mut self, id: i64) {
         let is_untried = self.wakeups.get(&id).is_some_and(|row| {
-            row.attempts == 0
-                && row.notification.is_none()
-                && matches!(row.target, Target::Subscription(_))
+            let device = match row.target {
+                Target::Subscription(id) => self.subscriptions.get(&id),
+                Target::Token { .. } => None,
+            };
+            let is_company = row.attempts == 0 && row.notification.is_none();
+            is_company && device.is_some_and(|each| self.mixed(each) == Mixed::Cohort)
         });
         if self.are_cohorts_on() && is_untried {
             self.of_cohorts.untried += 1;
