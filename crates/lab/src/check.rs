@@ -1,6 +1,7 @@
 //! The reference point: figures that were known before, from an independent simulation, and the goals.
 
 use crate::cost::Wakeups;
+use crate::delay::Delays;
 use crate::design::Design;
 use crate::setting::Setting;
 use crate::statistics::as_float;
@@ -22,6 +23,9 @@ const COHORT_EVENTS: usize = 3;
 /// Largest correlation of departure with arrival (goal G6).
 const RHO_MAX: f64 = 0.02;
 
+/// Of 48 wake-ups a day 36 come back evenly, one in 40 minutes; then the window has to end.
+const CAPPED_S: f64 = 2_400.0 + 120.0;
+
 /// A figure of the study: events, chance of the best guess in percent, half of its last digit.
 type Known = (usize, f64, f64);
 
@@ -42,6 +46,10 @@ const KNOWN: [(Design, &[Known]); 8] = [
     ),
     (Design::Sealed, &[(1, 0.001, 0.0005), (20, 0.001, 0.0005)]),
 ];
+
+/// The same after one event, if the observer also counts.
+const KNOWN_COUNTED: [(Design, f64, f64); 2] =
+    [(Design::Grid, 88.0, 0.5), (Design::Decoys(8), 2.0, 0.05)];
 
 /// What a figure must be.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -98,6 +106,7 @@ pub fn reference_point(trials: usize, seed: u64, threads: usize) -> Plan {
         seed,
         threads,
         per_day: 48,
+        counted: vec![Design::Grid, Design::Decoys(8), Design::Cohort(8)],
     }
 }
 
@@ -109,9 +118,47 @@ pub fn judge(rows: &[Row]) -> Vec<Figure> {
         for (events, reference, rounding) in known.flat_map(|(_, known)| known.iter()) {
             figures.push(success(row, *events, *reference, *rounding));
         }
+        counts(row, &mut figures);
         goals(row, &mut figures);
+        if row.design == Design::Cohort(16) {
+            figures.extend(delay_figures(row.design, row.delays.as_ref()));
+        }
     }
     figures
+}
+
+/// Goal G3, and what it is compared with.
+fn counts(row: &Row, figures: &mut Vec<Figure>) {
+    // What was not measured is like nothing that is known.
+    let measured = row.counted.map_or(f64::NAN, |point| 100.0 * point.top1);
+    let design = row.design;
+    let known = KNOWN_COUNTED.iter().filter(|(known, ..)| *known == design);
+    for (_, reference, rounding) in known {
+        let tolerance = row.counted.map_or(0.0, |point| ERRORS * error_of_both(&point) + rounding);
+        let bound = Bound::Near { reference: *reference, tolerance };
+        figures.push(Figure { design, what: "counts, top-1, n=1, %".to_owned(), measured, bound });
+    }
+    if design == Design::Cohort(8) {
+        let what = "G3, counts, n=1, %".to_owned();
+        figures.push(Figure { design, what, measured, bound: Bound::AtMost(1.0) });
+    }
+}
+
+/// Goal G4. Those who wait for their budget are none of its business; they wait for one wake-up to come back, and for its window.
+pub(crate) fn delay_figures(design: Design, delays: Option<&Delays>) -> Vec<Figure> {
+    let figure = |what: &str, measured: Option<f64>, bound| Figure {
+        design,
+        what: what.to_owned(),
+        measured: measured.unwrap_or(f64::NAN),
+        bound,
+    };
+    let (within, capped) = (delays.map(|known| known.within), delays.map(|known| known.capped));
+    let near = Bound::Near { reference: 60.0, tolerance: 3.0 };
+    vec![
+        figure("G4, mean delay, s", within.map(|waits| waits.mean_s), near),
+        figure("G4, longest delay, s", within.map(|waits| waits.longest_s), Bound::AtMost(120.0)),
+        figure("G4, longest, capped", capped.map(|waits| waits.longest_s), Bound::AtMost(CAPPED_S)),
+    ]
 }
 
 fn success(row: &Row, events: usize, reference: f64, rounding: f64) -> Figure {

@@ -21,7 +21,7 @@ pub(crate) struct Cohorts {
     /// Devices of each cohort.
     pub(crate) members: Vec<Vec<usize>>,
     /// The cohort of each device.
-    of: Vec<usize>,
+    pub(crate) of: Vec<usize>,
     /// What the mixer knows of each.
     known: Vec<Cohort>,
     settings: MusterSettings,
@@ -93,6 +93,19 @@ impl Cohorts {
         self.of.iter().map(|cohort| of_cohorts.get(*cohort).copied().unwrap_or_default()).collect()
     }
 
+    /// Cohorts that are woken about as often, from quiet to busy.
+    pub(crate) fn kinds(&self, population: &Population) -> Vec<Vec<usize>> {
+        let rates = self.rates(population);
+        let mut by_rate: Vec<usize> = (0..rates.len()).collect();
+        by_rate.sort_by(|left, right| {
+            rates.get(*left).partial_cmp(&rates.get(*right)).unwrap_or(std::cmp::Ordering::Equal)
+        });
+        let count = as_float(by_rate.len());
+        let cut = |bin: usize| floor(count * as_float(bin) / as_float(BINS));
+        let kind = |bin: usize| by_rate.get(cut(bin)..cut(bin + 1)).map(<[usize]>::to_vec);
+        (0..BINS).filter_map(kind).filter(|alike| !alike.is_empty()).collect()
+    }
+
     /// What is believed before anything is seen. Members cannot be told apart, so that an observer knows how often a cohort is woken, from
     /// that how many of its members may be watched on average, and nothing of a single member.
     pub(crate) fn prior(&self, population: &Population) -> Vec<f64> {
@@ -102,18 +115,10 @@ impl Cohorts {
                 *count += 1.0;
             }
         }
-        let rates = self.rates(population);
-        let mut by_rate: Vec<usize> = (0..rates.len()).collect();
-        by_rate.sort_by(|left, right| {
-            rates.get(*left).partial_cmp(&rates.get(*right)).unwrap_or(std::cmp::Ordering::Equal)
-        });
         let mut chances = vec![0.0; self.members.len()];
-        let count = as_float(by_rate.len());
-        let cut = |bin: usize| floor(count * as_float(bin) / as_float(BINS));
-        for bin in 0..BINS {
-            let Some(alike) = by_rate.get(cut(bin)..cut(bin + 1)) else { continue };
+        for alike in self.kinds(population) {
             let of_bin: f64 = alike.iter().filter_map(|cohort| eligible.get(*cohort)).sum();
-            for cohort in alike {
+            for cohort in &alike {
                 let size = self.members.get(*cohort).map_or(1, Vec::len);
                 if let Some(chance) = chances.get_mut(*cohort) {
                     *chance = of_bin / as_float(alike.len()) / as_float(size.max(1));

@@ -11,6 +11,8 @@ mod attack;
 mod check;
 mod cohorts;
 mod cost;
+mod counts;
+mod delay;
 mod design;
 mod plot;
 mod population;
@@ -33,6 +35,7 @@ pub use attack::{
 };
 pub use check::{Bound, CHECK_EVENTS, Figure, check_designs, judge, reference_point};
 pub use cost::{Capped, Wakeups};
+pub use delay::{Delays, Waits};
 pub use design::{Design, DesignError};
 pub use plot::{Picture, PlotError, png, svg};
 pub use propose::{Choice, Proposal, propose};

@@ -9,7 +9,7 @@ use crate::weighted::{Weighted, normal};
 /// Whoever is watched has had at least so many events in [`WATCHED_S`].
 const EVENTS_MIN: f64 = 20.0;
 /// How long an observer has records: 90 days.
-const WATCHED_S: f64 = 90.0 * 86_400.0;
+pub(crate) const WATCHED_S: f64 = 90.0 * 86_400.0;
 /// If fewer are that busy, whoever is watched is one of so many busiest.
 const TARGETS_MIN: usize = 100;
 
@@ -64,6 +64,11 @@ impl Population {
     /// Who is watched in one trial: every eligible one is equally likely.
     pub(crate) fn draw_target(&self, rng: &mut Rng) -> usize {
         self.targets.get(rng.index(self.targets.len().max(1))).copied().unwrap_or_default()
+    }
+
+    /// Whether it is one of those who may be watched.
+    pub(crate) fn is_target(&self, device: usize) -> bool {
+        self.targets.binary_search(&device).is_ok()
     }
 
     /// What is believed before anything is seen: one of those who may be watched.

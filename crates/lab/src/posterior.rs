@@ -32,7 +32,7 @@ impl Prior {
         Self::new(vec![1.0 / as_float(devices.max(1)); devices])
     }
 
-    fn chance(&self, device: usize) -> f64 {
+    pub(crate) fn chance(&self, device: usize) -> f64 {
         self.chances.get(device).copied().unwrap_or_default()
     }
 

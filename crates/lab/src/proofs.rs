@@ -51,7 +51,16 @@ impl Alike {
 }
 
 fn plan(setting: Setting, designs: Vec<Design>, events: &[usize], trials: usize) -> Plan {
-    Plan { setting, designs, events: events.to_vec(), trials, seed: 1, threads: 2, per_day: 48 }
+    Plan {
+        setting,
+        designs,
+        events: events.to_vec(),
+        trials,
+        seed: 1,
+        threads: 2,
+        per_day: 48,
+        counted: Vec::new(),
+    }
 }
 
 #[test]
@@ -194,6 +203,7 @@ fn the_check_fails_where_cohorts_are_drawn_anew() {
     };
     let design = Design::Cohort(8);
     let plan = plan(setting, vec![design], &[1, 2, 3, 5, 20], 60);
+    let plan = Plan { counted: vec![design], ..plan };
     let honest = World::new(design, ground);
     let failed = |world: &World| -> Vec<String> {
         let row = row(&plan, design, world, ground, &|| ());

@@ -1,6 +1,8 @@
 //! The comparison of designs: what an observer can tell after some events, and what each design costs.
 
 use crate::cost::{Capped, Wakeups};
+use crate::counts::{Ledger, counted};
+use crate::delay::Delays;
 use crate::design::Design;
 use crate::population::Population;
 use crate::sender::{decoys_per_minute, per_second};
@@ -13,6 +15,9 @@ use crate::world::{Ground, World};
 pub(crate) const POPULATION: u32 = 1;
 pub(crate) const COHORTS: u32 = 2;
 pub(crate) const PROPOSAL: u32 = 3;
+pub(crate) const DELAYS: u32 = 4;
+/// Added to a design's purpose.
+const COUNTED: u32 = 1 << 24;
 
 /// Most events of one account.
 const EVENTS_MAX: usize = 1_000;
@@ -20,6 +25,8 @@ const EVENTS_MAX: usize = 1_000;
 const TRIALS_MAX: usize = 100_000;
 /// A beat wakes everybody: nothing is drawn, and one trial is like the other.
 const TRIALS_SEALED: usize = 4;
+/// Trials of an observer who counts: everybody has a count, in each of them.
+const TRIALS_COUNTED: usize = 100;
 
 /// What a table shows.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +45,8 @@ pub struct Plan {
     pub threads: usize,
     /// Wake-ups of a device in a day, for what is said of capped cohorts; the observer's row has no budget.
     pub per_day: u32,
+    /// Of which rows the observer also counts pushes, after one event: of a grid, of decoys, of cohorts.
+    pub counted: Vec<Design>,
 }
 
 /// One design.
@@ -51,10 +60,14 @@ pub struct Row {
     pub wakeups: Wakeups,
     /// What a budget does to cohorts; nothing where there are none.
     pub capped: Option<Capped>,
+    /// How long wake-ups of cohorts wait; nothing where there are none.
+    pub delays: Option<Delays>,
     /// How the order of departure follows that of arrival (Spearman's rho, on average), where the mixer shuffled.
     pub order_rho: Option<f64>,
     /// After each number of events.
     pub points: Vec<Point>,
+    /// After one event, if the observer also knows how many the account had, and how often each device was pushed. Nothing unless asked for.
+    pub counted: Option<Point>,
 }
 
 /// What an observer can tell after some events. Chances are shares of one.
@@ -116,6 +129,11 @@ impl Plan {
     fn trials_of(&self, design: Design) -> usize {
         if design == Design::Sealed { self.trials.min(TRIALS_SEALED) } else { self.trials }
     }
+
+    fn steps_of(&self, design: Design) -> usize {
+        let counted = if self.counted.contains(&design) { TRIALS_COUNTED } else { 0 };
+        self.trials_of(design) + counted
+    }
 }
 
 /// Makes the table. Equal plans give equal tables.
@@ -125,12 +143,12 @@ pub fn table(plan: &Plan, progress: &Progress<'_>) -> Result<Vec<Row>, SettingEr
     let population = Population::draw(&plan.setting, &mut streams.of(POPULATION, 0));
     let ground =
         Ground { setting: &plan.setting, population: &population, streams, per_day: plan.per_day };
-    let total = plan.designs.iter().map(|design| plan.trials_of(*design)).sum();
+    let total = plan.designs.iter().map(|design| plan.steps_of(*design)).sum();
     let mut before = 0;
     let rows = plan.designs.iter().map(|design| {
         let world = World::new(*design, ground);
         let done = std::sync::atomic::AtomicUsize::new(before);
-        before += plan.trials_of(*design);
+        before += plan.steps_of(*design);
         row(plan, *design, &world, ground, &|| {
             progress(1 + done.fetch_add(1, std::sync::atomic::Ordering::Relaxed), total);
         })
@@ -168,13 +186,41 @@ pub(crate) fn row(
         pushes_per_event: world.cost.pushes_per_event,
         wakeups: world.cost.wakeups,
         capped: world.cost.capped,
+        delays: world.cost.delays,
         order_rho: (!rhos.is_empty()).then(|| mean(rhos.iter().copied()).value),
         points: events
             .iter()
             .enumerate()
             .map(|(place, count)| point(*count, place, &trials))
             .collect(),
+        counted: counted_row(plan, design, world, ground, step),
     }
+}
+
+/// What an observer who counts can tell.
+fn counted_row(
+    plan: &Plan,
+    design: Design,
+    world: &World,
+    ground: Ground<'_>,
+    step: &(dyn Fn() + Sync),
+) -> Option<Point> {
+    let ledger =
+        plan.counted.contains(&design).then(|| Ledger::new(world, ground.population)).flatten()?;
+    let purpose = COUNTED + design.purpose();
+    let devices = ground.population.devices();
+    let trials = parallel(
+        TRIALS_COUNTED,
+        plan.threads,
+        || Desk::new(devices),
+        |desk, number| {
+            let rng = ground.streams.of(purpose, u32::try_from(number).unwrap_or(u32::MAX));
+            let verdict = counted(world, &ledger, ground.population, desk, rng);
+            step();
+            Trial { verdicts: vec![verdict], rho: None }
+        },
+    );
+    Some(point(1, 0, &trials))
 }
 
 fn point(events: usize, place: usize, trials: &[Trial]) -> Point {

@@ -55,9 +55,9 @@ pub(crate) struct Trial {
 /// The state of a thread.
 #[derive(Debug)]
 pub(crate) struct Desk {
-    bench: Bench,
-    transcript: Transcript,
-    tally: Tally,
+    pub(crate) bench: Bench,
+    pub(crate) transcript: Transcript,
+    pub(crate) tally: Tally,
 }
 
 impl Desk {

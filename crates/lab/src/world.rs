@@ -1,7 +1,8 @@
 //! A design put to work: who sends, who watches, what it costs.
 
-use crate::cohorts::Cohorts;
+use crate::cohorts::{Cohorts, settings};
 use crate::cost::{Capped, DAY_S, Wakeups, capped};
+use crate::delay::{Delays, delays};
 use crate::design::Design;
 use crate::population::Population;
 use crate::posterior::Prior;
@@ -10,7 +11,7 @@ use crate::sender::{
 };
 use crate::setting::{Setting, Streams};
 use crate::statistics::as_float;
-use crate::table::COHORTS;
+use crate::table::{COHORTS, DELAYS};
 use crate::watcher::{Departure, Evidence, Watcher, chance_in_batch, presence};
 
 /// How long each push takes where nothing delays it, in seconds.
@@ -32,6 +33,7 @@ pub(crate) struct Cost {
     pub(crate) pushes_per_event: f64,
     pub(crate) wakeups: Wakeups,
     pub(crate) capped: Option<Capped>,
+    pub(crate) delays: Option<Delays>,
 }
 
 /// What worlds are made from.
@@ -91,6 +93,9 @@ impl Ground<'_> {
         let capped = capped(self.setting, &rates, self.per_day, &mut rng);
         let mut world = self.grid(Company::Cohorts(cohorts), &chances, Prior::new(prior));
         world.cost.capped = Some(capped);
+        let mut rng = self.streams.of(DELAYS, size);
+        let (schedule, budget) = (self.setting.schedule(), settings(self.per_day));
+        world.cost.delays = Some(delays(&schedule, &budget, &rates, &mut rng));
         world
     }
 
@@ -105,6 +110,7 @@ impl Ground<'_> {
             pushes_per_event: pushes / (self.population.rate * window_s),
             wakeups: Wakeups::of(per_day),
             capped: None,
+            delays: None,
         };
         World { sender, watcher, cost }
     }
@@ -118,7 +124,12 @@ impl Ground<'_> {
                 prior: Prior::new(self.population.prior()),
                 evidence: Evidence::Delay { mean_s, rates },
             },
-            cost: Cost { pushes_per_event: 1.0, wakeups: Wakeups::of(per_day), capped: None },
+            cost: Cost {
+                pushes_per_event: 1.0,
+                wakeups: Wakeups::of(per_day),
+                capped: None,
+                delays: None,
+            },
         }
     }
 
@@ -143,7 +154,12 @@ impl Ground<'_> {
                 prior: Prior::new(self.population.prior()),
                 evidence: Evidence::Timer { rates, rate, departure },
             },
-            cost: Cost { pushes_per_event, wakeups: Wakeups::of(per_day), capped: None },
+            cost: Cost {
+                pushes_per_event,
+                wakeups: Wakeups::of(per_day),
+                capped: None,
+                delays: None,
+            },
         }
     }
 }

@@ -93,6 +93,8 @@ mod tests {
             pushes_per_event: 8.0,
             wakeups: Wakeups { mean: 1.0, p95: 1.0, p99: 1.0 },
             capped: None,
+            delays: None,
+            counted: None,
             order_rho: None,
             points: vec![point(1), point(20)],
         };

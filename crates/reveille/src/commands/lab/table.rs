@@ -72,6 +72,7 @@ fn plan(arguments: &TableArguments) -> Result<Plan, Failure> {
         seed: arguments.run.seed,
         threads: threads(&arguments.run),
         per_day: arguments.wakeups_per_day,
+        counted: Vec::new(),
     })
 }
 
