@@ -196,7 +196,7 @@ fn apply(
     }
     known.change(change, now);
     write(tables, &known)?;
-    tables.take_over(marks, &known.user)?;
+    tables.take_over(&marks, &known.user)?;
     Ok(known)
 }
 
@@ -296,7 +296,7 @@ impl Tables {
                 now.as_ms()
             ])?;
         let evicted = evict(self, &new.user, fresh, per_user_max)?;
-        self.take_over(marks, &new.user)?;
+        self.take_over(&marks, &new.user)?;
         let subscription = new.into_subscription(fresh, now);
         Ok(Put::Created { subscription, evicted })
     }

@@ -145,13 +145,13 @@ impl Tables {
     }
 
     /// A user has registered such a token: what was accepted for it is theirs.
-    pub(crate) fn take_over(&mut self, windows: Vec<i64>, user: &User) -> rusqlite::Result<()> {
+    pub(crate) fn take_over(&mut self, windows: &[i64], user: &User) -> rusqlite::Result<()> {
         if windows.is_empty() {
             return Ok(());
         }
         self.enrol_changed()?;
         for cohort in self.cohorts_for(user)? {
-            for window in &windows {
+            for window in windows {
                 self.mark(cohort, *window)?;
             }
         }
