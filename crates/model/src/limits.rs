@@ -56,7 +56,7 @@ pub const GROUPS_MAX: usize = 2_048;
 /// Most cohorts whose leaving is written in one transaction.
 pub const LEAVING_MAX: usize = 1_024;
 /// Most decoys of one window.
-pub const NOOPS_MAX: usize = 10_000;
+pub const NOOPS_MAX: usize = 100_000;
 /// Most wake-ups one claim takes.
 pub const CLAIM_MAX: usize = 1_024;
 /// Most devices that are watched or quarantined at once. Beyond it a verdict against another one is not remembered, and so never acted on.

@@ -46,7 +46,8 @@ pub trait Cohorts: Send + Sync {
     /// were due at `beat`, which is also said of a beat that is over.
     async fn beat(&self, beat: Timestamp, window_end: Timestamp) -> Result<bool, StoreError>;
 
-    /// Gathers random silent devices for the window that ends at `window_end`: for each number one, every device as likely as any other.
+    /// Gathers random silent devices for the window that ends at `window_end`: for each number one, every device as likely as any other. At most
+    /// [`reveille_model::limits::EXPAND_MAX`] numbers at a time.
     /// Returns for how many there was one.
     async fn noops(&self, window_end: Timestamp, draws: Vec<u64>) -> Result<u64, StoreError>;
 

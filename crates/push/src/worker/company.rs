@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use reveille_mixer::{Schedule, Window, last_beat, noops};
+use reveille_model::limits::EXPAND_MAX;
 use reveille_model::{Duration, Rng, Timestamp};
 use reveille_service::clock::Clock;
 use reveille_service::lifecycle::Lifecycle;
@@ -59,9 +60,9 @@ impl Company {
         }
         let length = window.end.since(window.start);
         let count = noops(length, self.mix.noop_per_minute, &mut self.rng);
-        if count > 0 {
-            let draws = (0..count).map(|_| self.rng.next_u64()).collect();
-            self.store.noops(window.end, draws).await?;
+        let draws: Vec<u64> = (0..count).map(|_| self.rng.next_u64()).collect();
+        for draws in draws.chunks(EXPAND_MAX) {
+            self.store.noops(window.end, draws.to_vec()).await?;
         }
         Ok(())
     }
