@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use reveille_model::{CohortSizes, DryRun, User};
 use reveille_store::{Mix, StoreError};
-use reveille_vault::{BlindKey, Purpose};
-use rusqlite::{OptionalExtension as _, params};
+use reveille_vault::BlindKey;
+use rusqlite::params;
 
 use crate::codec::store_error;
 use crate::engine::Tables;
@@ -81,7 +81,7 @@ pub(super) fn mix(tables: &mut Tables, mix: &Mix) -> Result<Option<From>, StoreE
     for set in &mix.silent {
         silent.insert(tables.set_id(set).map_err(sql)?);
     }
-    let names = names_key(tables)?;
+    let names = BlindKey::new(&tables.key(MEMBERS_KEY, BlindKey::fresh())?);
     tables.mixing = Some(Mixing {
         sizes: mix.sizes,
         silent: silent.clone(),
@@ -125,31 +125,6 @@ fn note(
     connection
         .execute("UPDATE state SET cohorts = ?1, enrolled = ?2", [is_on, is_on && is_enrolled])?;
     Ok((is_on && !is_enrolled).then_some((Some(String::new()), 0)))
-}
-
-fn names_key(tables: &Tables) -> Result<BlindKey, StoreError> {
-    let sql = |error: rusqlite::Error| store_error(&error);
-    let known: Option<Vec<u8>> = tables
-        .connection
-        .query_row("SELECT key FROM keys WHERE name = ?1", [MEMBERS_KEY], |row| row.get(0))
-        .optional()
-        .map_err(sql)?;
-    let key = match known {
-        Some(sealed) => {
-            let opened = tables.vault.open(Purpose::Key, &sealed);
-            opened.and_then(|key| key.try_into().ok()).ok_or_else(|| {
-                StoreError::Corrupt("the key of members cannot be read".to_owned())
-            })?
-        }
-        None => {
-            let fresh = BlindKey::fresh();
-            let sealed = tables.vault.seal(Purpose::Key, &fresh);
-            let insert = "INSERT INTO keys (name, key) VALUES (?1, ?2)";
-            tables.connection.execute(insert, params![MEMBERS_KEY, sealed]).map_err(sql)?;
-            fresh
-        }
-    };
-    Ok(BlindKey::new(&key))
 }
 
 /// Brings some users to where they belong, who were not watched before. Returns from where on to go on.
