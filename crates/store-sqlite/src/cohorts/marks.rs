@@ -48,14 +48,19 @@ impl Tables {
         Ok(marked)
     }
 
-    /// Cohorts, and those that users of theirs are in since.
-    pub(crate) fn with_successors(&self, cohorts: Vec<i64>) -> rusqlite::Result<Vec<i64>> {
+    /// Cohorts, and those that users of theirs went to since that window was closed.
+    pub(crate) fn with_successors(
+        &self,
+        cohorts: Vec<i64>,
+        since: i64,
+    ) -> rusqlite::Result<Vec<i64>> {
         let (mut all, mut look) = (BTreeSet::new(), cohorts);
-        let mut select =
-            self.connection.prepare_cached("SELECT successor FROM successors WHERE cohort = ?1")?;
+        let mut select = self
+            .connection
+            .prepare_cached("SELECT successor FROM successors WHERE cohort = ?1 AND at >= ?2")?;
         while let Some(id) = look.pop() {
             if all.insert(id) {
-                for successor in select.query_map([id], |row| row.get(0))? {
+                for successor in select.query_map([id, since], |row| row.get(0))? {
                     look.push(successor?);
                 }
             }

@@ -322,8 +322,8 @@ fn schedule(
         .connection
         .prepare_cached(concat!(
             "INSERT INTO scheduled (trail, due, message_type, ttl_ms, dry_run, audience_kind, audience,",
-            " named, event_type, wakes, limit_count, limit_per_ms, content, cohorts)",
-            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
+            " named, event_type, wakes, limit_count, limit_per_ms, content, cohorts, since)",
+            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"
         ))?
         .execute(params![
             seq,
@@ -340,6 +340,7 @@ fn schedule(
             policy.limit.map(|limit| limit.per.as_ms().cast_signed()),
             content,
             cohorts,
+            tables.closed_until,
         ])?;
     tables.scheduled += named as u64;
     Ok(())

@@ -245,6 +245,7 @@ struct FellDue {
     id: NotificationId,
     content: Option<Vec<u8>>,
     cohorts: Vec<u8>,
+    since: i64,
 }
 
 fn read_fell_due(row: &Row<'_>) -> rusqlite::Result<FellDue> {
@@ -268,6 +269,7 @@ fn read_fell_due(row: &Row<'_>) -> rusqlite::Result<FellDue> {
         id: NotificationId::from_bytes(row.get(11)?),
         content: row.get(12)?,
         cohorts: row.get(13)?,
+        since: row.get(14)?,
     })
 }
 
@@ -278,18 +280,29 @@ fn bring_in_scheduled(tables: &mut Tables, until: Timestamp) -> Result<Option<us
         .connection
         .prepare_cached(concat!(
             "SELECT s.trail, s.message_type, s.ttl_ms, s.dry_run, s.audience_kind, s.audience, s.due,",
-            " s.event_type, s.wakes, s.limit_count, s.limit_per_ms, t.id, s.content, s.cohorts FROM scheduled s",
+            " s.event_type, s.wakes, s.limit_count, s.limit_per_ms, t.id, s.content, s.cohorts, s.since FROM scheduled s",
             " JOIN trails t ON t.seq = s.trail WHERE s.due < ?1 ORDER BY s.due LIMIT 1"
         ))
         .and_then(|mut select| select.query_row([until.as_ms()], read_fell_due).optional()))?;
     let Some(fell_due) = found else { return Ok(None) };
-    let FellDue { seq, due, shape, kind, audience, event_type, policy, id, content, cohorts } =
-        fell_due;
+    let FellDue {
+        seq,
+        due,
+        shape,
+        kind,
+        audience,
+        event_type,
+        policy,
+        id,
+        content,
+        cohorts,
+        since,
+    } = fell_due;
     let named = if kind == FOUND {
         let cohorts = unpack_numbers(&cohorts).ok_or_else(corrupt)?;
         let devices = unpack_subscriptions(&audience).ok_or_else(corrupt)?;
         let named = cohorts.len() + devices.len();
-        let answered = Answered::found(sql(tables.with_successors(cohorts))?, devices);
+        let answered = Answered::found(sql(tables.with_successors(cohorts, since))?, devices);
         sql(gather_answered(tables, (seq, &shape), answered, until))?;
         named
     } else {

@@ -48,13 +48,24 @@ async fn left_over(scene: Scene) {
     assert_eq!((scene.live().await, scene.in_nurseries().await), (vec![(4, 2)], vec![(1, 1)]));
     assert_eq!(scene.leave(at(10)).await, phones("abcdefghi"), "whose it was nobody knows");
     // From now on each has their own.
+    let mut alone = "";
     for (number, name) in (2_u8..).zip(["a", "b", "c", "d", "e", "f", "g", "h", "i"]) {
         let window = at(u32::from(number) * 10);
         scene.notify(notification(number, &[name]), window).await;
         let woken = scene.leave(window).await;
         assert!(woken.len() == 4 || woken.len() == 1, "{name}: {woken:?}");
         assert!(woken.contains(&format!("phone-{name}")));
+        if woken.len() == 1 {
+            alone = name;
+        }
     }
+    // Nor does what is scheduled for them from now on.
+    let mut later = notification(20, &[alone]);
+    later.deliver_after = Some(at(150));
+    scene.notify(later, at(110)).await;
+    scene.end_window(at(110)).await;
+    scene.end_window(at(160)).await;
+    assert_eq!(scene.leave(at(160)).await, phones(alone));
 }
 
 async fn scheduled_and_moved(scene: Scene) {

@@ -110,8 +110,8 @@ impl State {
                 let (event_type, dry_run) = (&event_type, shape.dry_run);
                 self.ask(&audience, &Asked { event_type, policy, dry_run, now })
             }
-            Meant::Found { cohorts, devices } => {
-                let cohorts = self.with_successors(cohorts);
+            Meant::Found { cohorts, devices, since } => {
+                let cohorts = self.with_successors(cohorts, since);
                 Answered { cohorts, devices, ..Answered::default() }
             }
         };
@@ -136,7 +136,7 @@ impl State {
     }
 
     /// Marks cohorts. A dry run stops here: the network would show it.
-    fn wake_cohorts(
+    pub(super) fn wake_cohorts(
         &mut self,
         (cohorts, dry_run): (&BTreeSet<CohortId>, DryRun),
         window_end: Timestamp,
@@ -272,7 +272,7 @@ impl State {
                     });
                     let Answered { cohorts, mut devices, sealed, .. } = answered;
                     devices.extend(sealed);
-                    scheduled.meant = Meant::Found { cohorts, devices };
+                    scheduled.meant = Meant::Found { cohorts, devices, since: self.closed_until };
                 }
                 self.scheduled.insert(id, scheduled);
                 (0, muted)

@@ -37,12 +37,17 @@ impl State {
         self.cohorts_of(user).into_iter().map(|(id, _)| id).collect()
     }
 
-    /// Cohorts, and those that users of theirs are in since.
-    pub(super) fn with_successors(&self, ids: BTreeSet<CohortId>) -> BTreeSet<CohortId> {
+    /// Cohorts, and those that users of theirs went to since that window was closed.
+    pub(super) fn with_successors(
+        &self,
+        ids: BTreeSet<CohortId>,
+        since: Option<Timestamp>,
+    ) -> BTreeSet<CohortId> {
         let (mut all, mut look) = (BTreeSet::new(), ids.into_iter().collect::<Vec<_>>());
         while let Some(id) = look.pop() {
             if all.insert(id) {
-                look.extend(self.of_cohorts.successors.get(&id).into_iter().flatten());
+                let went = self.of_cohorts.successors.get(&id).into_iter().flatten();
+                look.extend(went.filter(|(_, at)| **at >= since).map(|(id, _)| *id));
             }
         }
         all

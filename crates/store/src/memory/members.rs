@@ -20,8 +20,8 @@ pub(super) struct CohortState {
     pub(super) members: BTreeMap<(User, CohortId), Member>,
     /// Of each cohort and window whether it was decided that it leaves.
     pub(super) marks: BTreeMap<(CohortId, Timestamp), bool>,
-    /// Where the users of a cohort are that is no more.
-    pub(super) successors: BTreeMap<CohortId, BTreeSet<CohortId>>,
+    /// Where users of a cohort went, and which window was closed then.
+    pub(super) successors: BTreeMap<CohortId, BTreeMap<CohortId, Option<Timestamp>>>,
     pub(super) last_id: i64,
     pub(super) last_beat: Option<Timestamp>,
     /// Wake-ups that ended before they were tried, though nobody knows whose news they were.
@@ -293,7 +293,9 @@ impl State {
                 self.mark(*successor, window);
             }
         }
-        self.of_cohorts.successors.entry(id).or_default().extend(successors);
+        let at = self.closed_until;
+        let of_cohort = self.of_cohorts.successors.entry(id).or_default();
+        of_cohort.extend(successors.iter().map(|successor| (*successor, at)));
     }
 
     /// A cohort is no more. Its users are in others, and its marks go there.

@@ -75,7 +75,7 @@ impl State {
                 Meaning::Cohort(user) => {
                     collapsed += 1;
                     let cohorts = self.cohorts_for(&user);
-                    self.mark_all(&cohorts, row.window_end);
+                    self.wake_cohorts((&cohorts, row.shape.dry_run), row.window_end);
                 }
                 Meaning::Wake(set, target) => {
                     if self.make_wakeup(of_row, set, target, keys.next().unwrap_or_default()) {

@@ -146,6 +146,8 @@ pub(super) enum Meant {
     Found {
         cohorts: BTreeSet<CohortId>,
         devices: Vec<SubscriptionId>,
+        /// The last window that was closed then.
+        since: Option<Timestamp>,
     },
 }
 
@@ -154,7 +156,7 @@ impl Meant {
     pub(super) fn len(&self) -> u64 {
         match self {
             Self::Named(audience) => audience.len() as u64,
-            Self::Found { cohorts, devices } => (cohorts.len() + devices.len()) as u64,
+            Self::Found { cohorts, devices, .. } => (cohorts.len() + devices.len()) as u64,
         }
     }
 }
