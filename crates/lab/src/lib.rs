@@ -40,5 +40,6 @@ pub use design::{Design, DesignError};
 pub use plot::{Picture, PlotError, png, svg};
 pub use propose::{Choice, Proposal, propose};
 pub use setting::{Setting, SettingError};
+pub use statistics::grouped;
 pub use table::{Plan, Point, Row, table};
 pub use trials::Progress;

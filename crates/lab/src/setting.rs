@@ -1,12 +1,15 @@
 //! The numbers of an operator: how many devices, how often something happens, how long it may wait.
 
 use reveille_mixer::Schedule;
+use reveille_model::limits::NOOPS_MAX;
 use reveille_model::{Duration, Rng};
 
 /// Most devices: a few hundred megabytes.
 const DEVICES_MAX: usize = 5_000_000;
 /// Most events, or decoys, of one window: a trial draws each of them.
 const PER_WINDOW_MAX: f64 = 50_000.0;
+// The mixer draws no more decoys than that, which would not be what the observer reckons with.
+const _: () = assert!(PER_WINDOW_MAX * 2.0 <= 100_000.0 && NOOPS_MAX == 100_000);
 /// Shortest mean delay: windows of a second.
 const MEAN_DELAY_MIN: Duration = Duration::from_ms(500);
 /// Longest mean delay: a day.

@@ -52,6 +52,19 @@ pub(crate) const fn floor(value: f64) -> usize {
     value as usize
 }
 
+/// A whole number as it is read: with separators.
+pub fn grouped(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::{mean, quantile};

@@ -1,8 +1,8 @@
 //! Logarithmic scales and the frame around a picture.
 
-use plotters::prelude::DrawingBackend;
-
 use super::canvas::{Canvas, GREY, INK, PALE, PlotError, Side};
+use crate::statistics::grouped;
+use plotters::prelude::DrawingBackend;
 
 /// Values that are all above zero, along a stretch of the canvas.
 #[derive(Debug, Clone)]
@@ -93,15 +93,7 @@ fn number(value: f64) -> String {
         let text = format!("{value:.6}");
         return text.trim_end_matches('0').to_owned();
     }
-    let digits = format!("{value:.0}");
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    grouped(value)
 }
 
 #[cfg(test)]

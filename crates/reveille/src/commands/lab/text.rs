@@ -1,6 +1,8 @@
 //! Results as people read them.
 
-use reveille_lab::{Attack, AttackPoint, Bound, Capped, Choice, Figure, Point, Proposal, Row};
+use reveille_lab::{
+    Attack, AttackPoint, Bound, Capped, Choice, Figure, Point, Proposal, Row, grouped,
+};
 
 use super::table::Outcome;
 
@@ -12,7 +14,7 @@ pub(super) fn table(outcome: &Outcome) -> Vec<String> {
     let mut lines = vec![
         format!(
             "{} devices, {} events a second ({:.3} a day for each device, sigma {}), mean delay {} s, windows of {} s",
-            whole(devices),
+            grouped(devices),
             setting.rate,
             setting.rate * 86_400.0 / devices,
             setting.sigma,
@@ -227,18 +229,5 @@ fn percent(share: f64, error: f64) -> String {
 
 /// A number of devices.
 fn size(size: f64) -> String {
-    if size < 99.5 { format!("{size:.1}") } else { whole(size) }
-}
-
-/// A whole number with separators.
-fn whole(number: f64) -> String {
-    let digits = format!("{number:.0}");
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    if size < 99.5 { format!("{size:.1}") } else { grouped(size) }
 }
