@@ -8,18 +8,6 @@ use reveille_store::memory::MemoryStore;
 use reveille_testkit::PushApp;
 use serde_json::json;
 
-async fn turns() {
-    for _ in 0..500 {
-        tokio::task::yield_now().await;
-    }
-}
-
-async fn end_window(app: &PushApp) {
-    turns().await;
-    app.end_window();
-    turns().await;
-}
-
 async fn phones(app: &PushApp, users: std::ops::Range<u32>) {
     for number in users {
         let body = json!({"provider": "fcm", "token": format!("planted-phone-{number}")});
@@ -68,7 +56,7 @@ async fn what_could_be_told_is_shown_and_right() {
 async fn of_cohorts() {
     let mix = "cohort_form = 4\ncohort_floor = 2\nbatch_devices_min = 0\nnursery_deadline_s = 15\nwakeups_per_device_day_max = 8\n";
     let app = PushApp::start_mixed(Arc::new(MemoryStore::default()), mix, &[Provider::Fcm]).await;
-    turns().await;
+    PushApp::turns().await;
     let shown = Shown::of(&app).await;
     shown.is("mode{mode=\"cohort\"}", 1.0);
     for zero in ["partial_cohort_sends_total", "nursery_exposed_total", "padding_pushes_total"] {
@@ -79,9 +67,9 @@ async fn of_cohorts() {
 
     // Eight are two cohorts, one more waits.
     phones(&app, 0..8).await;
-    end_window(&app).await;
+    app.pass_window().await;
     phones(&app, 8..9).await;
-    end_window(&app).await;
+    app.pass_window().await;
     let shown = Shown::of(&app).await;
     shown.is("cohort_live_size{kind=\"cohort\",size=\"4-7\"}", 2.0);
     shown.is("cohort_live_size{kind=\"cohort\",size=\"2-3\"}", 0.0);
@@ -93,7 +81,7 @@ async fn of_cohorts() {
     assert_eq!(shown.find("batch_devices_count"), None, "nothing has left");
 
     notify(&app, 1).await;
-    end_window(&app).await;
+    app.pass_window().await;
     let shown = Shown::of(&app).await;
     shown.is("batch_devices_sum", 8.0);
     shown.is("batch_devices_bucket{le=\"4\"}", 0.0);
@@ -113,26 +101,26 @@ async fn of_cohorts() {
 async fn kept_back(app: &PushApp) {
     phones(app, 9..10).await;
     notify(app, 9).await;
-    end_window(app).await;
+    app.pass_window().await;
     let shown = Shown::of(app).await;
     shown.is("nursery_exposed_total", 2.0);
     shown.is("worst_case_top1", 0.5);
     notify(app, 1).await;
-    end_window(app).await;
+    app.pass_window().await;
     notify(app, 1).await;
-    end_window(app).await;
+    app.pass_window().await;
     let shown = Shown::of(app).await;
     assert!(shown.number("capped_cohorts") >= 1.0, "two of eight may leave at once");
     assert_eq!(shown.find("held_seconds_count{why=\"capped\"}"), None, "it has not left yet");
     app.clock.advance(Duration::from_s(4 * 3_600));
-    turns().await;
-    end_window(app).await;
+    PushApp::turns().await;
+    app.pass_window().await;
     let shown = Shown::of(app).await;
     shown.is("capped_cohorts", 0.0);
     assert!(shown.number("held_seconds_count{why=\"capped\"}") >= 1.0);
     assert!(shown.number("held_seconds_sum{why=\"capped\"}") >= 4.0 * 3_600.0);
     app.store.delete_all(&reveille_model::User::parse("planted-1").unwrap()).await.unwrap();
-    end_window(app).await;
+    app.pass_window().await;
     let shown = Shown::of(app).await;
     shown.is("ghosts", 1.0);
     shown.is("cohort_live_size{kind=\"cohort\",size=\"2-3\"}", 1.0);
@@ -142,14 +130,14 @@ async fn kept_back(app: &PushApp) {
 async fn a_day_later(app: &PushApp) {
     assert_eq!(Shown::of(app).await.find("wakeups_per_device_day_count"), None);
     app.clock.advance(Duration::from_s(86_400));
-    turns().await;
+    PushApp::turns().await;
     let shown = Shown::of(app).await;
     assert!(shown.number("wakeups_per_device_day_count") >= 8.0, "of each device");
     assert!(shown.number("wakeups_per_device_day_sum") >= 16.0);
     assert!(shown.number("wakeups_per_device_day_bucket{le=\"8\"}") >= 8.0, "within the budget");
     shown.is("partial_cohort_sends_total", 0.0);
     app.lifecycle.stop();
-    turns().await;
+    PushApp::turns().await;
 }
 
 async fn of_batches() {
@@ -158,7 +146,7 @@ async fn of_batches() {
         "[push.public.auth]\nmode = \"header\"\nheader = \"X-User\"\npeers = [\"127.0.0.1\"]\n[push.inbox]\nenabled = true\n",
     )
     .await;
-    turns().await;
+    PushApp::turns().await;
     let shown = Shown::of(&app).await;
     shown.is("events_to_link", 1.0);
     let before = shown.number("batch_devices_count");
@@ -166,7 +154,7 @@ async fn of_batches() {
     for number in 0..10 {
         notify(&app, number).await;
     }
-    end_window(&app).await;
+    app.pass_window().await;
     let shown = Shown::of(&app).await;
     shown.is("mode{mode=\"batch\"}", 1.0);
     shown.is("worst_case_top1", 1.0);

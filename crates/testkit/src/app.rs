@@ -67,6 +67,20 @@ impl PushApp {
     /// How long windows are.
     pub const WINDOW: Duration = Duration::from_s(10);
 
+    /// Lets the server do what is to be done. With a memory store everything runs in the test's thread, so that a bounded number of turns is enough.
+    pub async fn turns() {
+        for _ in 0..500 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Lets the current window end, and all that follows happen.
+    pub async fn pass_window(&self) {
+        Self::turns().await;
+        self.end_window();
+        Self::turns().await;
+    }
+
     /// Starts one on a memory store.
     pub async fn start() -> Self {
         Self::start_on(Arc::new(MemoryStore::default()), "").await

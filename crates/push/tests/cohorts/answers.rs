@@ -8,7 +8,7 @@ use reveille_store::memory::MemoryStore;
 use reveille_testkit::{Answer, PushApp};
 use serde_json::{Value, json};
 
-use super::{SMALL, end_window, name, notify, phones, start};
+use super::{SMALL, name, notify, phones, start};
 
 async fn register(app: &PushApp, body: &Value) -> Answer {
     app.client.post("/v1/users/alice/subscriptions", body).await
@@ -76,13 +76,13 @@ async fn a_device_is_told_how_it_is_woken() {
 async fn a_trail_ends_where_its_cohort_leaves() {
     let app = start(SMALL).await;
     phones(&app, 0..4).await;
-    end_window(&app).await;
+    app.pass_window().await;
     let id = notify(&app, &name(1)).await;
     let trail = async || app.client.get(&format!("/v1/notifications/{id}")).await.json();
     let before = trail().await;
     assert_eq!(before["cohorts"], json!({"count": 1, "left": false}));
     assert_eq!((&before["state"], &before["wakeups"]["accepted"]), (&json!("waiting"), &json!(0)));
-    end_window(&app).await;
+    app.pass_window().await;
     let after = trail().await;
     assert_eq!(after["cohorts"], json!({"count": 1, "left": true}));
     assert_eq!(after["state"], "settled");
@@ -98,10 +98,10 @@ async fn a_trail_ends_where_its_cohort_leaves() {
 async fn nothing_of_a_cohort_is_cancelled_by_having_looked() {
     let app = start(SMALL).await;
     phones(&app, 0..4).await;
-    end_window(&app).await;
+    app.pass_window().await;
     notify(&app, &name(1)).await;
     let looked = app.client.post("/v1/users/user-1/fetched", &Value::Null).await;
     assert_eq!(looked.json(), json!({"cancelled": 0}));
-    end_window(&app).await;
+    app.pass_window().await;
     assert_eq!(app.sender.count(), 4);
 }

@@ -8,7 +8,7 @@ use reveille_store::memory::MemoryStore;
 use reveille_testkit::PushApp;
 use serde_json::json;
 
-use super::{end_window, name, notify, phones, pushed, start, turns};
+use super::{name, notify, phones, pushed, start};
 
 async fn seal(app: &PushApp, users: std::ops::Range<usize>) {
     for user in users.map(name) {
@@ -26,14 +26,14 @@ async fn seal(app: &PushApp, users: std::ops::Range<usize>) {
 async fn sealed_devices_are_woken_on_the_beat_whatever_happens() {
     for mode in ["mode = \"batch\"\n", ""] {
         let app = start(&format!("{mode}sealed_period_s = 60\n")).await;
-        turns().await;
+        PushApp::turns().await;
         phones(&app, 0..3).await;
         seal(&app, 0..3).await;
         for window in 0..18 {
             if window % 4 == 1 {
                 notify(&app, &name(1)).await;
             }
-            end_window(&app).await;
+            app.pass_window().await;
         }
         let windows = pushed(&app).await;
         let ends: Vec<i64> = windows.keys().map(|end| end.as_ms() % 60_000).collect();
@@ -48,29 +48,29 @@ async fn a_beat_is_not_doubled_by_a_restart_and_not_lost_either() {
     let store = Arc::new(MemoryStore::default());
     let mix = "mode = \"batch\"\nsealed_period_s = 60\n";
     let app = PushApp::start_mixed(Arc::clone(&store) as _, mix, &[Provider::Fcm]).await;
-    turns().await;
+    PushApp::turns().await;
     phones(&app, 0..2).await;
     seal(&app, 0..2).await;
     // Into the window whose beat it is.
     app.clock.set(PushApp::START.plus(Duration::from_s(55)));
-    turns().await;
+    PushApp::turns().await;
     assert_eq!(app.ledger().await.accepted, 2);
     app.lifecycle.stop();
-    turns().await;
+    PushApp::turns().await;
     let again = PushApp::start_mixed(Arc::clone(&store) as _, mix, &[Provider::Fcm]).await;
     again.clock.set(PushApp::START.plus(Duration::from_s(57)));
-    turns().await;
+    PushApp::turns().await;
     assert_eq!(again.ledger().await.accepted, 2, "the store remembers");
     again.clock.set(PushApp::START.plus(Duration::from_s(60)));
-    turns().await;
+    PushApp::turns().await;
     assert_eq!(again.sender.count(), 2);
     again.lifecycle.stop();
-    turns().await;
+    PushApp::turns().await;
     // Down while the next one was due: it is made up for in the window that is open then.
     let late = PushApp::start_mixed(store, mix, &[Provider::Fcm]).await;
     late.clock.set(PushApp::START.plus(Duration::from_s(171)));
-    turns().await;
-    end_window(&late).await;
+    PushApp::turns().await;
+    late.pass_window().await;
     assert_eq!(late.sender.count(), 2, "at {:?}", late.clock.now());
 }
 
@@ -79,7 +79,7 @@ async fn no_ops_join_each_window_of_mode_batch() {
     let app = start("mode = \"batch\"\nnoop_per_minute = 120\n").await;
     phones(&app, 0..200).await;
     for _ in 0..31 {
-        end_window(&app).await;
+        app.pass_window().await;
     }
     let windows = pushed(&app).await;
     // Thirty windows of twenty: standard deviation 24 of 600, less the few that were drawn twice. The first had nobody.

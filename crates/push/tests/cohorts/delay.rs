@@ -7,7 +7,7 @@ use reveille_service::clock::Clock as _;
 use reveille_store::memory::MemoryStore;
 use reveille_testkit::{ManualClock, PushApp};
 
-use super::{name, notify, phones, pushed, turns};
+use super::{name, notify, phones, pushed};
 
 const WINDOW_MS: u64 = 120_000;
 
@@ -26,9 +26,9 @@ async fn go_to(clock: &ManualClock, moment: Timestamp) {
         if moment < next {
             return clock.set(moment);
         }
-        turns().await;
+        PushApp::turns().await;
         clock.set(next);
-        turns().await;
+        PushApp::turns().await;
     }
 }
 
@@ -42,7 +42,7 @@ async fn delays(app: &PushApp, events: &[(Timestamp, usize)]) -> Vec<f64> {
         let next = app.clock.now().plus(Duration::from_ms(WINDOW_MS));
         go_to(&app.clock, next).await;
     }
-    turns().await;
+    PushApp::turns().await;
     let windows = pushed(app).await;
     let wait = |(moment, user): &(Timestamp, usize)| {
         let token = format!("phone-of-{}", name(*user));

@@ -4,17 +4,17 @@ use reveille_model::Settled;
 use reveille_testkit::PushApp;
 use serde_json::json;
 
-use super::{SMALL, census, end_window, name, notify, phones, pushed, start, turns};
+use super::{SMALL, census, name, notify, phones, pushed, start};
 
 #[tokio::test]
 async fn with_nothing_else_set_sixteen_become_a_cohort_at_a_windows_end() {
     let app = start("").await;
     phones(&app, 0..33).await;
     assert_eq!((census(&app).await.sizes, census(&app).await.provisional), (vec![], vec![(33, 1)]));
-    end_window(&app).await;
+    app.pass_window().await;
     assert_eq!(census(&app).await.sizes, [(16, 1), (17, 1)], "everybody, as evenly as can be");
     assert_eq!(census(&app).await.provisional, []);
-    end_window(&app).await;
+    app.pass_window().await;
     assert_eq!(app.sender.count(), 0, "nothing has happened, and nothing leaves");
 }
 
@@ -25,11 +25,11 @@ async fn tokens_nobody_has_named_are_woken_in_cohorts_too() {
         let body = json!({"deviceTokens": [format!("t{number}")], "messageType": "checkEchoV1"});
         assert_eq!(app.client.post("/v1/message/fcm", &body).await.status, 200);
     }
-    end_window(&app).await;
+    app.pass_window().await;
     assert_eq!((census(&app).await.sizes, app.sender.count()), (vec![(21, 2)], 42));
     let body = json!({"deviceTokens": ["t7"], "messageType": "checkEchoV1"});
     assert_eq!(app.client.post("/v1/message/fcm", &body).await.status, 200);
-    end_window(&app).await;
+    app.pass_window().await;
     assert_eq!(app.sender.count(), 84, "her cohort, and the other one as padding");
 }
 
@@ -37,11 +37,11 @@ async fn tokens_nobody_has_named_are_woken_in_cohorts_too() {
 async fn a_cohort_leaves_whole_and_never_alone() {
     let app = start("").await;
     phones(&app, 0..64).await;
-    end_window(&app).await;
+    app.pass_window().await;
     assert_eq!(census(&app).await.sizes, [(16, 4)]);
     for round in 1_usize..=3 {
         notify(&app, &name(7)).await;
-        end_window(&app).await;
+        app.pass_window().await;
         assert_eq!(app.sender.count(), 32 * round, "two cohorts of sixteen");
     }
     let windows = pushed(&app).await;
@@ -58,9 +58,9 @@ async fn a_cohort_leaves_whole_and_never_alone() {
 async fn a_batch_has_as_many_devices_as_is_asked_of_it() {
     let app = start("batch_devices_min = 48\n").await;
     phones(&app, 0..96).await;
-    end_window(&app).await;
+    app.pass_window().await;
     notify(&app, &name(1)).await;
-    end_window(&app).await;
+    app.pass_window().await;
     assert_eq!(app.sender.count(), 48);
 }
 
@@ -71,10 +71,10 @@ async fn those_who_wait_are_woken_by_their_deadline() {
     notify(&app, &name(0)).await;
     // Accepted as a window of ten seconds began: it may wait for five windows more, and another would be too long.
     for window in 1..=5 {
-        end_window(&app).await;
+        app.pass_window().await;
         assert_eq!(app.sender.count(), 0, "after window {window}");
     }
-    end_window(&app).await;
+    app.pass_window().await;
     assert_eq!(app.sender.count(), 3, "all of those who wait, and not her alone");
 }
 
@@ -83,10 +83,10 @@ async fn what_was_accepted_for_those_who_wait_leaves_when_they_are_enough() {
     let app = start(SMALL).await;
     phones(&app, 0..3).await;
     notify(&app, &name(0)).await;
-    end_window(&app).await;
+    app.pass_window().await;
     assert_eq!(app.sender.count(), 0);
     phones(&app, 3..4).await;
-    end_window(&app).await;
+    app.pass_window().await;
     assert_eq!(app.sender.count(), 4);
 }
 
@@ -96,16 +96,16 @@ async fn a_cohort_that_has_spent_its_budget_leaves_in_longer_windows() {
     let mix = format!("{SMALL}wakeups_per_device_day_max = 8\n");
     let app = start(&mix).await;
     phones(&app, 0..4).await;
-    end_window(&app).await;
+    app.pass_window().await;
     for _ in 0..6 {
         notify(&app, &name(0)).await;
-        end_window(&app).await;
+        app.pass_window().await;
     }
     assert_eq!(app.sender.count(), 2 * 4);
     assert!(app.ledger().await.waiting > 0, "what happened is not lost");
     app.clock.advance(reveille_model::Duration::from_s(4 * 3_600));
-    turns().await;
-    end_window(&app).await;
+    PushApp::turns().await;
+    app.pass_window().await;
     assert_eq!(app.sender.count(), 3 * 4, "all of it in one");
     assert_eq!(app.ledger().await.waiting, 0);
 }
@@ -120,9 +120,9 @@ async fn whoever_is_not_silent_is_woken_alone() {
         let answer = app.client.post(&path, &iphone(number)).await;
         assert_eq!((answer.status.as_u16(), &answer.json()["mode"]), (201, &json!("batch")));
     }
-    end_window(&app).await;
+    app.pass_window().await;
     notify(&app, &name(2)).await;
-    end_window(&app).await;
+    app.pass_window().await;
     assert_eq!((app.sender.count(), app.apns.count()), (4, 1));
     assert_eq!(app.apns.sent(1).await[0].token.expose(), format!("{:064x}", 2));
 }
@@ -131,12 +131,12 @@ async fn whoever_is_not_silent_is_woken_alone() {
 async fn what_a_request_says_about_its_wakeup_is_not_seen_outside() {
     let app = start(SMALL).await;
     phones(&app, 0..4).await;
-    end_window(&app).await;
+    app.pass_window().await;
     for more in [json!({"ttl_s": 77}), json!({"dry_run": true}), json!({"type": "thanks"})] {
         let mut body = json!({"users": [name(0)], "type": "mention"});
         body.as_object_mut().unwrap().append(&mut more.as_object().unwrap().clone());
         assert_eq!(app.client.post("/v1/notifications", &body).await.status, 202);
-        end_window(&app).await;
+        app.pass_window().await;
     }
     let sent = app.sender.sent(8).await;
     assert_eq!(sent.len(), 8, "a dry run stops before the network");
@@ -150,7 +150,7 @@ async fn what_a_request_says_about_its_wakeup_is_not_seen_outside() {
 async fn what_was_scheduled_leaves_with_the_window_it_falls_due_in() {
     let app = start("").await;
     phones(&app, 0..64).await;
-    end_window(&app).await;
+    app.pass_window().await;
     let due = PushApp::START.plus(reveille_model::Duration::from_s(25));
     for number in 0..3 {
         let due = reveille_service::text_time::format(due);
@@ -158,10 +158,10 @@ async fn what_was_scheduled_leaves_with_the_window_it_falls_due_in() {
         assert_eq!(app.client.post("/v1/notifications", &body).await.status, 202);
     }
     notify(&app, &name(0)).await;
-    end_window(&app).await;
+    app.pass_window().await;
     let before = app.sender.count();
     assert_eq!(before, 32, "she and her company");
-    end_window(&app).await;
+    app.pass_window().await;
     let windows = pushed(&app).await;
     let ends: Vec<_> = windows.keys().copied().collect();
     let end = |windows: u32| PushApp::START.plus(reveille_model::Duration::from_s(10 * windows));
@@ -170,6 +170,6 @@ async fn what_was_scheduled_leaves_with_the_window_it_falls_due_in() {
     let all = (0..3).map(|number| format!("phone-of-{}", name(number)));
     let last = windows.get(&end(3)).expect("a window");
     assert!(all.into_iter().all(|token| last.contains(&token)));
-    end_window(&app).await;
+    app.pass_window().await;
     assert_eq!(pushed(&app).await.len(), 2, "and with no other");
 }

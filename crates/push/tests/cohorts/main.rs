@@ -24,20 +24,6 @@ async fn start(mix: &str) -> PushApp {
     PushApp::start_mixed(Arc::new(MemoryStore::default()), mix, &[Provider::Fcm]).await
 }
 
-/// Lets the server do what is to be done. Everything runs in this thread, so that a bounded number of turns is enough.
-async fn turns() {
-    for _ in 0..500 {
-        tokio::task::yield_now().await;
-    }
-}
-
-/// Lets the current window end, and all that follows happen.
-async fn end_window(app: &PushApp) {
-    turns().await;
-    app.end_window();
-    turns().await;
-}
-
 fn name(number: usize) -> String {
     format!("user-{number}")
 }
