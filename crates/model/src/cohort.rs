@@ -22,6 +22,28 @@ impl CohortSizes {
     }
 }
 
+/// How a device is woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mixed {
+    /// For its user alone, in its window's batch.
+    Batch,
+    /// With its user's cohort, whoever of it is meant.
+    Cohort,
+    /// On the beat, whatever happens.
+    Sealed,
+}
+
+impl Mixed {
+    /// Its word in the API and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Batch => "batch",
+            Self::Cohort => "cohort",
+            Self::Sealed => "sealed",
+        }
+    }
+}
+
 /// A cohort as one sees it who decides which of them leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cohort {

@@ -19,7 +19,7 @@ mod user;
 mod wakeup;
 mod words;
 
-pub use cohort::{Cohort, CohortSizes, Marked};
+pub use cohort::{Cohort, CohortSizes, Marked, Mixed};
 pub use ids::{CohortId, IdError, LeaseId, Nonce, NotificationId, SubscriptionId, WakeupId};
 pub use ledger::Ledger;
 pub use notification::{Audience, Content, Limit, Notification, Policy};

@@ -8,9 +8,9 @@ use metrics::histogram;
 use reveille_mixer::{Schedule, Window};
 use reveille_model::limits::SUBSCRIPTIONS_PER_USER_MAX;
 use reveille_model::{
-    CredentialSet, Duration, EventType, Limit, MessageType, NewSubscription, Nonce, NotificationId,
-    Policy, Provider, Rng, Subscription, SubscriptionChange, SubscriptionId, Timestamp, Topic,
-    User,
+    CredentialSet, Duration, EventType, Limit, MessageType, Mixed, NewSubscription, Nonce,
+    NotificationId, Policy, Provider, Rng, Subscription, SubscriptionChange, SubscriptionId,
+    Timestamp, Topic, User,
 };
 use reveille_providers::webpush::Guard;
 use reveille_service::clock::Clock;
@@ -90,28 +90,6 @@ fn joins_now(item: &Item) -> bool {
     match item {
         Item::Tokens(_) => true,
         Item::Notification(notification) => notification.deliver_after.is_none(),
-    }
-}
-
-/// How a device is woken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mixed {
-    /// By itself, in its window's batch.
-    Batch,
-    /// With its user's cohort.
-    Cohort,
-    /// On the beat.
-    Sealed,
-}
-
-impl Mixed {
-    /// Its word in the API.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Batch => "batch",
-            Self::Cohort => "cohort",
-            Self::Sealed => "sealed",
-        }
     }
 }
 
@@ -256,15 +234,7 @@ impl Intake {
 
     /// How a device is woken.
     pub(crate) fn mixed(&self, device: &Subscription) -> Mixed {
-        if !self.is_silent(&device.set) {
-            Mixed::Batch
-        } else if device.sealed {
-            Mixed::Sealed
-        } else if self.settings.mix.sizes.is_some() {
-            Mixed::Cohort
-        } else {
-            Mixed::Batch
-        }
+        self.settings.mix.of(device)
     }
 
     /// Devices that were registered before this are stale, if any are.

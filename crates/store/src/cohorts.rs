@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use reveille_model::{
-    Cohort, CohortId, CohortSizes, CredentialSet, Duration, Marked, MessageType, Timestamp,
+    Cohort, CohortId, CohortSizes, CredentialSet, Duration, Marked, MessageType, Mixed,
+    Subscription, Timestamp,
 };
 
 use crate::StoreError;
@@ -68,6 +69,18 @@ pub struct Mix {
     pub ttl: Duration,
     /// Whether a user who is erased leaves a ghost: a keyed hash of their name, until their cohort is retired.
     pub ghost_after_erasure: bool,
+}
+
+impl Mix {
+    /// How a device is woken, as it is registered.
+    pub fn of(&self, device: &Subscription) -> Mixed {
+        match self.sizes {
+            _ if !self.silent.contains(&device.set) => Mixed::Batch,
+            _ if device.sealed => Mixed::Sealed,
+            Some(_) => Mixed::Cohort,
+            None => Mixed::Batch,
+        }
+    }
 }
 
 /// Who waits in one stratum.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use metrics::counter;
 use reveille_model::{
-    CredentialSet, NewSubscription, Nonce, Provider, Subscription, SubscriptionChange,
+    CredentialSet, Mixed, NewSubscription, Nonce, Provider, Subscription, SubscriptionChange,
     SubscriptionId, Timestamp, Token, Topic, User,
 };
 use reveille_providers::webpush::Target;
@@ -24,7 +24,7 @@ use utoipa::ToSchema;
 use super::body::{Field, Media, is_flag, is_text, media, parse};
 use super::error::ApiError;
 use super::user_error::UserError;
-use crate::intake::{Intake, Mixed, NO_APP};
+use crate::intake::{Intake, NO_APP};
 use crate::metrics::{SUBSCRIPTIONS_DELETED, SUBSCRIPTIONS_PUT};
 
 /// A device to be registered.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use metrics::{counter, gauge, histogram};
 use reveille_mixer::{Stays, effective_set, events_to_link, order_rho, worst_case_top1};
-use reveille_model::{CohortId, Timestamp};
+use reveille_model::{CohortId, Mixed, Timestamp};
 use reveille_store::Census;
 
 use super::muster::Mustered;
@@ -117,8 +117,10 @@ impl Privacy {
             MixMode::Batch => (visible + silent, 0),
             MixMode::Cohort => (visible, silent),
         };
-        for (mode, count) in [("batch", batch), ("cohort", cohort), ("sealed", census.sealed)] {
-            gauge!(DEVICES, "mode" => mode).set(float(count));
+        let counts =
+            [(Mixed::Batch, batch), (Mixed::Cohort, cohort), (Mixed::Sealed, census.sealed)];
+        for (mixed, count) in counts {
+            gauge!(DEVICES, "mode" => mixed.as_str()).set(float(count));
         }
         match self.mode {
             MixMode::Batch => {

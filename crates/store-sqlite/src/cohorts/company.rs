@@ -1,10 +1,10 @@
 //! Wake-ups that nothing has caused: sealed devices on their beat, and decoys.
 
 use reveille_model::limits::EXPAND_MAX;
-use reveille_model::{SubscriptionId, Timestamp};
+use reveille_model::{Mixed, SubscriptionId, Timestamp};
 use rusqlite::{OptionalExtension as _, params};
 
-use super::mixing::{Kind, Mixed};
+use super::mixing::Kind;
 use crate::codec::subscription_id;
 use crate::engine::Tables;
 use crate::outbox::Change;

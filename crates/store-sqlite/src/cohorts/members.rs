@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use reveille_model::{Settled, SubscriptionId, Timestamp, User};
+use reveille_model::{Mixed, Settled, SubscriptionId, Timestamp, User};
 use reveille_store::TokenKey;
 use rusqlite::{OptionalExtension as _, params};
 
 use super::company::gather;
-use super::mixing::{Kind, Mixed};
+use super::mixing::Kind;
 use crate::codec;
 use crate::engine::Tables;
 use crate::outbox::Change;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use reveille_model::{CohortSizes, DryRun, User};
+use reveille_model::{CohortSizes, DryRun, Mixed, User};
 use reveille_store::{Mix, StoreError};
 use reveille_vault::BlindKey;
 use rusqlite::params;
@@ -42,14 +42,6 @@ pub(crate) struct Kind {
     pub(crate) set_id: i64,
     /// Or is until the next beat.
     pub(crate) is_sealed: bool,
-}
-
-/// How one device is mixed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mixed {
-    Batch,
-    Cohort,
-    Sealed,
 }
 
 impl Tables {

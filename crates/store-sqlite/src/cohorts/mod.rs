@@ -9,4 +9,4 @@ mod mixing;
 mod traits;
 
 pub(crate) use marks::wake_cohort;
-pub(crate) use mixing::{Kind, Mixed, Mixing};
+pub(crate) use mixing::{Kind, Mixing};

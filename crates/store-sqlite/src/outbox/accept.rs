@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use reveille_model::limits::SUBSCRIPTIONS_PER_USER_MAX;
 use reveille_model::{
-    Audience, CredentialSet, DryRun, NewSubscription, Notification, NotificationId, Settled,
+    Audience, CredentialSet, DryRun, Mixed, NewSubscription, Notification, NotificationId, Settled,
     SubscriptionId, Timestamp, Token, Topic, User,
 };
 use reveille_store::{
@@ -16,7 +16,7 @@ use rusqlite::{OptionalExtension as _, params};
 use super::audience::{Answered, Conditions, Gathered, ask_audience, gather_audience};
 use super::tables::{Change, Shape, corrupt, sql};
 use crate::codec::{fitting, pack_ids, pack_numbers, pack_texts, unpack_notifications};
-use crate::cohorts::{Kind, Mixed};
+use crate::cohorts::Kind;
 use crate::engine::Tables;
 use crate::inbox::ToDeliver;
 

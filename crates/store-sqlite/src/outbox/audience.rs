@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use reveille_model::limits::SUBSCRIPTIONS_PER_USER_MAX;
 use reveille_model::{
-    Audience, DryRun, EventType, Policy, Settled, SubscriptionId, Timestamp, User,
+    Audience, DryRun, EventType, Mixed, Policy, Settled, SubscriptionId, Timestamp, User,
 };
 use reveille_store::StoreError;
 use rusqlite::{OptionalExtension as _, params};
@@ -12,7 +12,7 @@ use rusqlite::{OptionalExtension as _, params};
 use super::accept::ROW_BYTES;
 use super::tables::{Change, Shape, sql};
 use crate::codec::{subscription_id, user};
-use crate::cohorts::{Kind, Mixed};
+use crate::cohorts::Kind;
 use crate::engine::Tables;
 use crate::inbox::ToDeliver;
 

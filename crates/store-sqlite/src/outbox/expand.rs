@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use reveille_model::{
-    CredentialSet, DryRun, Settled, SubscriptionId, Timestamp, Token, Topic, User,
+    CredentialSet, DryRun, Mixed, Settled, SubscriptionId, Timestamp, Token, Topic, User,
 };
 use reveille_store::{Expanded, StoreError, TokenKey, WakeupKey};
 use reveille_vault::Purpose;
@@ -15,7 +15,7 @@ use super::waiting::{self, head, waiting_with};
 use crate::codec::{
     dry_run, message_type, nth_id, nth_text, seal_token, subscription_id, time, topic, user,
 };
-use crate::cohorts::{Kind, Mixed};
+use crate::cohorts::Kind;
 use crate::engine::Tables;
 
 /// A gathered row, read.

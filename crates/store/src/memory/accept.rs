@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use reveille_model::limits::{SUBSCRIPTIONS_PER_USER_MAX, TARGETS_PER_ROW_MAX};
 use reveille_model::{
-    Audience, CohortId, DryRun, EventType, NewSubscription, Notification, NotificationId, Policy,
-    Settled, Subscription, SubscriptionId, Timestamp, Token, User,
+    Audience, CohortId, DryRun, EventType, Mixed, NewSubscription, Notification, NotificationId,
+    Policy, Settled, Subscription, SubscriptionId, Timestamp, Token, User,
 };
 
 use sha2::{Digest as _, Sha256};
 
-use super::members::Mixed;
 use super::state::{Meant, Scheduled, Shape, State, Targets, TrailRow};
 use crate::subscriptions::first_16;
 use crate::{TokenKey, TokenMessage};

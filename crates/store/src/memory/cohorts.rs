@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use reveille_model::limits::{EXPAND_MAX, GROUPS_MAX};
 use reveille_model::{
-    Cohort, CohortId, DryRun, Marked, Settled, Shuffle, Subscription, SubscriptionId, Timestamp,
-    User,
+    Cohort, CohortId, DryRun, Marked, Mixed, Settled, Shuffle, Subscription, SubscriptionId,
+    Timestamp, User,
 };
 
 use super::MemoryStore;
-use super::members::{Mixed, Row, Standing};
+use super::members::{Row, Standing};
 use super::state::{Shape, State, Target, Targets};
 use crate::{Census, Cohorts, Group, Leaving, Mix, Nursery, StoreError};
 

@@ -3,12 +3,11 @@
 use async_trait::async_trait;
 use reveille_model::limits::INBOX_PER_USER_MAX;
 use reveille_model::{
-    Audience, Content, EventType, MessageType, NotificationId, Settled, SubscriptionId, Timestamp,
-    User,
+    Audience, Content, EventType, MessageType, Mixed, NotificationId, Settled, SubscriptionId,
+    Timestamp, User,
 };
 
 use super::MemoryStore;
-use super::members::Mixed;
 use super::state::{Meant, State, Target};
 use crate::{Inbox, InboxItem, ReadWhich, StoreError, Users};
 

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use reveille_model::{
-    CohortId, CohortSizes, CredentialSet, Settled, Subscription, SubscriptionId, Timestamp, User,
+    CohortId, CohortSizes, CredentialSet, Mixed, Settled, Subscription, SubscriptionId, Timestamp,
+    User,
 };
 
 use super::state::State;
@@ -55,14 +56,6 @@ pub(super) struct Member {
     pub(super) is_ghost: bool,
 }
 
-/// How one device is mixed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mixed {
-    Batch,
-    Cohort,
-    Sealed,
-}
-
 impl State {
     pub(super) fn sizes(&self) -> Option<CohortSizes> {
         self.of_cohorts.mix.as_ref().and_then(|mix| mix.sizes)
@@ -78,14 +71,10 @@ impl State {
 
     pub(super) fn mixed(&self, device: &Subscription) -> Mixed {
         let is_unsealing = self.of_cohorts.unsealing.contains(&device.id);
-        if !self.is_silent(&device.set) {
-            Mixed::Batch
-        } else if device.sealed || is_unsealing {
-            Mixed::Sealed
-        } else if self.sizes().is_some() {
-            Mixed::Cohort
-        } else {
-            Mixed::Batch
+        match &self.of_cohorts.mix {
+            Some(mix) if is_unsealing && mix.silent.contains(&device.set) => Mixed::Sealed,
+            Some(mix) => mix.of(device),
+            None => Mixed::Batch,
         }
     }
 

@@ -3,12 +3,11 @@
 use async_trait::async_trait;
 use reveille_model::limits::PROOF_RETENTION_S;
 use reveille_model::{
-    CredentialSet, Duration, NotificationId, Settled, Shuffle, SubscriptionId, Timestamp, Token,
-    Topic, User,
+    CredentialSet, Duration, Mixed, NotificationId, Settled, Shuffle, SubscriptionId, Timestamp,
+    Token, Topic, User,
 };
 
 use super::MemoryStore;
-use super::members::Mixed;
 use super::state::{Gathered, Remembered, Row, Shape, State, Target, Targets};
 use crate::{
     AcceptError, Acceptance, Accepted, Claim, Claimed, Depth, Device, Expanded, Item, Outbox,

@@ -6,11 +6,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use reveille_model::{
     Audience, CohortId, Content, CredentialSet, DryRun, Duration, EventType, LeaseId, Ledger,
-    MessageType, NewSubscription, Nonce, NotificationId, Policy, Settled, Subscription,
+    MessageType, Mixed, NewSubscription, Nonce, NotificationId, Policy, Settled, Subscription,
     SubscriptionId, Timestamp, Token, Topic, User,
 };
 
-use super::members::{CohortState, Mixed};
+use super::members::CohortState;
 use crate::{Death, Destination, InboxItem, Keys, StoreError, TokenKey, Wakes, WakeupKey};
 
 /// A store in memory. Clones of its `Arc` share it; nothing survives the process.
