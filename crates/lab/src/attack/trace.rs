@@ -4,6 +4,11 @@ use super::departures::Departures;
 use super::logs::Push;
 use crate::statistics::as_float;
 
+/// Fewer pushes than that do not tell how long a device would be silent by chance.
+const PUSHES_TO_TELL: f64 = 10.0;
+/// A silence that is less likely is none: the device is not there.
+const SILENCE_UNLIKELY: f64 = 1e-3;
+
 /// Pushes in the order of time; those of one moment in the order of the log.
 #[derive(Debug)]
 pub(super) struct Trace {
@@ -44,23 +49,48 @@ impl Trace {
     /// What left together counts from when the first of it left, so that devices that are always pushed together have the same chance to the
     /// last digit, and ties are ties.
     pub(super) fn log_chances(&self, departures: &Departures, max_delay: i64) -> Vec<f64> {
-        let mut covered = vec![0_i64; self.devices()];
-        let mut last: Vec<Option<i64>> = vec![None; self.devices()];
+        let mut lives: Vec<Option<Life>> = vec![None; self.devices()];
         for run in &departures.runs {
             let pushes = self.pushes.get(run.start..run.end).unwrap_or_default();
             let Some((at, _)) = pushes.first() else { continue };
             for (_, device) in pushes {
-                let (Some(covered), Some(last)) = (covered.get_mut(*device), last.get_mut(*device))
-                else {
-                    continue;
-                };
-                let gap = last.replace(*at).map_or(max_delay, |before| at - before);
-                *covered += gap.min(max_delay);
+                if let Some(life) = lives.get_mut(*device) {
+                    let life = life.get_or_insert(Life { first: *at, last: *at, covered: 0 });
+                    let gap = if life.covered == 0 { max_delay } else { at - life.last };
+                    life.covered += gap.min(max_delay);
+                    life.last = *at;
+                }
             }
         }
         let bounds = self.pushes.first().zip(self.pushes.last());
-        let span = bounds.map_or(0, |(first, last)| last.0 - first.0) + max_delay;
-        covered.into_iter().map(|covered| (float(covered) / float(span)).ln()).collect()
+        let bounds = bounds.map_or((0, 0), |(first, last)| (first.0, last.0));
+        let chance = |life: &Option<Life>| life.map_or(0.0, |life| life.chance(bounds, max_delay));
+        lives.iter().map(|life| chance(life).ln()).collect()
+    }
+}
+
+/// When a device was pushed.
+#[derive(Debug, Clone, Copy)]
+struct Life {
+    first: i64,
+    last: i64,
+    /// How long pushes of it were to come within the longest delay.
+    covered: i64,
+}
+
+impl Life {
+    /// The share of moments, of those at which the device is taken to be there. A device that is silent at an end of the log for so long that its
+    /// own rate makes it unlikely came later, or went.
+    fn chance(self, (start, end): (i64, i64), max_delay: i64) -> f64 {
+        let (covered, lived) = (float(self.covered), float(self.last - self.first + max_delay));
+        let rate = (covered - float(max_delay)) / lived;
+        let is_there = |silence: i64| {
+            covered < PUSHES_TO_TELL * float(max_delay)
+                || (1.0 - rate).powf(float(silence) / float(max_delay)) > SILENCE_UNLIKELY
+        };
+        let ends = [self.first - start, end - self.last];
+        let silences = ends.into_iter().filter(|silence| is_there(*silence));
+        covered / (lived + silences.map(float).sum::<f64>())
     }
 }
 
@@ -90,5 +120,20 @@ mod tests {
             (chances[0] - 0.1).abs() < 1e-12 && (chances[1] - 0.24).abs() < 1e-12,
             "{chances:?}"
         );
+    }
+    #[test]
+    fn a_device_that_is_gone_has_its_share_of_the_time_it_was_there() {
+        let push = |at, device| Push { at, device };
+        // Device 1 is pushed in all of the log, device 2 in every other moment of its first half, device 3 twice.
+        let mut pushes: Vec<Push> = (0..100).map(|number| push(number * 10, 1)).collect();
+        pushes.extend((0..25).map(|number| push(number * 20, 2)));
+        pushes.extend([push(0, 3), push(10, 3)]);
+        let trace = Trace::new(&pushes);
+        let departures = Departures::new(&trace, 0, 10);
+        let chances = trace.log_chances(&departures, 10);
+        let shares: Vec<f64> = chances.iter().map(|log| log.exp()).collect();
+        let expected = [1.0, 250.0 / 490.0, 20.0 / 1_000.0];
+        let agree = shares.iter().zip(expected).all(|(share, known)| (share - known).abs() < 1e-9);
+        assert!(agree, "{shares:?}");
     }
 }
