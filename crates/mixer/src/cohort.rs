@@ -1,7 +1,7 @@
 //! Who is woken together: waiting users become cohorts, and a cohort that has shrunk to its floor goes.
 //!
 //! It is formed of users that are activated together, and retired whole: of those who left, and of those who stay, there are as many as the floor
-//! says. Nobody is moved to another one but whoever has other kinds of devices than before.
+//! says. Nobody is moved to another one.
 
 use reveille_model::{CohortSizes, Rng};
 

@@ -24,7 +24,7 @@ pub use ids::{CohortId, IdError, LeaseId, Nonce, NotificationId, SubscriptionId,
 pub use ledger::Ledger;
 pub use notification::{Audience, Content, Limit, Notification, Policy};
 pub use outcome::{Delay, Outcome, Proof, Reach, Reason, Strike, Verdict, retry_after};
-pub use provider::{CredentialSet, Provider};
+pub use provider::{CredentialSet, Provider, Providers};
 pub use rng::Rng;
 pub use shuffle::Shuffle;
 pub use subscription::{NewSubscription, Subscription, SubscriptionChange};

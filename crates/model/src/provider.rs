@@ -41,6 +41,71 @@ impl fmt::Display for Provider {
     }
 }
 
+/// Some of them.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Providers(u8);
+
+impl Providers {
+    /// Those that `bits` names: the first of [`Provider::ALL`] is the lowest bit.
+    pub fn from_bits(bits: u8) -> Self {
+        Provider::ALL.into_iter().filter(|each| bits & Self::bit(*each) != 0).collect()
+    }
+
+    /// As a number, for tables.
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether one of them is this one.
+    pub const fn contains(self, provider: Provider) -> bool {
+        self.0 & Self::bit(provider) != 0
+    }
+
+    /// Those of both.
+    #[must_use]
+    pub const fn and(self, others: Self) -> Self {
+        Self(self.0 & others.0)
+    }
+
+    /// Those of either.
+    #[must_use]
+    pub const fn or(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
+    /// Those that are not others.
+    #[must_use]
+    pub const fn but(self, others: Self) -> Self {
+        Self(self.0 & !others.0)
+    }
+
+    const fn bit(provider: Provider) -> u8 {
+        match provider {
+            Provider::Apns => 1,
+            Provider::Fcm => 2,
+            Provider::WebPush => 4,
+        }
+    }
+}
+
+impl FromIterator<Provider> for Providers {
+    fn from_iter<I: IntoIterator<Item = Provider>>(providers: I) -> Self {
+        Self(providers.into_iter().fold(0, |bits, each| bits | Self::bit(each)))
+    }
+}
+
+impl fmt::Debug for Providers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let each = Provider::ALL.into_iter().filter(|each| self.contains(*each));
+        f.debug_set().entries(each).finish()
+    }
+}
+
 /// One configured section of a provider, `fcm.default`: the unit of connections, pauses and claims, so that one's trouble never
 /// slows another.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -16,7 +16,7 @@ use crate::codec::{
     credential_set, optional_time, seal_token, store_error, subscription_id, time, token, topic,
     user,
 };
-use crate::cohorts::Kind;
+use crate::cohorts::{Estate, Kind};
 use crate::engine::Tables;
 
 const SELECT: &str = concat!(
@@ -173,7 +173,7 @@ fn apply(
     change: SubscriptionChange,
     now: Timestamp,
 ) -> rusqlite::Result<Subscription> {
-    let mut marks = Vec::new();
+    let mut estate = Estate::default();
     if let Some((set, token)) = &change.device {
         let before = tables.token_key(known.set.provider(), &known.token);
         let key = tables.token_key(set.provider(), token);
@@ -181,7 +181,7 @@ fn apply(
         tables.release_one(before, now)?;
         tables.release_one(key, now)?;
         tables.take_back_deaths(key)?;
-        marks = tables.marks_of_unnamed(key)?;
+        estate = tables.estate(key)?;
         tables
             .connection
             .prepare_cached("DELETE FROM subscriptions WHERE token_key = ?1 AND id <> ?2")?
@@ -196,7 +196,7 @@ fn apply(
     }
     known.change(change, now);
     write(tables, &known)?;
-    tables.take_over(&marks, &known.user)?;
+    tables.take_over(&estate, &known.user)?;
     Ok(known)
 }
 
@@ -277,7 +277,7 @@ impl Tables {
         }
         let set_id = self.set_id(&new.set)?;
         self.is_alive(key, now)?;
-        let marks = self.marks_of_unnamed(key)?;
+        let estate = self.estate(key)?;
         self.connection
             .prepare_cached("DELETE FROM subscriptions WHERE token_key = ?1")?
             .execute([key.0])?;
@@ -296,7 +296,7 @@ impl Tables {
                 now.as_ms()
             ])?;
         let evicted = evict(self, &new.user, fresh, per_user_max)?;
-        self.take_over(&marks, &new.user)?;
+        self.take_over(&estate, &new.user)?;
         let subscription = new.into_subscription(fresh, now);
         Ok(Put::Created { subscription, evicted })
     }

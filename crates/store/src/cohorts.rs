@@ -15,11 +15,16 @@ use crate::StoreError;
 
 /// Keeps cohorts and their marks.
 ///
-/// Who is in which cohort follows from subscriptions, in the transaction that changes them: a user's first silent device makes them wait in
-/// their stratum's provisional cohort; a user without one is gone from a provisional cohort, and a ghost in any other; a user whose devices
-/// belong to another stratum now waits there, and leaves a ghost behind. A ghost's events go on marking its cohort. A cohort that is spent
-/// loses its ghosts; its survivors stay together, and are dissolved among those who wait once they are fewer than the floor. Whoever comes to
-/// another cohort takes the marks of the one before along: whose they are nobody knows.
+/// Who is in which cohort follows from subscriptions, in the transaction that changes them. A cohort *covers* the providers of its stratum, and a user
+/// is in one cohort at each provider at the most: each provider sees devices in one company for good. A user's silent devices wait in the
+/// provisional cohort of their stratum. Once that is a cohort, the user stays in it, whatever devices they have where it covers; it wakes all of them, also
+/// those that come later. Devices at other providers wait by themselves. Whoever has no device any more at one of its providers *lacks* it and does not
+/// count as live; whoever has none at any of them is gone from those who wait, and a ghost in any other cohort, whose events go on marking it. They come
+/// back to where they were.
+///
+/// A cohort that is spent loses its ghosts; its survivors stay together, and once fewer than the floor are live all of them wait anew. Whoever comes to
+/// another cohort takes the marks of the one before along: whose they are nobody knows. Whoever registers a device that was in a cohort as nobody's
+/// joins that cohort.
 #[async_trait]
 pub trait Cohorts: Send + Sync {
     /// Says how devices are mixed from now on. Called before anything else is done with a store that was opened. Where users are not woken in
@@ -113,7 +118,7 @@ pub struct Leaving {
 /// How many there are of what. Nothing of it is about one user or device.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Census {
-    /// How many cohorts have so many live users, as pairs of size and count in order of size; survivors count as a cohort.
+    /// How many cohorts have so many live users, who have a device wherever it covers, as pairs of size and count in order of size; survivors count as a cohort.
     pub sizes: Vec<(u64, u64)>,
     /// The same of provisional cohorts that have users.
     pub provisional: Vec<(u64, u64)>,
@@ -127,7 +132,7 @@ pub struct Census {
     pub devices: u64,
     /// Those of them that show nobody that they were woken, the sealed ones with them.
     pub silent: u64,
-    /// Since this was asked last: users who were found not to have a device of each kind of their stratum when their cohort was woken, and wake-ups
+    /// Since this was asked last: users who were found to lack a device that they are thought to have when their cohort was woken, and wake-ups
     /// of cohorts that expired before they were tried, as they do while a provider cannot be reached for longer than they are worth. Else 0.
     pub partial: u64,
 }

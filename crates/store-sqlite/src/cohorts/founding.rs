@@ -62,25 +62,26 @@ pub(super) fn found(
     let mut successors: BTreeMap<i64, BTreeSet<i64>> = BTreeMap::new();
     for groups in cohorts {
         let id = tables.new_cohort(stratum, ACTIVE, 0)?;
-        let mut users = 0;
         for group in groups {
-            let (from, moved) = match group {
+            let (from, place, sql) = match group {
                 Group::One(member) => {
-                    let sql = "UPDATE members SET cohort = ?2 WHERE id = ?1";
-                    (pool, tables.connection.prepare_cached(sql)?.execute([*member, id])?)
+                    (pool, *member, "UPDATE members SET cohort = ?2 WHERE id = ?1")
                 }
                 Group::Survivors(from) => {
-                    let sql = "UPDATE members SET cohort = ?2 WHERE cohort = ?1";
-                    (from.0, tables.connection.prepare_cached(sql)?.execute([from.0, id])?)
+                    (from.0, from.0, "UPDATE members SET cohort = ?2 WHERE cohort = ?1")
                 }
             };
-            users += moved;
+            tables.connection.prepare_cached(sql)?.execute([place, id])?;
             successors.entry(from).or_default().insert(id);
         }
+        let live: i64 = tables
+            .connection
+            .prepare_cached("SELECT COUNT(*) FROM members WHERE cohort = ?1 AND lacks = 0")?
+            .query_row([id], |row| row.get(0))?;
         tables
             .connection
             .prepare_cached("UPDATE cohorts SET formed = ?2, live = ?2 WHERE id = ?1")?
-            .execute(params![id, users])?;
+            .execute([id, live])?;
     }
     for (from, to) in successors {
         let left: i64 = tables

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use reveille_model::{DryRun, Settled, SubscriptionId, Timestamp};
+use reveille_model::{DryRun, Providers, Settled, SubscriptionId, Timestamp};
 use reveille_store::{Expanded, Leaving, WakeupKey};
 use rusqlite::{OptionalExtension as _, params};
 
+use super::members::providers;
 use crate::engine::Tables;
 use crate::outbox::{Change, ToWake, wake};
 
@@ -149,48 +150,48 @@ pub(crate) fn wake_cohort(
     Ok(Some(expanded))
 }
 
-/// The devices of a cohort. Takes note where one of its users has not the kinds of devices that all of them have.
+/// The devices of a cohort. Takes note where one of its users has not the devices they are thought to have.
 fn devices_of(tables: &mut Tables, cohort: i64) -> rusqlite::Result<Vec<Device>> {
-    type Found = (i64, Option<[u8; 16]>, Option<i64>, Option<String>);
+    type Found = (i64, Providers, Option<[u8; 16]>, Option<i64>);
+    let covers = tables
+        .connection
+        .prepare_cached(
+            "SELECT s.providers FROM cohorts c JOIN strata s ON s.id = c.stratum WHERE c.id = ?1",
+        )?
+        .query_row([cohort], |row| providers(row, 0))
+        .optional()?
+        .unwrap_or_default();
     let found: Vec<Found> = tables
         .connection
         .prepare_cached(concat!(
-            "SELECT m.id, s.id, s.set_id, s.topic FROM members m LEFT JOIN subscriptions s",
+            "SELECT m.id, m.lacks, s.id, s.set_id FROM members m LEFT JOIN subscriptions s",
             " ON s.user_name = m.user_name AND s.sealed + s.unsealing = 0",
             " WHERE m.cohort = ?1 AND m.user_name IS NOT NULL"
         ))?
-        .query_map([cohort], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
+        .query_map([cohort], |row| Ok((row.get(0)?, providers(row, 1)?, row.get(2)?, row.get(3)?)))?
         .collect::<rusqlite::Result<_>>()?;
-    let mut by_member: BTreeMap<i64, Vec<(i64, Option<&str>)>> = BTreeMap::new();
+    // Of each member, where they should have a device, and where they have one.
+    let mut by_member: BTreeMap<i64, (Providers, Providers)> = BTreeMap::new();
     let mut devices = Vec::new();
-    for (member, id, set_id, topic) in &found {
-        let of_member = by_member.entry(*member).or_default();
+    for (member, lacks, id, set_id) in found {
+        let (_, has) = by_member.entry(member).or_insert((covers.but(lacks), Providers::default()));
         if let (Some(id), Some(set_id)) = (id, set_id)
             // What was marked leaves though there are no cohorts any more, and nobody silent.
             && tables
                 .mixing
                 .as_ref()
-                .is_some_and(|mixing| mixing.sizes.is_none() || mixing.silent.contains(set_id))
+                .is_some_and(|mixing| mixing.sizes.is_none() || mixing.silent.contains(&set_id))
         {
-            of_member.push((*set_id, topic.as_deref()));
-            devices.push(Device { id: SubscriptionId::from_bytes(*id), set_id: *set_id });
+            let provider = tables.set_of(set_id)?.provider();
+            if covers.contains(provider) {
+                *has = has.or([provider].into_iter().collect());
+                devices.push(Device { id: SubscriptionId::from_bytes(id), set_id });
+            }
         }
     }
-    let stratum: Option<String> = tables
-        .connection
-        .prepare_cached(
-            "SELECT s.name FROM cohorts c JOIN strata s ON s.id = c.stratum WHERE c.id = ?1",
-        )?
-        .query_row([cohort], |row| row.get(0))
-        .optional()?;
-    if tables.cohort_sizes().is_none() {
-        return Ok(devices);
-    }
-    for of_member in by_member.into_values() {
-        let kinds = tables.kinds(of_member.into_iter())?;
-        if Some(kinds.into_iter().collect::<Vec<_>>().join("|")) != stratum {
-            tables.partial += 1;
-        }
+    if tables.cohort_sizes().is_some() {
+        let astray = by_member.into_values().filter(|(should, has)| should != has);
+        tables.partial += astray.count() as u64;
     }
     Ok(devices)
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use reveille_model::{Mixed, Settled, SubscriptionId, Timestamp, User};
+use reveille_model::{Mixed, Provider, Providers, Settled, SubscriptionId, Timestamp, User};
 use reveille_store::TokenKey;
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::company::gather;
 use super::mixing::Kind;
@@ -23,9 +23,48 @@ struct Member {
     id: i64,
     cohort: i64,
     is_ghost: bool,
+    /// Where the cohort covers and they have no device any more.
+    lacks: Providers,
     /// Of the cohort.
-    stratum: i64,
+    stratum: Stratum,
     standing: i64,
+}
+
+/// Users whose devices whoever sees them cannot tell apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stratum {
+    pub(super) id: i64,
+    /// What its cohorts cover.
+    pub(super) providers: Providers,
+}
+
+/// What there is of a token that nobody has registered.
+#[derive(Debug, Default)]
+pub(crate) struct Estate {
+    /// The windows for which something may have been accepted for it.
+    windows: Vec<i64>,
+    /// Where it is woken, and what is covered there, unless it waits.
+    place: Option<(i64, Providers)>,
+}
+
+pub(super) fn providers(row: &Row<'_>, column: usize) -> rusqlite::Result<Providers> {
+    row.get(column).map(Providers::from_bits)
+}
+
+impl Member {
+    const fn lives(&self) -> bool {
+        !self.is_ghost
+    }
+
+    /// Whether they are among the live of their cohort.
+    const fn counts(&self) -> bool {
+        !self.is_ghost && self.lacks.is_empty()
+    }
+
+    /// At which providers devices of theirs are woken with it.
+    fn woken_at(&self) -> Providers {
+        if self.is_ghost { Providers::default() } else { self.stratum.providers.but(self.lacks) }
+    }
 }
 
 impl Tables {
@@ -54,64 +93,89 @@ impl Tables {
         Ok(())
     }
 
-    /// Brings one user to where they belong. Returns the cohort they left, if they did.
-    fn enrol(&mut self, user: &User) -> rusqlite::Result<Option<i64>> {
+    /// Brings one user to where they belong: whoever is in a cohort that was formed stays there as long as they have a device where it covers, and
+    /// what no such cohort covers waits. Returns the cohorts they are not in any more as they were.
+    fn enrol(&mut self, user: &User) -> rusqlite::Result<Vec<i64>> {
         let Some(key) = self.mixing.as_ref().map(|mixing| mixing.key(user)) else {
-            return Ok(None);
+            return Ok(Vec::new());
         };
-        let stratum = self.stratum_of(user)?;
-        let members = self.memberships(key)?;
-        let live = members.iter().find(|member| !member.is_ghost);
-        if live.map(|live| live.stratum) == stratum {
-            return Ok(None);
-        }
-        if let Some(live) = live {
-            self.leave(live, user)?;
-        }
-        if stratum.is_none()
-            && let Some(live) = live
-        {
-            self.wake_alone(user, live.cohort)?;
-        }
-        if let Some(stratum) = stratum {
-            // Whoever comes back takes the place of their ghost.
-            let ghost = members.iter().find(|each| each.is_ghost && each.stratum == stratum);
-            let cohort = match ghost {
-                Some(ghost) => {
-                    self.connection
-                        .prepare_cached("UPDATE members SET user_name = ?2 WHERE id = ?1")?
-                        .execute(params![ghost.id, user.expose()])?;
-                    ghost.cohort
-                }
-                None => {
-                    let cohort = self.provisional(stratum)?;
-                    self.connection
-                        .prepare_cached(
-                            "INSERT INTO members (key, cohort, user_name) VALUES (?1, ?2, ?3)",
-                        )?
-                        .execute(params![key, cohort, user.expose()])?;
-                    cohort
-                }
-            };
-            self.add_live(cohort, 1)?;
-            if let Some(live) = live {
-                // It may have been they who were meant, now or later.
-                self.hand_on(live.cohort, cohort)?;
+        let kinds = self.kinds_of(user)?;
+        let has: Providers = kinds.iter().map(|(provider, _)| *provider).collect();
+        let before = self.memberships(key)?;
+        let mut covered = Providers::default();
+        for member in before.iter().filter(|member| member.standing != PROVISIONAL) {
+            let covers = member.stratum.providers;
+            let is_open = member.lives() || covers.and(covered).is_empty();
+            if !covers.and(has).is_empty() && is_open {
+                // Whoever comes back takes the place of their ghost.
+                self.stay(member, user, covers.but(has))?;
+                covered = covered.or(covers);
+            } else if member.lives() {
+                self.leave(member, user)?;
             }
         }
-        Ok(live.map(|live| live.cohort))
+        let waiting: BTreeSet<&str> = kinds
+            .iter()
+            .filter(|(provider, _)| !covered.contains(*provider))
+            .map(|(_, kind)| kind.as_str())
+            .collect();
+        let stratum = self.stratum(&waiting, has.but(covered))?;
+        let waits = before.iter().find(|member| member.standing == PROVISIONAL);
+        if waits.map(|member| member.stratum) != stratum {
+            if let Some(member) = waits {
+                self.leave(member, user)?;
+            }
+            if let Some(stratum) = stratum {
+                let cohort = self.provisional(stratum.id)?;
+                self.join(user, key, cohort)?;
+            }
+        }
+        self.follow(user, &before, &self.memberships(key)?)
     }
 
-    /// A user's devices belong to no cohort any more, though they are there: what was accepted for the one they were in is for them alone. They join
-    /// a window that is open.
-    fn wake_alone(&mut self, user: &User, before: i64) -> rusqlite::Result<()> {
-        let is_marked = self
-            .connection
-            .prepare_cached("SELECT 1 FROM marks WHERE cohort = ?1 LIMIT 1")?
-            .exists([before])?;
-        if !is_marked {
-            return Ok(());
+    /// What a user's cohorts have is for those they came to, and for devices that are in none any more.
+    fn follow(
+        &mut self,
+        user: &User,
+        before: &[Member],
+        after: &[Member],
+    ) -> rusqlite::Result<Vec<i64>> {
+        let lived = |of: &[Member]| -> BTreeSet<i64> {
+            of.iter().filter(|member| member.lives()).map(|member| member.cohort).collect()
+        };
+        let (were, are) = (lived(before), lived(after));
+        for left in were.difference(&are) {
+            for came in are.difference(&were) {
+                // It may have been they who were meant, now or later.
+                self.hand_on(*left, *came)?;
+            }
         }
+        let woken = after.iter().fold(Providers::default(), |all, each| all.or(each.woken_at()));
+        for member in before {
+            let lost = member.woken_at().but(woken);
+            if !lost.is_empty() {
+                self.wake_alone(user, member.cohort, lost)?;
+            }
+        }
+        let counts = |of: &[Member], cohort| {
+            of.iter().any(|member| member.cohort == cohort && member.counts())
+        };
+        Ok(were.into_iter().filter(|id| counts(before, *id) && !counts(after, *id)).collect())
+    }
+
+    /// A user's devices at these providers belong to no cohort any more, though they are there: what was accepted for the one they were in is for
+    /// them alone. They join a window that is open.
+    fn wake_alone(
+        &mut self,
+        user: &User,
+        before: i64,
+        providers: Providers,
+    ) -> rusqlite::Result<()> {
+        let first: Option<i64> = self
+            .connection
+            .prepare_cached("SELECT MIN(window_end) FROM marks WHERE cohort = ?1")?
+            .query_row([before], |row| row.get(0))?;
+        let Some(first) = first else { return Ok(()) };
         let devices: Vec<(SubscriptionId, Kind)> = self
             .connection
             .prepare_cached(
@@ -122,45 +186,63 @@ impl Tables {
                 Ok((codec::subscription_id(row, 0)?, kind))
             })?
             .collect::<rusqlite::Result<_>>()?;
-        let alone = devices.iter().filter(|(_, kind)| self.mixed(*kind) == Mixed::Batch);
-        let ids: Vec<SubscriptionId> = alone.map(|(id, _)| *id).collect();
-        gather(self, Timestamp::from_ms(self.closed_until + 1), &ids)
+        let mut alone = Vec::new();
+        for (id, kind) in devices {
+            let provider = self.set_of(kind.set_id)?.provider();
+            if providers.contains(provider) && self.mixed(kind) == Mixed::Batch {
+                alone.push(id);
+            }
+        }
+        gather(self, Timestamp::from_ms(first.max(self.closed_until + 1)), &alone)
     }
 
-    /// Windows for which something may have been accepted for a token that nobody has registered.
-    pub(crate) fn marks_of_unnamed(&self, key: TokenKey) -> rusqlite::Result<Vec<i64>> {
+    /// What a token has that nobody has registered.
+    pub(crate) fn estate(&self, key: TokenKey) -> rusqlite::Result<Estate> {
         let owner = match self.cohort_sizes() {
             Some(_) => self.owner_of(key)?.filter(User::is_unnamed),
             None => None,
         };
+        let (Some(owner), Some(mixing)) = (owner, &self.mixing) else {
+            return Ok(Estate::default());
+        };
+        let memberships = self.memberships(mixing.key(&owner))?;
         let mut windows = Vec::new();
-        for cohort in owner.map(|owner| self.cohorts_for(&owner)).transpose()?.unwrap_or_default() {
+        for member in &memberships {
             let mut select =
                 self.connection.prepare_cached("SELECT window_end FROM marks WHERE cohort = ?1")?;
-            for window in select.query_map([cohort], |row| row.get(0))? {
+            for window in select.query_map([member.cohort], |row| row.get(0))? {
                 windows.push(window?);
             }
         }
-        Ok(windows)
+        let formed = memberships.iter().find(|member| member.standing != PROVISIONAL);
+        let place = formed.map(|member| (member.cohort, member.stratum.providers));
+        Ok(Estate { windows, place })
     }
 
-    /// A user has registered such a token: what was accepted for it is theirs.
-    pub(crate) fn take_over(&mut self, windows: &[i64], user: &User) -> rusqlite::Result<()> {
-        if windows.is_empty() {
+    /// A user has registered such a token: what was accepted for it is theirs, and so is its place.
+    pub(crate) fn take_over(&mut self, estate: &Estate, user: &User) -> rusqlite::Result<()> {
+        if let (Some((cohort, covers)), Some(mixing)) = (estate.place, &self.mixing) {
+            let key = mixing.key(user);
+            let others = self.memberships(key)?;
+            if others.iter().all(|other| other.stratum.providers.and(covers).is_empty()) {
+                // Whoever watches sees the same devices in the same company as before.
+                return self.join(user, key, cohort);
+            }
+        }
+        if estate.windows.is_empty() {
             return Ok(());
         }
         self.enrol_changed()?;
         for cohort in self.cohorts_for(user)? {
-            for window in windows {
+            for window in &estate.windows {
                 self.mark(cohort, *window)?;
             }
         }
         Ok(())
     }
 
-    /// What tells whose devices these are apart from others, in the eyes of those who see them. Nothing for whoever has none that are woken in a
-    /// cohort.
-    fn stratum_of(&mut self, user: &User) -> rusqlite::Result<Option<i64>> {
+    /// Of which kinds a user's devices are that are woken in a cohort.
+    fn kinds_of(&mut self, user: &User) -> rusqlite::Result<Vec<(Provider, String)>> {
         let devices: Vec<(i64, Option<String>)> = self
             .connection
             .prepare_cached(concat!(
@@ -169,57 +251,64 @@ impl Tables {
             ))?
             .query_map([user.expose()], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<rusqlite::Result<_>>()?;
-        let kinds = self.kinds(devices.iter().map(|(set, topic)| (*set, topic.as_deref())))?;
-        if kinds.is_empty() {
-            return Ok(None);
-        }
-        let name = kinds.into_iter().collect::<Vec<_>>().join("|");
-        self.connection
-            .prepare_cached("INSERT INTO strata (name) VALUES (?1) ON CONFLICT DO NOTHING")?
-            .execute([&name])?;
-        self.connection
-            .prepare_cached("SELECT id FROM strata WHERE name = ?1")?
-            .query_row([&name], |row| row.get(0))
-            .map(Some)
-    }
-
-    /// Of which kinds some devices are, as far as they are silent.
-    pub(super) fn kinds<'a>(
-        &mut self,
-        devices: impl Iterator<Item = (i64, Option<&'a str>)>,
-    ) -> rusqlite::Result<BTreeSet<String>> {
-        let mut kinds = BTreeSet::new();
+        let mut kinds = Vec::new();
         for (set_id, topic) in devices {
             if self.mixing.as_ref().is_some_and(|mixing| mixing.silent.contains(&set_id)) {
                 let set = self.set_of(set_id)?;
-                kinds.insert(match topic {
+                let kind = match topic {
                     Some(topic) => format!("{set} {topic}"),
                     None => set.to_string(),
-                });
+                };
+                kinds.push((set.provider(), kind));
             }
         }
         Ok(kinds)
     }
 
+    /// The stratum of devices of these kinds; nothing where there are none.
+    fn stratum(
+        &self,
+        kinds: &BTreeSet<&str>,
+        providers: Providers,
+    ) -> rusqlite::Result<Option<Stratum>> {
+        if kinds.is_empty() {
+            return Ok(None);
+        }
+        let name = kinds.iter().copied().collect::<Vec<_>>().join("|");
+        self.connection
+            .prepare_cached(
+                "INSERT INTO strata (name, providers) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+            )?
+            .execute(params![name, providers.bits()])?;
+        self.connection
+            .prepare_cached("SELECT id FROM strata WHERE name = ?1")?
+            .query_row([&name], |row| row.get(0))
+            .map(|id| Some(Stratum { id, providers }))
+    }
+
+    /// The cohorts a user lives in, then those they have left as a ghost.
     fn memberships(&self, key: [u8; 16]) -> rusqlite::Result<Vec<Member>> {
         self.connection
             .prepare_cached(concat!(
-                "SELECT m.id, m.cohort, m.user_name IS NULL, c.stratum, c.standing",
-                " FROM members m JOIN cohorts c ON c.id = m.cohort WHERE m.key = ?1"
+                "SELECT m.id, m.cohort, m.user_name IS NULL, m.lacks, c.stratum, s.providers, c.standing",
+                " FROM members m JOIN cohorts c ON c.id = m.cohort JOIN strata s ON s.id = c.stratum",
+                " WHERE m.key = ?1 ORDER BY m.user_name IS NULL"
             ))?
             .query_map([key], |row| {
+                let stratum = Stratum { id: row.get(4)?, providers: providers(row, 5)? };
                 Ok(Member {
                     id: row.get(0)?,
                     cohort: row.get(1)?,
                     is_ghost: row.get(2)?,
-                    stratum: row.get(3)?,
-                    standing: row.get(4)?,
+                    lacks: providers(row, 3)?,
+                    stratum,
+                    standing: row.get(6)?,
                 })
             })?
             .collect()
     }
 
-    /// The cohorts that stand for a user: the one they are in, and those they have left as a ghost.
+    /// The cohorts that stand for a user: those they live in, and those they have left as a ghost.
     pub(crate) fn cohorts_for(&self, user: &User) -> rusqlite::Result<Vec<i64>> {
         let Some(mixing) = self.mixing.as_ref().filter(|mixing| mixing.sizes.is_some()) else {
             return Ok(Vec::new());
@@ -230,15 +319,33 @@ impl Tables {
             .collect()
     }
 
+    fn join(&mut self, user: &User, key: [u8; 16], cohort: i64) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached("INSERT INTO members (key, cohort, user_name) VALUES (?1, ?2, ?3)")?
+            .execute(params![key, cohort, user.expose()])?;
+        self.add_live(cohort, 1)
+    }
+
+    /// A user lives in a cohort, whether they have done so before or not.
+    fn stay(&mut self, member: &Member, user: &User, lacks: Providers) -> rusqlite::Result<()> {
+        if member.lives() && member.lacks == lacks {
+            return Ok(());
+        }
+        self.connection
+            .prepare_cached("UPDATE members SET user_name = ?2, lacks = ?3 WHERE id = ?1")?
+            .execute(params![member.id, user.expose(), lacks.bits()])?;
+        self.add_live(member.cohort, i64::from(lacks.is_empty()) - i64::from(member.counts()))
+    }
+
     fn leave(&mut self, member: &Member, user: &User) -> rusqlite::Result<()> {
         let leaves_ghost = member.standing == ACTIVE && !user.is_unnamed();
         let sql = if leaves_ghost {
-            "UPDATE members SET user_name = NULL WHERE id = ?1"
+            "UPDATE members SET user_name = NULL, lacks = 0 WHERE id = ?1"
         } else {
             "DELETE FROM members WHERE id = ?1"
         };
         self.connection.prepare_cached(sql)?.execute([member.id])?;
-        self.add_live(member.cohort, -1)
+        self.add_live(member.cohort, -i64::from(member.counts()))
     }
 
     fn add_live(&self, cohort: i64, change: i64) -> rusqlite::Result<()> {
@@ -255,7 +362,7 @@ impl Tables {
         let (key, keeps_ghost) = (mixing.key(user), mixing.ghost_after_erasure);
         for member in self.memberships(key)? {
             // Where users are not woken in cohorts now nobody has looked after them.
-            if !member.is_ghost {
+            if member.lives() {
                 self.leave(&member, user)?;
             }
         }
@@ -294,12 +401,12 @@ impl Tables {
     /// Retires a cohort that is spent, and dissolves survivors who are too few.
     pub(super) fn look_after(&mut self, id: i64) -> rusqlite::Result<()> {
         let Some(sizes) = self.cohort_sizes() else { return Ok(()) };
-        let found: Option<(i64, i64, usize, usize)> = self
+        let found: Option<(i64, usize, usize)> = self
             .connection
-            .prepare_cached("SELECT stratum, standing, formed, live FROM cohorts WHERE id = ?1")?
-            .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+            .prepare_cached("SELECT standing, formed, live FROM cohorts WHERE id = ?1")?
+            .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .optional()?;
-        let Some((stratum, standing, formed, live)) = found else { return Ok(()) };
+        let Some((standing, formed, live)) = found else { return Ok(()) };
         let is_over = match standing {
             ACTIVE => sizes.is_spent(formed, live),
             SURVIVORS => live < sizes.floor,
@@ -317,15 +424,22 @@ impl Tables {
                 .execute([id, SURVIVORS])?;
             return Ok(());
         }
-        if live == 0 {
-            return self.end_cohort(id, &[]);
+        let users: Vec<User> = self
+            .connection
+            .prepare_cached("SELECT user_name FROM members WHERE cohort = ?1")?
+            .query_map([id], |row| codec::user(row, 0))?
+            .collect::<rusqlite::Result<_>>()?;
+        self.connection.prepare_cached("DELETE FROM members WHERE cohort = ?1")?.execute([id])?;
+        let mut to = BTreeSet::new();
+        for user in users {
+            // Nobody leaves another cohort by it.
+            self.enrol(&user)?;
+            let Some(key) = self.mixing.as_ref().map(|mixing| mixing.key(&user)) else { continue };
+            let waits = self.memberships(key)?;
+            let waits = waits.iter().filter(|member| member.standing == PROVISIONAL);
+            to.extend(waits.map(|member| member.cohort));
         }
-        let to = self.provisional(stratum)?;
-        self.connection
-            .prepare_cached("UPDATE members SET cohort = ?2 WHERE cohort = ?1")?
-            .execute([id, to])?;
-        self.add_live(to, i64::try_from(live).unwrap_or(i64::MAX))?;
-        self.end_cohort(id, &[to])
+        self.end_cohort(id, &to.into_iter().collect::<Vec<_>>())
     }
 
     /// A cohort is no more. Its users are in others, and its marks go there.

@@ -9,4 +9,5 @@ mod mixing;
 mod traits;
 
 pub(crate) use marks::wake_cohort;
+pub(crate) use members::Estate;
 pub(crate) use mixing::{Kind, Mixing};

@@ -94,5 +94,3 @@ END;
 -- subscriptions as audience.
 ALTER TABLE trails ADD COLUMN cohorts INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE scheduled ADD COLUMN cohorts BLOB NOT NULL DEFAULT x'';
--- The last window that was closed when it was accepted: only where users went since concerns it.
-ALTER TABLE scheduled ADD COLUMN since INTEGER NOT NULL DEFAULT 0;

@@ -1,6 +1,9 @@
 //! What cohorts survive.
 
-use reveille_model::{CohortSizes, MessageType, Shuffle};
+use reveille_model::{
+    CohortSizes, CredentialSet, Duration, MessageType, Provider, Shuffle, SubscriptionChange,
+    Timestamp,
+};
 use reveille_store::{Cohorts as _, Mix, Outbox as _, Subscriptions as _, Users as _};
 use reveille_store_sqlite::SqliteStore;
 
@@ -49,12 +52,16 @@ async fn a_cohort_is_whole_wherever_the_process_ends() {
 }
 
 trait Closing {
-    async fn close_at_window(&self);
+    async fn close_before(&self, until: Timestamp);
+
+    async fn close_at_window(&self) {
+        self.close_before(WINDOW).await;
+    }
 }
 
 impl Closing for SqliteStore {
-    async fn close_at_window(&self) {
-        reveille_store::Outbox::close(self, WINDOW).await.unwrap();
+    async fn close_before(&self, until: Timestamp) {
+        reveille_store::Outbox::close(self, until).await.unwrap();
     }
 }
 
@@ -138,4 +145,85 @@ async fn a_ghost_outlives_its_user_and_the_change_of_keys() {
     assert_eq!(store.census(NOW).await.unwrap().ghosts, 1);
     accept(&store, event(1, 3)).await;
     assert_eq!(store.marked(WINDOW).await.unwrap().len(), 1, "their events go on");
+}
+
+#[tokio::test]
+async fn a_database_of_the_ninth_version_keeps_its_cohorts() {
+    let dir = Dir::new("ninth");
+    let file = dir.database("reveille");
+    let store = open(&file).await;
+    for number in 0..8 {
+        register(&store, number).await;
+    }
+    form(&store).await;
+    accept(&store, event(1, 3)).await;
+    store.close();
+    // As version 9 wrote it, which moved whoever got a device at another provider. User 3 waits with both, four others are in a cohort with both; all of
+    // them have left ghosts.
+    let raw = rusqlite::Connection::open(&file).unwrap();
+    raw.execute_batch(
+        "ALTER TABLE strata DROP COLUMN providers;
+         ALTER TABLE members DROP COLUMN lacks;
+         ALTER TABLE scheduled DROP COLUMN since;
+         INSERT INTO credential_sets (name, silent) VALUES ('apns.app', 1);
+         INSERT INTO subscriptions (id, user_name, set_id, topic, token, token_key, generation, created_at, refreshed_at)
+           SELECT randomblob(16), user_name, (SELECT id FROM credential_sets WHERE name = 'apns.app'),
+             'org.example.app', token, randomblob(16), 1, 1, 1
+           FROM subscriptions WHERE user_name >= 'user-00003-planted';
+         INSERT INTO strata (name) VALUES ('apns.app org.example.app|fcm.default');
+         INSERT INTO cohorts (id, stratum, standing, formed, live)
+           SELECT 1000, id, 0, 0, 1 FROM strata WHERE name LIKE '%|%'
+           UNION SELECT 2000, id, 1, 4, 4 FROM strata WHERE name LIKE '%|%';
+         CREATE TEMP TABLE moved AS SELECT * FROM members WHERE user_name >= 'user-00003-planted';
+         UPDATE members SET user_name = NULL WHERE id IN (SELECT id FROM moved);
+         INSERT INTO members (key, cohort, user_name)
+           SELECT key, CASE user_name WHEN 'user-00003-planted' THEN 1000 ELSE 2000 END, user_name FROM moved;
+         UPDATE cohorts SET live = 3 WHERE formed = 8;
+         DELETE FROM changed;
+         PRAGMA user_version = 9",
+    )
+    .unwrap();
+    drop(raw);
+    let store = SqliteStore::open(&file, NOW).unwrap();
+    let apns = CredentialSet::new(Provider::Apns, "app").unwrap();
+    let both = Mix { silent: [crate::rig::set(), apns].into(), ..mix(Some(SIZES)) };
+    store.mix(both).await.unwrap();
+    let census = store.census(NOW).await.unwrap();
+    // The phone of user 3 is back in its place, and the iPhone waits. Those who were moved for good are not moved back.
+    assert_eq!((census.sizes, census.provisional), (vec![(4, 2)], vec![(1, 1)]));
+    assert_eq!((census.ghosts, census.partial), (0, 0));
+    store.close_at_window().await;
+    lead(&store, WINDOW, &ids(&store).await).await;
+    expand(&store, WINDOW).await;
+    assert_eq!(deliver(&store, WINDOW).await.len(), 8);
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_holds_nobody_up() {
+    let dir = Dir::new("clock");
+    let file = dir.database("reveille");
+    let late = WINDOW.plus(Duration::from_s(86_400));
+    let store = SqliteStore::open(&file, late).unwrap();
+    store.mix(mix(Some(SIZES))).await.unwrap();
+    for number in 0..8 {
+        register(&store, number).await;
+    }
+    form(&store).await;
+    store.close_before(late).await;
+    lead(&store, late, &ids(&store).await).await;
+    expand(&store, late).await;
+    assert_eq!(deliver(&store, late).await.len(), 8);
+    assert!(store.beat(late, late.plus(Duration::from_s(60))).await.unwrap());
+    drop(store);
+    // It was a day ahead.
+    let store = open(&file).await;
+    assert_eq!(store.census(WINDOW).await.unwrap().paying, 0, "nothing is to be paid tomorrow");
+    let paid = store.cohorts().await.unwrap();
+    assert!(paid.iter().all(|cohort| cohort.paid_at.is_none()), "{paid:?}");
+    let sealed = store.list(&user(3)).await.unwrap()[0].id;
+    let seal = SubscriptionChange { sealed: Some(true), ..SubscriptionChange::default() };
+    store.change(&user(3), sealed, seal, NOW).await.unwrap();
+    assert!(store.beat(WINDOW, WINDOW).await.unwrap());
+    expand(&store, WINDOW).await;
+    assert_eq!(deliver(&store, WINDOW).await, ["phone-3"], "the beat goes on");
 }

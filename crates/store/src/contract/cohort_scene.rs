@@ -36,16 +36,38 @@ impl Scene {
         }
     }
 
-    pub(super) async fn iphone(&self, name: &str) {
-        let digit = name.bytes().next().unwrap_or_default();
+    /// Registers an iPhone for each user.
+    pub(super) async fn iphones(&self, names: &str) {
+        for name in names.chars() {
+            self.iphone(name, "org.example.app", &iphone(name)).await;
+        }
+    }
+
+    pub(super) async fn iphone(&self, name: char, topic: &str, token: &str) -> SubscriptionId {
         let new = NewSubscription {
-            user: user(name),
+            user: user(&name.to_string()),
             set: apns(),
-            topic: Some(Topic::parse("org.example.app").expect("a topic")),
-            token: Token::parse(Provider::Apns, &format!("{digit:064x}")).expect("a token"),
+            topic: Some(Topic::parse(topic).expect("a topic")),
+            token: Token::parse(Provider::Apns, token).expect("a token"),
         };
-        let id = SubscriptionId::from_bytes([digit; 16]);
+        let mut id = [u8::try_from(name).expect("a letter"); 16];
+        for (place, byte) in id.iter_mut().zip(token.bytes().rev()) {
+            *place ^= byte;
+        }
+        let id = SubscriptionId::from_bytes(id);
         self.store.put(new, id, 3, at(0)).await.expect("put");
+        id
+    }
+
+    /// Takes the devices of a user at one provider away.
+    pub(super) async fn lose(&self, name: char, provider: Provider) {
+        let user = user(&name.to_string());
+        for device in self.store.list(&user).await.expect("list") {
+            if device.set.provider() == provider {
+                assert!(self.store.delete(&user, device.id).await.expect("delete"));
+            }
+        }
+        self.ledger().await;
     }
 
     /// Lets everybody form cohorts who can, all of a nursery in one. Returns how many nurseries there were.
@@ -82,7 +104,9 @@ impl Scene {
 
     /// The tokens that are due, sorted; they are sent.
     pub(super) async fn woken(&self, now: Timestamp) -> Vec<String> {
-        let claimed = self.claim(now, u64::try_from(now.as_s()).expect("positive")).await;
+        let lease = u64::try_from(now.as_s()).expect("positive");
+        let mut claimed = self.claim(now, lease).await;
+        claimed.extend(self.claim_of(apns(), now, 1_000 + lease).await);
         self.finish(&claimed, now).await;
         let mut tokens: Vec<String> =
             claimed.iter().map(|each| each.token.expose().to_owned()).collect();
@@ -108,4 +132,13 @@ impl Scene {
 
 pub(super) fn phones(names: &str) -> Vec<String> {
     names.chars().map(|name| format!("phone-{name}")).collect()
+}
+
+/// Tokens of iPhones, which come before those of phones.
+pub(super) fn iphones(names: &str) -> Vec<String> {
+    names.chars().map(iphone).collect()
+}
+
+fn iphone(name: char) -> String {
+    format!("{:064x}", u32::from(name))
 }

@@ -1,9 +1,7 @@
 //! Cases of users who are woken together.
 
 use reveille_model::limits::GROUPS_MAX;
-use reveille_model::{
-    CohortId, Duration, Limit, MessageType, Policy, Settled, SubscriptionChange, SubscriptionId,
-};
+use reveille_model::{CohortId, Duration, Limit, MessageType, Policy, Settled, SubscriptionChange};
 
 use super::Case;
 use super::cohort_scene::{SIZES, mix, phones};
@@ -23,9 +21,6 @@ pub(super) fn cases() -> Vec<(&'static str, Case)> {
         ("a spent cohort is retired whole", |store| Box::pin(retires(Scene::new(store)))),
         ("survivors who are too few wait with the others", |store| {
             Box::pin(dissolves(Scene::new(store)))
-        }),
-        ("whoever comes to another stratum leaves a ghost", |store| {
-            Box::pin(moves(Scene::new(store)))
         }),
         ("whoever comes back takes the place of their ghost", |store| {
             Box::pin(comes_back(Scene::new(store)))
@@ -237,27 +232,6 @@ async fn dissolves(scene: Scene) {
     assert_eq!((scene.live().await, scene.in_nurseries().await), (vec![], vec![]));
     assert_eq!(scene.leave(at(10)).await, [""; 0]);
     assert_eq!(scene.ledger().await.waiting, 0, "nobody is left whom it could wake");
-}
-
-async fn moves(scene: Scene) {
-    scene.mix(Some(SIZES)).await;
-    scene.phones("abcd").await;
-    scene.form().await;
-    scene.notify(notification(1, &["b"]), at(10)).await;
-    // Her new iPhone would be the only one of its cohort: she waits for others who have both.
-    scene.iphone("a").await;
-    assert_eq!((scene.live().await, scene.in_nurseries().await), (vec![(3, 1)], vec![(1, 1)]));
-    assert_eq!(scene.store.census(at(0)).await.expect("census").ghosts, 1);
-    assert_eq!(scene.marked(at(10)).await.len(), 2, "it may have been she who was meant");
-    assert_eq!(scene.leave(at(10)).await, phones("abcd"));
-    scene.notify(notification(2, &["a"]), at(20)).await;
-    assert_eq!(scene.marked(at(20)).await.len(), 2, "her events go on waking those she left");
-    // Sealed, it belongs to nobody's company: she is where she was.
-    let iphone = SubscriptionId::from_bytes([b'a'; 16]);
-    let seal = SubscriptionChange { sealed: Some(true), ..SubscriptionChange::default() };
-    scene.store.change(&user("a"), iphone, seal, at(11)).await.expect("change");
-    assert_eq!((scene.live().await, scene.in_nurseries().await), (vec![(4, 1)], vec![]));
-    assert_eq!(scene.leave(at(20)).await, phones("abcd"));
 }
 
 async fn comes_back(scene: Scene) {

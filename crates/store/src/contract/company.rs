@@ -3,9 +3,9 @@
 use reveille_model::{MessageType, Settled, SubscriptionChange};
 
 use super::Case;
-use super::cohort_scene::{SIZES, apns, mix, phones};
-use super::scene::{HOLD, Scene, at, message, notification, user};
-use crate::{Accepted, Claim, Item, Mix};
+use super::cohort_scene::{SIZES, apns, iphones, mix, phones};
+use super::scene::{Scene, at, message, notification, user};
+use crate::{Accepted, Item, Mix};
 
 pub(super) fn cases() -> Vec<(&'static str, Case)> {
     vec![
@@ -41,11 +41,11 @@ async fn unnamed(scene: Scene) {
         scene.accept(at(11), at(20), Item::Tokens(message(&["phone-a", "p1", "new"]))).await;
     assert!(matches!(accepted, Accepted::New { wakeups: 2, .. }), "{accepted:?}");
     assert_eq!((scene.live().await, scene.in_nurseries().await), (vec![(4, 1)], vec![(1, 1)]));
-    // Whoever registers a token has it from then on. Those without a name leave no ghost.
+    // Whoever registers a token has it from then on, and its place. Those without a name leave no ghost.
     for token in ["p1", "p2", "p3"] {
         scene.register("b", token, at(12)).await;
     }
-    assert_eq!((scene.live().await, scene.in_nurseries().await), (vec![(3, 1)], vec![(2, 1)]));
+    assert_eq!((scene.live().await, scene.in_nurseries().await), (vec![(4, 1)], vec![(1, 1)]));
     assert_eq!(scene.store.census(at(0)).await.expect("census").ghosts, 0);
 }
 
@@ -113,27 +113,14 @@ async fn decoys(scene: Scene) {
 async fn beside(scene: Scene) {
     scene.store.mix(Mix { silent: [apns()].into(), ..mix(Some(SIZES)) }).await.expect("mix");
     scene.phones("ae").await;
-    for name in ["a", "b", "c", "d"] {
-        scene.iphone(name).await;
-    }
+    scene.iphones("abcd").await;
     scene.forget("e").await;
     scene.form().await;
     let census = scene.store.census(at(0)).await.expect("census");
     assert_eq!((census.devices, census.silent), (5, 4));
     let accepted = scene.accept(at(1), at(10), Item::Notification(notification(1, &["a"]))).await;
     assert!(matches!(accepted, Accepted::New { wakeups: 2, .. }), "{accepted:?}");
-    assert_eq!(scene.leave(at(10)).await, phones("a"));
-    let claim = Claim {
-        set: apns(),
-        now: at(10),
-        lease: reveille_model::LeaseId::from_random(77),
-        lease_until: at(60),
-        limit: 100,
-        hold: HOLD,
-    };
-    let claimed = scene.store.claim(claim).await.expect("claim");
-    assert_eq!(claimed.len(), 4);
-    scene.finish(&claimed, at(10)).await;
+    assert_eq!(scene.leave(at(10)).await, [iphones("abcd"), phones("a")].concat());
     let trail = scene.store.find(notification(1, &[]).id).await.expect("find").expect("a trail");
     assert_eq!((trail.cohorts, trail.ledger.settled(Settled::Sent)), (1, 1));
 }

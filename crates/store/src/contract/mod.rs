@@ -11,6 +11,7 @@ mod keeping;
 mod limiting;
 mod looking;
 mod moving;
+mod providers;
 mod proving;
 mod scene;
 mod settling;
@@ -39,6 +40,7 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         cohorts::cases(),
         company::cases(),
         moving::cases(),
+        providers::cases(),
     ]
     .concat()
 }

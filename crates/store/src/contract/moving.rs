@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use reveille_model::{CredentialSet, DryRun, Provider, Settled, SubscriptionChange};
 
 use super::Case;
-use super::cohort_scene::{SIZES, mix, phones};
+use super::cohort_scene::{SIZES, iphones, mix, phones};
 use super::scene::{Scene, at, message, notification, user};
 use crate::{Group, Item, Mix};
 
@@ -70,15 +70,16 @@ async fn left_over(scene: Scene) {
 
 async fn scheduled_and_moved(scene: Scene) {
     scene.mix(Some(SIZES)).await;
-    scene.phones("abcd").await;
-    scene.form().await;
+    scene.phones("ab").await;
     let mut later = notification(1, &["a"]);
     later.deliver_after = Some(at(50));
     scene.notify(later, at(10)).await;
-    scene.iphone("a").await;
+    // While they wait they wait with all they have.
+    scene.iphones("a").await;
+    assert_eq!(scene.in_nurseries().await, [(1, 2)]);
     scene.end_window(at(10)).await;
     scene.end_window(at(60)).await;
-    assert_eq!(scene.leave(at(60)).await, phones("abcd"));
+    assert_eq!(scene.leave(at(60)).await, [iphones("a"), phones("ab")].concat());
 }
 
 async fn scheduled_and_unsealed(scene: Scene) {
@@ -123,14 +124,25 @@ async fn scheduled_and_switched_off(scene: Scene) {
 
 async fn token_registered(scene: Scene) {
     scene.mix(Some(SIZES)).await;
-    for token in ["p1", "q1", "r1", "s1"] {
+    let all = ["p1", "q1", "r1", "s1"];
+    for token in all {
         scene.tokens(&[token], at(10)).await;
     }
     scene.form().await;
-    assert_eq!(scene.leave(at(10)).await, ["p1", "q1", "r1", "s1"]);
+    assert_eq!(scene.leave(at(10)).await, all);
+    // It stays in its place, so that what happens to its user wakes the same company as before.
     scene.tokens(&["p1"], at(20)).await;
     scene.register("b", "p1", at(12)).await;
-    assert_eq!(scene.leave(at(20)).await, ["p1", "q1", "r1", "s1"]);
+    assert_eq!((scene.live().await, scene.in_nurseries().await), (vec![(4, 1)], vec![]));
+    assert_eq!(scene.leave(at(20)).await, all);
+    scene.notify(notification(1, &["b"]), at(30)).await;
+    assert_eq!(scene.leave(at(30)).await, all);
+    // Unless its user has one already.
+    scene.phones("c").await;
+    scene.tokens(&["q1"], at(40)).await;
+    scene.register("c", "q1", at(31)).await;
+    assert_eq!((scene.live().await, scene.in_nurseries().await), (vec![(3, 1)], vec![(1, 1)]));
+    assert_eq!(scene.leave(at(40)).await, ["p1", "phone-c", "q1", "r1", "s1"]);
 }
 
 async fn silent_no_longer(scene: Scene) {

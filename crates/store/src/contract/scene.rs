@@ -158,8 +158,17 @@ impl Scene {
 
     /// Claims everything due, under lease `lease` for 60 seconds.
     pub(super) async fn claim(&self, now: Timestamp, lease: u64) -> Vec<Claimed> {
+        self.claim_of(set(), now, lease).await
+    }
+
+    pub(super) async fn claim_of(
+        &self,
+        set: CredentialSet,
+        now: Timestamp,
+        lease: u64,
+    ) -> Vec<Claimed> {
         let claim = Claim {
-            set: set(),
+            set,
             now,
             lease: LeaseId::from_random(lease << 1),
             lease_until: now.plus(Duration::from_s(60)),

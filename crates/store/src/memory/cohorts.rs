@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use reveille_model::limits::{EXPAND_MAX, GROUPS_MAX};
 use reveille_model::{
-    Cohort, CohortId, DryRun, Marked, Mixed, Settled, Shuffle, Subscription, SubscriptionId,
-    Timestamp, User,
+    Cohort, CohortId, DryRun, Marked, Mixed, Providers, Settled, Shuffle, Subscription,
+    SubscriptionId, Timestamp, User,
 };
 
 use super::MemoryStore;
-use super::members::{Row, Standing};
+use super::members::{Member, Row, Standing};
 use super::state::{Shape, State, Target, Targets};
 use crate::{Census, Cohorts, Group, Leaving, Mix, Nursery, StoreError};
 
@@ -74,10 +74,11 @@ impl State {
         let shape = self.company()?;
         let windows: Vec<Timestamp> =
             self.windows_of(id).into_iter().filter(|window| *window <= until).collect();
-        let devices: Vec<SubscriptionId> = self
-            .live(id)
-            .iter()
-            .flat_map(|(user, _)| self.cohort_devices(user))
+        let covers = self.covers(id);
+        let members = self.members_of(id);
+        let devices = members.iter().flat_map(|(user, _)| self.cohort_devices(user));
+        let devices: Vec<SubscriptionId> = devices
+            .filter(|each| covers.contains(each.set.provider()))
             .map(|each| each.id)
             .collect();
         for window in windows {
@@ -114,8 +115,7 @@ impl State {
     }
 
     fn as_cohort(&self, id: CohortId, row: &Row) -> Cohort {
-        let users = self.live(id).len();
-        Cohort { id, stratum: row.stratum, users, paid_at: row.paid_at }
+        Cohort { id, stratum: row.stratum.id, users: self.live(id), paid_at: row.paid_at }
     }
 
     /// Lets devices join a window though nothing has happened to their users.
@@ -129,14 +129,33 @@ impl State {
     }
 }
 
+/// What is so of a cohort.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CohortFacts {
+    /// Whether its users wait for others.
+    pub is_provisional: bool,
+    /// At which providers they are woken with it.
+    pub covers: Providers,
+    /// How many of them have a device at each of these.
+    pub live: usize,
+    /// Who is woken with it.
+    pub users: BTreeSet<User>,
+}
+
 /// For whoever checks a store from outside: what no interface tells.
 impl MemoryStore {
-    /// The users who live in each cohort, and whether it is provisional.
-    pub fn cohort_members(&self) -> BTreeMap<CohortId, (bool, BTreeSet<User>)> {
+    /// Each cohort as it is.
+    pub fn cohort_facts(&self) -> BTreeMap<CohortId, CohortFacts> {
         let state = self.lock();
         let of = |(id, row): (&CohortId, &Row)| {
-            let users = state.live(*id).into_iter().map(|(user, _)| user).collect();
-            (*id, (row.standing == Standing::Provisional, users))
+            let users = state.members_of(*id).into_iter().map(|(user, _)| user).collect();
+            let facts = CohortFacts {
+                is_provisional: row.standing == Standing::Provisional,
+                covers: row.stratum.providers,
+                live: state.live(*id),
+                users,
+            };
+            (*id, facts)
         };
         state.of_cohorts.cohorts.iter().map(of).collect()
     }
@@ -151,7 +170,7 @@ impl MemoryStore {
         self.lock().of_cohorts.marks.keys().copied().collect()
     }
 
-    /// The devices of a user that are woken with their cohort.
+    /// The devices of a user that are woken with a cohort of theirs.
     pub fn cohort_devices_of(&self, user: &User) -> BTreeSet<SubscriptionId> {
         let state = self.lock();
         state.cohort_devices(user).into_iter().map(|each| each.id).collect()
@@ -187,13 +206,13 @@ impl Cohorts for MemoryStore {
         let Some(sizes) = state.sizes() else { return Ok(Vec::new()) };
         let mut nurseries: BTreeMap<i64, Vec<(Group, usize)>> = BTreeMap::new();
         for (id, row) in &state.of_cohorts.cohorts {
-            let live = state.live(*id);
-            let groups = nurseries.entry(row.stratum).or_default();
+            let groups = nurseries.entry(row.stratum.id).or_default();
             match row.standing {
                 Standing::Active => {}
-                Standing::Survivors => groups.insert(0, (Group::Survivors(*id), live.len())),
+                Standing::Survivors => groups.insert(0, (Group::Survivors(*id), state.live(*id))),
                 Standing::Provisional => {
-                    groups.extend(live.iter().map(|(_, member)| (Group::One(member.number), 1)));
+                    let members = state.members_of(*id);
+                    groups.extend(members.iter().map(|(_, member)| (Group::One(member.number), 1)));
                 }
             }
         }
@@ -212,9 +231,13 @@ impl Cohorts for MemoryStore {
 
     async fn found(&self, stratum: i64, cohorts: Vec<Vec<Group>>) -> Result<bool, StoreError> {
         let mut state = self.lock();
+        let strata = state.of_cohorts.strata.values();
+        let Some(stratum) = strata.copied().find(|each| each.id == stratum) else {
+            return Ok(false);
+        };
         let pool = state.provisional(stratum);
         // Who each group is now, and where from.
-        let mut dealt: Vec<Vec<(User, CohortId)>> = Vec::new();
+        let mut dealt: Vec<Vec<(User, CohortId, Member)>> = Vec::new();
         for groups in cohorts {
             let mut users = Vec::new();
             for group in groups {
@@ -222,11 +245,11 @@ impl Cohorts for MemoryStore {
                     Group::One(number) => (pool, Some(number)),
                     Group::Survivors(id) => (id, None),
                 };
-                let found: Vec<(User, CohortId)> = state
-                    .live(from)
+                let found: Vec<_> = state
+                    .members_of(from)
                     .into_iter()
                     .filter(|(_, member)| number.is_none_or(|number| member.number == number))
-                    .map(|(user, _)| (user, from))
+                    .map(|(user, member)| (user, from, member))
                     .collect();
                 if found.is_empty() {
                     return Ok(false);
@@ -237,10 +260,11 @@ impl Cohorts for MemoryStore {
         }
         let mut successors: BTreeMap<CohortId, Vec<CohortId>> = BTreeMap::new();
         for users in dealt {
-            let id = state.new_cohort(stratum, Standing::Active, users.len());
-            for (user, from) in users {
+            let formed = users.iter().filter(|(_, _, member)| member.lacks.is_empty()).count();
+            let id = state.new_cohort(stratum, Standing::Active, formed);
+            for (user, from, member) in users {
                 state.of_cohorts.members.remove(&(user.clone(), from));
-                state.join(&user, id);
+                state.join(&user, id, member.lacks);
                 let of_from = successors.entry(from).or_default();
                 if !of_from.contains(&id) {
                     of_from.push(id);
@@ -248,7 +272,7 @@ impl Cohorts for MemoryStore {
             }
         }
         for (from, to) in successors {
-            if state.live(from).is_empty() {
+            if state.members_of(from).is_empty() {
                 state.end_cohort(from, &to);
             } else {
                 state.hand_on(from, &to);
@@ -356,18 +380,19 @@ impl Cohorts for MemoryStore {
         let mut census =
             Census { partial: std::mem::take(&mut state.of_cohorts.untried), ..Census::default() };
         for (id, row) in &state.of_cohorts.cohorts {
-            let live = state.live(*id).len() as u64;
+            let live = state.live(*id) as u64;
             if row.standing != Standing::Provisional {
                 *sizes.entry(live).or_default() += 1;
             } else if live > 0 {
                 *provisional.entry(live).or_default() += 1;
             }
             census.paying += u64::from(row.paid_at.is_some_and(|paid_at| paid_at > now));
-            let is_whole = state.live(*id).iter().all(|(user, _)| {
-                let name = State::stratum_name(&state.cohort_devices(user));
-                name.and_then(|name| state.of_cohorts.strata.get(&name)) == Some(&row.stratum)
+            let of_members = state.members_of(*id);
+            let astray = of_members.iter().filter(|(user, member)| {
+                row.stratum.providers.and(state.providers_of(user))
+                    != row.stratum.providers.but(member.lacks)
             });
-            census.partial += u64::from(!is_whole);
+            census.partial += astray.count() as u64;
         }
         (census.sizes, census.provisional) =
             (sizes.into_iter().collect(), provisional.into_iter().collect());

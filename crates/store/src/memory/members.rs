@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use reveille_model::{
-    CohortId, CohortSizes, CredentialSet, Mixed, Settled, Subscription, SubscriptionId, Timestamp,
-    User,
+    CohortId, CohortSizes, CredentialSet, Mixed, Providers, Settled, Subscription, SubscriptionId,
+    Timestamp, User,
 };
 
 use super::state::State;
@@ -16,7 +16,7 @@ pub(super) struct CohortState {
     pub(super) mix: Option<Mix>,
     /// Whether devices have changed.
     pub(super) is_stale: bool,
-    pub(super) strata: BTreeMap<String, i64>,
+    pub(super) strata: BTreeMap<String, Stratum>,
     pub(super) cohorts: BTreeMap<CohortId, Row>,
     pub(super) members: BTreeMap<(User, CohortId), Member>,
     /// Of each cohort and window whether it was decided that it leaves.
@@ -42,9 +42,16 @@ pub(super) enum Standing {
     Survivors,
 }
 
+/// Users whose devices whoever sees them cannot tell apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stratum {
+    pub(super) id: i64,
+    pub(super) providers: Providers,
+}
+
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Row {
-    pub(super) stratum: i64,
+    pub(super) stratum: Stratum,
     pub(super) standing: Standing,
     pub(super) formed: usize,
     pub(super) paid_at: Option<Timestamp>,
@@ -54,6 +61,17 @@ pub(super) struct Row {
 pub(super) struct Member {
     pub(super) number: i64,
     pub(super) is_ghost: bool,
+    /// Where the cohort covers and they have no device any more.
+    pub(super) lacks: Providers,
+}
+
+/// What there is of a device that nobody has registered.
+#[derive(Debug, Default)]
+pub(super) struct Estate {
+    /// The windows for which something may have been accepted for it.
+    windows: Vec<Timestamp>,
+    /// Where it is woken, unless it waits.
+    cohort: Option<CohortId>,
 }
 
 impl State {
@@ -88,16 +106,26 @@ impl State {
             .collect()
     }
 
-    /// What tells whose devices these are apart from others, in the eyes of those who see them.
-    pub(super) fn stratum_name(devices: &[&Subscription]) -> Option<String> {
-        let kinds: BTreeSet<String> = devices
+    /// At which providers a user has devices that are woken with a cohort.
+    pub(super) fn providers_of(&self, user: &User) -> Providers {
+        self.cohort_devices(user).iter().map(|each| each.set.provider()).collect()
+    }
+
+    /// What tells a user's devices at these providers apart from others, in the eyes of those who see them.
+    fn stratum_of(&mut self, user: &User, providers: Providers) -> Option<Stratum> {
+        let kinds: BTreeSet<String> = self
+            .cohort_devices(user)
             .iter()
+            .filter(|each| providers.contains(each.set.provider()))
             .map(|each| match &each.topic {
                 Some(topic) => format!("{} {}", each.set, topic.as_str()),
                 None => each.set.to_string(),
             })
             .collect();
-        (!kinds.is_empty()).then(|| kinds.into_iter().collect::<Vec<_>>().join("|"))
+        let name = kinds.into_iter().collect::<Vec<_>>().join("|");
+        let id = (self.of_cohorts.strata.len() as u64 + 1).cast_signed();
+        let strata = &mut self.of_cohorts.strata;
+        (!name.is_empty()).then(|| *strata.entry(name).or_insert(Stratum { id, providers }))
     }
 
     /// Brings every user's membership up to date. Simple before fast: a store that keeps more looks at those only whose devices have changed.
@@ -116,61 +144,87 @@ impl State {
         }
     }
 
+    /// Whoever is in a cohort that was formed stays there as long as they have a device where it covers. What no such cohort covers waits.
     fn enrol_one(&mut self, user: &User) {
-        let stratum = Self::stratum_name(&self.cohort_devices(user)).map(|name| {
-            let next = self.of_cohorts.strata.len() as u64;
-            *self.of_cohorts.strata.entry(name).or_insert(next.cast_signed() + 1)
-        });
-        let live = self.cohorts_of(user).into_iter().find(|(_, member)| !member.is_ghost);
-        if let Some((id, _)) = live {
+        let has = self.providers_of(user);
+        let before = self.lives_of(user);
+        let mut covered = Providers::default();
+        let mut memberships = self.cohorts_of(user);
+        memberships.retain(|(id, _)| self.standing(*id) != Some(Standing::Provisional));
+        memberships.sort_by_key(|(_, member)| member.is_ghost);
+        for (id, member) in memberships {
+            let covers = self.covers(id);
+            let is_open = !member.is_ghost || covers.and(covered).is_empty();
+            if !covers.and(has).is_empty() && is_open {
+                // Whoever comes back takes the place of their ghost.
+                let member = Member { is_ghost: false, lacks: covers.but(has), ..member };
+                self.of_cohorts.members.insert((user.clone(), id), member);
+                covered = covered.or(covers);
+            } else if !member.is_ghost {
+                self.leave(user, id);
+            }
+        }
+        self.wait(user, has.but(covered));
+        let after = self.lives_of(user);
+        let went = |from: &[(CohortId, Providers)], to: &[(CohortId, Providers)]| {
+            let ids = from.iter().map(|(id, _)| *id);
+            ids.filter(|id| to.iter().all(|(other, _)| other != id)).collect::<Vec<_>>()
+        };
+        let came = went(&after, &before);
+        for left in went(&before, &after) {
+            // It may have been they who were meant, now or later.
+            self.hand_on(left, &came);
+        }
+        let all = |of: &[(CohortId, Providers)]| {
+            of.iter().fold(Providers::default(), |all, (_, providers)| all.or(*providers))
+        };
+        for (id, providers) in &before {
+            self.wake_alone(user, *id, providers.but(all(&after)));
+        }
+    }
+
+    /// A user's devices at these providers, and at no others, wait for others.
+    fn wait(&mut self, user: &User, providers: Providers) {
+        let stratum = self.stratum_of(user, providers);
+        let mut cohorts = self.cohorts_of(user).into_iter().map(|(id, _)| id);
+        let waits = cohorts.find(|id| self.standing(*id) == Some(Standing::Provisional));
+        if let Some(id) = waits {
             if self.of_cohorts.cohorts.get(&id).map(|row| row.stratum) == stratum {
                 return;
             }
             self.leave(user, id);
         }
-        let Some(stratum) = stratum else {
-            if let Some((before, _)) = live {
-                self.wake_alone(user, before);
-            }
-            return;
-        };
-        // Whoever comes back takes the place of their ghost.
-        let ghost = self.cohorts_of(user).into_iter().find(|(id, _)| {
-            self.of_cohorts.cohorts.get(id).is_some_and(|row| row.stratum == stratum)
-        });
-        let id = match ghost {
-            Some((id, _)) => id,
-            None => self.provisional(stratum),
-        };
-        self.join(user, id);
-        if let Some((before, _)) = live {
-            // It may have been they who were meant, now or later.
-            self.hand_on(before, &[id]);
+        if let Some(stratum) = stratum {
+            let id = self.provisional(stratum);
+            self.join(user, id, Providers::default());
         }
     }
 
-    pub(super) fn join(&mut self, user: &User, id: CohortId) {
+    pub(super) fn join(&mut self, user: &User, id: CohortId, lacks: Providers) {
         self.of_cohorts.last_id += 1;
-        let member = Member { number: self.of_cohorts.last_id, is_ghost: false };
+        let member = Member { number: self.of_cohorts.last_id, is_ghost: false, lacks };
         self.of_cohorts.members.insert((user.clone(), id), member);
     }
 
-    /// A user's devices belong to no cohort any more, though they are there: what was accepted for the one they were in is for them alone.
-    fn wake_alone(&mut self, user: &User, before: CohortId) {
+    /// A user's devices at these providers belong to no cohort any more, though they are there: what was accepted for the one they were in is for
+    /// them alone.
+    fn wake_alone(&mut self, user: &User, before: CohortId, providers: Providers) {
         let windows = self.windows_of(before);
         let devices = self.subscriptions.values().filter(|each| each.user == *user);
-        let devices = devices.filter(|each| self.mixed(each) == Mixed::Batch);
-        let ids: Vec<SubscriptionId> = devices.map(|each| each.id).collect();
+        let ids: Vec<SubscriptionId> = devices
+            .filter(|each| providers.contains(each.set.provider()))
+            .filter(|each| self.mixed(each) == Mixed::Batch)
+            .map(|each| each.id)
+            .collect();
         if let Some(window) = windows.first() {
             self.gather_company(*window, ids);
         }
     }
 
-    /// A user has no device any more that belongs to a cohort.
+    /// A user has no device any more where a cohort covers.
     fn leave(&mut self, user: &User, id: CohortId) {
-        let standing = self.of_cohorts.cohorts.get(&id).map(|row| row.standing);
         let key = (user.clone(), id);
-        if standing == Some(Standing::Active) && !user.is_unnamed() {
+        if self.standing(id) == Some(Standing::Active) && !user.is_unnamed() {
             if let Some(member) = self.of_cohorts.members.get_mut(&key) {
                 member.is_ghost = true;
             }
@@ -179,22 +233,37 @@ impl State {
         }
     }
 
-    /// For which windows something may have been accepted for a device that nobody has registered.
-    pub(super) fn marks_of_unnamed(&self, id: SubscriptionId) -> Vec<Timestamp> {
+    /// What a device has that nobody has registered.
+    pub(super) fn estate(&self, id: SubscriptionId) -> Estate {
         let owner = self.subscriptions.get(&id).map(|each| &each.user);
-        let Some(owner) = owner.filter(|owner| owner.is_unnamed()) else { return Vec::new() };
+        let Some(owner) = owner.filter(|owner| owner.is_unnamed()) else {
+            return Estate::default();
+        };
         let cohorts = self.cohorts_for(owner);
-        cohorts.into_iter().flat_map(|id| self.windows_of(id)).collect()
+        let formed = |id: &CohortId| self.standing(*id) != Some(Standing::Provisional);
+        Estate {
+            windows: cohorts.iter().flat_map(|id| self.windows_of(*id)).collect(),
+            cohort: cohorts.iter().copied().find(formed),
+        }
     }
 
-    /// A user has registered such a device: what was accepted for it is theirs.
-    pub(super) fn take_over(&mut self, windows: Vec<Timestamp>, user: &User) {
-        if windows.is_empty() {
+    /// A user has registered such a device: what was accepted for it is theirs, and so is its place.
+    pub(super) fn take_over(&mut self, estate: Estate, user: &User) {
+        let free = estate.cohort.filter(|id| {
+            let others = self.cohorts_of(user).into_iter();
+            let mut others = others.map(|(other, _)| self.covers(other));
+            others.all(|covers| covers.and(self.covers(*id)).is_empty())
+        });
+        if let Some(id) = free {
+            // Whoever watches sees the same devices in the same company as before.
+            return self.join(user, id, Providers::default());
+        }
+        if estate.windows.is_empty() {
             return;
         }
         self.enrol();
         let cohorts = self.cohorts_for(user);
-        for window in windows {
+        for window in estate.windows {
             self.mark_all(&cohorts, window);
         }
     }
@@ -217,7 +286,24 @@ impl State {
             .collect()
     }
 
-    pub(super) fn live(&self, id: CohortId) -> Vec<(User, Member)> {
+    /// Where a user lives: the cohorts, and the providers at which each wakes devices of theirs.
+    fn lives_of(&self, user: &User) -> Vec<(CohortId, Providers)> {
+        let lives = self.cohorts_of(user).into_iter().filter(|(_, member)| !member.is_ghost);
+        lives.map(|(id, member)| (id, self.covers(id).but(member.lacks))).collect()
+    }
+
+    fn standing(&self, id: CohortId) -> Option<Standing> {
+        self.of_cohorts.cohorts.get(&id).map(|row| row.standing)
+    }
+
+    /// At which providers a cohort's users are woken.
+    pub(super) fn covers(&self, id: CohortId) -> Providers {
+        let row = self.of_cohorts.cohorts.get(&id);
+        row.map(|row| row.stratum.providers).unwrap_or_default()
+    }
+
+    /// The users who are woken with a cohort.
+    pub(super) fn members_of(&self, id: CohortId) -> Vec<(User, Member)> {
         self.of_cohorts
             .members
             .iter()
@@ -226,9 +312,14 @@ impl State {
             .collect()
     }
 
+    /// How many of them have a device wherever it covers.
+    pub(super) fn live(&self, id: CohortId) -> usize {
+        self.members_of(id).iter().filter(|(_, member)| member.lacks.is_empty()).count()
+    }
+
     pub(super) fn new_cohort(
         &mut self,
-        stratum: i64,
+        stratum: Stratum,
         standing: Standing,
         formed: usize,
     ) -> CohortId {
@@ -239,7 +330,7 @@ impl State {
     }
 
     /// Where users of a stratum wait.
-    pub(super) fn provisional(&mut self, stratum: i64) -> CohortId {
+    pub(super) fn provisional(&mut self, stratum: Stratum) -> CohortId {
         let known = self
             .of_cohorts
             .cohorts
@@ -258,21 +349,25 @@ impl State {
         let live = self.live(id);
         match row.standing {
             Standing::Provisional => return,
-            Standing::Active if !sizes.is_spent(row.formed, live.len()) => return,
-            Standing::Survivors if live.len() >= sizes.floor => return,
+            Standing::Active if !sizes.is_spent(row.formed, live) => return,
+            Standing::Survivors if live >= sizes.floor => return,
             Standing::Active | Standing::Survivors => {}
         }
-        self.of_cohorts.members.retain(|(_, of), member| *of != id || !member.is_ghost);
-        if live.len() >= sizes.floor {
-            let survivors = Row { standing: Standing::Survivors, formed: live.len(), ..row };
+        let members = self.members_of(id);
+        if live >= sizes.floor {
+            self.of_cohorts.members.retain(|(_, of), member| *of != id || !member.is_ghost);
+            let survivors = Row { standing: Standing::Survivors, formed: live, ..row };
             self.of_cohorts.cohorts.insert(id, survivors);
             return;
         }
-        let to = if live.is_empty() { Vec::new() } else { vec![self.provisional(row.stratum)] };
-        for ((user, _), id) in live.iter().zip(to.iter().cycle()) {
-            self.join(user, *id);
+        self.of_cohorts.members.retain(|(_, of), _| *of != id);
+        let mut to = BTreeSet::new();
+        for (user, _) in members {
+            self.enrol_one(&user);
+            let cohorts = self.lives_of(&user).into_iter().map(|(id, _)| id);
+            to.extend(cohorts.filter(|id| self.standing(*id) == Some(Standing::Provisional)));
         }
-        self.end_cohort(id, &to);
+        self.end_cohort(id, &to.into_iter().collect::<Vec<_>>());
     }
 
     /// Users of a cohort are in others now. Whatever it has, or is scheduled for it, may be theirs.

@@ -14,4 +14,5 @@ mod subscriptions;
 mod suspects;
 mod trails;
 
+pub use cohorts::CohortFacts;
 pub use state::MemoryStore;

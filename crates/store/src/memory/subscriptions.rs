@@ -9,6 +9,7 @@ use reveille_model::{
 };
 
 use super::MemoryStore;
+use super::members::Estate;
 use super::state::State;
 use crate::{Put, StoreError, Subscriptions, TokenKey};
 
@@ -41,9 +42,9 @@ impl State {
         now: Timestamp,
     ) -> Put {
         let key = TokenKey::unkeyed(new.set.provider(), &new.token);
-        let mut marks = Vec::new();
+        let mut estate = Estate::default();
         if let Some(id) = self.by_token.get(&key).copied() {
-            marks = self.marks_of_unnamed(id);
+            estate = self.estate(id);
             if self.subscriptions.get(&id).is_some_and(|known| known.user == new.user) {
                 return Put::Refreshed(self.refresh_known(key, new, now));
             }
@@ -56,7 +57,7 @@ impl State {
         self.by_token.insert(key, fresh);
         self.subscriptions.insert(fresh, subscription.clone());
         self.of_cohorts.is_stale = true;
-        self.take_over(marks, &subscription.user);
+        self.take_over(estate, &subscription.user);
         let evicted = self.evict(&subscription.user, fresh, per_user_max);
         Put::Created { subscription, evicted }
     }
@@ -131,7 +132,7 @@ impl Subscriptions for MemoryStore {
         let mut state = self.lock();
         let known = state.subscriptions.get(&id).filter(|known| known.user == *user);
         let Some(mut known) = known.cloned() else { return Ok(None) };
-        let mut marks = Vec::new();
+        let mut estate = Estate::default();
         if let Some((set, token)) = &change.device {
             let before = TokenKey::unkeyed(known.set.provider(), &known.token);
             let key = TokenKey::unkeyed(set.provider(), token);
@@ -140,7 +141,7 @@ impl Subscriptions for MemoryStore {
             state.release_one(key, now);
             state.take_back_deaths(key);
             if let Some(other) = state.by_token.get(&key).copied().filter(|other| *other != id) {
-                marks = state.marks_of_unnamed(other);
+                estate = state.estate(other);
                 state.remove_subscription(other);
             }
             state.by_token.remove(&before);
@@ -153,7 +154,7 @@ impl Subscriptions for MemoryStore {
         known.change(change, now);
         state.of_cohorts.is_stale = true;
         state.subscriptions.insert(id, known.clone());
-        state.take_over(marks, user);
+        state.take_over(estate, user);
         Ok(Some(known))
     }
 

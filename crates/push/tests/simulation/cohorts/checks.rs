@@ -3,16 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use reveille_model::{Cohort, CohortId, Duration, Marked, SubscriptionId, Timestamp, User};
-use reveille_store::memory::MemoryStore;
+use reveille_store::memory::{CohortFacts, MemoryStore};
 
-use super::scenery::{devices, is_there, sealed};
-use super::world::{BEAT, LENGTH, PER_DAY, SETTINGS, SIZES};
+use super::scenery::{BEAT, LENGTH, PER_DAY, SETTINGS, SIZES, devices, is_there, sealed};
 
 const DAY: Duration = Duration::from_s(86_400);
 
-/// The users of each cohort, with whether it is provisional, and the marks there are.
-pub(super) type Before =
-    (BTreeMap<CohortId, (bool, BTreeSet<User>)>, BTreeSet<(CohortId, Timestamp)>);
+/// The cohorts and the marks there are.
+pub(super) type Before = (BTreeMap<CohortId, CohortFacts>, BTreeSet<(CohortId, Timestamp)>);
 
 #[derive(Debug, Default)]
 pub(super) struct Checks {
@@ -22,6 +20,8 @@ pub(super) struct Checks {
     woken: BTreeMap<SubscriptionId, Timestamp>,
     /// When each cohort left.
     left: BTreeMap<CohortId, Vec<Timestamp>>,
+    /// In which company each device was last, once that was formed.
+    company: BTreeMap<SubscriptionId, CohortId>,
     /// Since when each device is sealed, as far as was seen.
     sealed_since: BTreeMap<SubscriptionId, Timestamp>,
 }
@@ -89,23 +89,47 @@ impl Checks {
     pub(super) fn expanded(
         &mut self,
         store: &MemoryStore,
-        (members, marks): Before,
+        (cohorts, marks): Before,
         until: Timestamp,
     ) -> Result<(), String> {
-        let (left, waiting, of_user) = (store.marks(), store.waiting_devices(), devices(store));
+        let (left, waiting) = (store.marks(), store.waiting_devices());
         let gone = marks.difference(&left).filter(|(_, window)| *window <= until);
         for id in gone.map(|(id, _)| *id).collect::<BTreeSet<_>>() {
-            let Some((is_provisional, users)) = members.get(&id) else { continue };
-            if !is_provisional && users.len() < SIZES.floor {
-                return Err(format!("a cohort of {} is woken below its floor", users.len()));
+            let Some(facts) = cohorts.get(&id) else { continue };
+            if !facts.is_provisional && facts.live < SIZES.floor {
+                return Err(format!("a cohort of {} is woken below its floor", facts.live));
             }
-            for device in users.iter().filter_map(|user| of_user.get(user)).flatten() {
-                if !waiting.contains(device) {
+            for device in devices(store, facts) {
+                if !waiting.contains(&device) {
                     return Err("a cohort is woken in part".to_owned());
                 }
-                self.woken.insert(*device, until);
+                self.woken.insert(device, until);
             }
             self.budget(id, until)?;
+        }
+        Ok(())
+    }
+
+    /// No device is in two cohorts, and none comes to another one while the one it was in is woken: it would be the only one in both.
+    pub(super) fn company(
+        &mut self,
+        store: &MemoryStore,
+        cohorts: &BTreeMap<CohortId, CohortFacts>,
+    ) -> Result<(), String> {
+        let mut now: BTreeMap<SubscriptionId, CohortId> = BTreeMap::new();
+        for (id, facts) in cohorts {
+            for device in devices(store, facts) {
+                if now.insert(device, *id).is_some() {
+                    return Err("a device is in two cohorts".to_owned());
+                }
+                if facts.is_provisional {
+                    continue;
+                }
+                let before = self.company.insert(device, *id);
+                if before.is_some_and(|before| before != *id && cohorts.contains_key(&before)) {
+                    return Err("a device has changed company".to_owned());
+                }
+            }
         }
         Ok(())
     }

@@ -1,14 +1,28 @@
 //! Mistakes that are planted, and what the checks ask of a store.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use reveille_model::{SubscriptionId, User};
+use reveille_mixer::{Budget, MusterSettings};
+use reveille_model::{CohortSizes, CredentialSet, Duration, Provider, SubscriptionId, User};
 use reveille_store::Subscriptions as _;
-use reveille_store::memory::MemoryStore;
+use reveille_store::memory::{CohortFacts, MemoryStore};
 
 use crate::scenery::done;
 
 pub(super) const USERS: u64 = 14;
+pub(super) const LENGTH: Duration = Duration::from_s(10);
+pub(super) const BEAT: Duration = Duration::from_s(120);
+pub(super) const SIZES: CohortSizes = CohortSizes { form: 4, floor: 2 };
+/// Wake-ups of a device a day.
+pub(super) const PER_DAY: u32 = 40;
+pub(super) const SETTINGS: MusterSettings = MusterSettings {
+    budget: Budget::per_day(PER_DAY),
+    devices_min: 6,
+    nursery_deadline: Duration::from_s(60),
+};
+
+/// The providers at which users have devices.
+pub(super) const KINDS: [Provider; 2] = [Provider::Fcm, Provider::Apns];
 
 /// Mistakes that are planted, each to prove one checker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,15 +37,39 @@ pub(crate) enum Bug {
     SpendsWithoutEnd,
     SealsNobody,
     NotesWhoWasMeant,
+    MovesTheEquipped,
+}
+
+/// How it is decided what leaves.
+pub(super) const fn settings(bug: Option<Bug>) -> MusterSettings {
+    match bug {
+        Some(Bug::HoldsTheNursery) => {
+            MusterSettings { nursery_deadline: Duration::from_s(600), ..SETTINGS }
+        }
+        Some(Bug::WakesTheNursery) => {
+            MusterSettings { nursery_deadline: Duration::ZERO, ..SETTINGS }
+        }
+        Some(Bug::SpendsWithoutEnd) => {
+            MusterSettings { budget: Budget::per_day(1_000_000), ..SETTINGS }
+        }
+        _ => SETTINGS,
+    }
+}
+
+pub(super) fn set_of(provider: Provider) -> CredentialSet {
+    CredentialSet::new(provider, "default").unwrap()
 }
 
 pub(super) fn user(number: u64) -> User {
     User::parse(&format!("user-{number}")).unwrap()
 }
 
-/// Who has how many devices: for the checks.
-pub(super) fn devices(store: &MemoryStore) -> BTreeMap<User, BTreeSet<SubscriptionId>> {
-    (0..USERS).map(|number| (user(number), store.cohort_devices_of(&user(number)))).collect()
+/// The devices that are woken with a cohort.
+pub(super) fn devices(store: &MemoryStore, facts: &CohortFacts) -> BTreeSet<SubscriptionId> {
+    let of_users = facts.users.iter().flat_map(|user| done(store.list(user)).unwrap());
+    let covered = of_users.filter(|each| facts.covers.contains(each.set.provider()));
+    let ids = covered.map(|each| (each.user, each.id));
+    ids.filter(|(user, id)| store.cohort_devices_of(user).contains(id)).map(|(_, id)| id).collect()
 }
 
 /// The sealed devices there are.

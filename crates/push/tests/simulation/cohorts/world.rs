@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use reveille_mixer::{
-    After, Attempt, Budget, MusterSettings, RetrySettings, Schedule, Window, after, fill, form,
-    last_beat, leaves, order, wants_padding,
+    After, Attempt, RetrySettings, Schedule, Window, after, fill, form, last_beat, leaves, order,
+    wants_padding,
 };
 use reveille_model::{
-    Audience, Cohort, CohortSizes, Delay, DryRun, Duration, EventType, LeaseId, Marked,
-    NewSubscription, Notification, NotificationId, Outcome, Policy, Provider as Kind, Reason, Rng,
-    Settled, SubscriptionChange, SubscriptionId, Timestamp, Token, User,
+    Audience, Cohort, CohortSizes, CredentialSet, Delay, DryRun, Duration, EventType, LeaseId,
+    Marked, NewSubscription, Notification, NotificationId, Outcome, Policy, Reason, Rng, Settled,
+    SubscriptionChange, SubscriptionId, Timestamp, Token, User,
 };
 use reveille_store::memory::MemoryStore;
 use reveille_store::{
@@ -18,25 +18,15 @@ use reveille_store::{
 };
 
 use super::checks::Checks;
-use super::scenery::{Bug, USERS, user};
+use super::scenery::{BEAT, Bug, KINDS, LENGTH, SIZES, USERS, set_of, settings, user};
 use crate::provider::{Habits, Provider};
-use crate::scenery::{done, message_type, set, sweep};
+use crate::scenery::{done, message_type, sweep};
 
 const STEPS: u32 = 260;
 const QUIET_STEPS_MAX: u32 = 3_000;
 const LEASE: Duration = Duration::from_s(60);
 const HOLD: Duration = Duration::from_s(30);
 const RETRY: RetrySettings = RetrySettings::FCM;
-pub(super) const LENGTH: Duration = Duration::from_s(10);
-pub(super) const BEAT: Duration = Duration::from_s(120);
-pub(super) const SIZES: CohortSizes = CohortSizes { form: 4, floor: 2 };
-/// Wake-ups of a device a day.
-pub(super) const PER_DAY: u32 = 40;
-pub(super) const SETTINGS: MusterSettings = MusterSettings {
-    budget: Budget::per_day(PER_DAY),
-    devices_min: 6,
-    nursery_deadline: Duration::from_s(60),
-};
 
 /// How far the release of a window has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,14 +86,14 @@ impl World {
         };
         let silent = match bug {
             Some(Bug::NotesWhoWasMeant) => BTreeSet::new(),
-            _ => [set()].into(),
+            _ => KINDS.map(set_of).into(),
         };
         let mix = Mix {
             sizes: Some(sizes),
             silent,
             message_type: message_type(),
             ttl: Duration::from_s(36_000),
-            ghost_after_erasure: true,
+            ghost_after_erasure: bug != Some(Bug::MovesTheEquipped),
         };
         done(world.store.mix(mix)).unwrap();
         // Some begin with cohorts, some with next to nobody.
@@ -182,16 +172,32 @@ impl World {
 
     fn register(&mut self, number: u64) {
         self.next += 1;
-        let fate = if self.rng.below(12) == 0 { "dead" } else { "alive" };
-        let token = format!("device-{number}-{}-{fate}", self.next);
+        let is_dead = self.rng.below(12) == 0;
+        let fate = if is_dead { "dead" } else { "a11e" };
+        let kind = KINDS[usize::from(self.rng.below(3) == 0)];
+        let token = format!("{number:04x}{:056x}{fate}", self.next);
         let new = NewSubscription {
             user: user(number),
-            set: set(),
+            set: set_of(kind),
             topic: None,
-            token: Token::parse(Kind::Fcm, &token).unwrap(),
+            token: Token::parse(kind, &token).unwrap(),
         };
         let fresh = SubscriptionId::from_bytes(self.rng.bytes_16());
+        if self.bug == Some(Bug::MovesTheEquipped) {
+            self.move_all(number);
+        }
         done(self.store.put(new, fresh, 2, self.now)).unwrap();
+    }
+
+    /// Whoever gets another device waits anew with all they have.
+    fn move_all(&self, number: u64) {
+        let listed = done(self.store.list(&user(number))).unwrap();
+        done(self.store.erase(&user(number), vec![message_type()])).unwrap();
+        for each in listed {
+            let new =
+                NewSubscription { user: each.user, set: each.set, topic: None, token: each.token };
+            done(self.store.put(new, each.id, 2, self.now)).unwrap();
+        }
     }
 
     fn device_comes_or_goes(&mut self) {
@@ -311,7 +317,7 @@ impl World {
 
     fn muster(&mut self) -> Result<(), String> {
         let window = Window { start: self.until.minus(LENGTH), end: self.until };
-        let settings = self.settings();
+        let settings = settings(self.bug);
         let marked = done(self.store.marked(self.until)).unwrap();
         self.note(|| format!("{marked:?}"));
         let mut leaving: Vec<Cohort> = Vec::new();
@@ -344,23 +350,9 @@ impl World {
         Ok(())
     }
 
-    fn settings(&self) -> MusterSettings {
-        match self.bug {
-            Some(Bug::HoldsTheNursery) => {
-                MusterSettings { nursery_deadline: Duration::from_s(600), ..SETTINGS }
-            }
-            Some(Bug::WakesTheNursery) => {
-                MusterSettings { nursery_deadline: Duration::ZERO, ..SETTINGS }
-            }
-            Some(Bug::SpendsWithoutEnd) => {
-                MusterSettings { budget: Budget::per_day(1_000_000), ..SETTINGS }
-            }
-            _ => SETTINGS,
-        }
-    }
-
     fn expand(&mut self) -> Result<(), String> {
-        let before = (self.store.cohort_members(), self.store.marks());
+        let before = (self.store.cohort_facts(), self.store.marks());
+        self.checks.company(&self.store, &before.0)?;
         let shuffle = order(&mut self.rng);
         let expanded = done(self.store.expand(self.until, shuffle)).unwrap();
         self.note(|| format!("{expanded:?}"));
@@ -381,8 +373,10 @@ impl World {
                 done(self.store.delete(&each.user, id)).unwrap();
                 let again = done(self.store.put(new, id, 2, self.now));
                 again.unwrap();
-                let claim = self.claim_of(1);
-                drop(done(self.store.claim(claim)));
+                for kind in KINDS {
+                    let claim = self.claim_of(set_of(kind), 1);
+                    drop(done(self.store.claim(claim)));
+                }
             }
         }
         self.checks.expanded(&self.store, before, self.until)?;
@@ -392,9 +386,9 @@ impl World {
         Ok(())
     }
 
-    fn claim_of(&mut self, limit: usize) -> Claim {
+    fn claim_of(&mut self, set: CredentialSet, limit: usize) -> Claim {
         Claim {
-            set: set(),
+            set,
             now: self.now,
             lease: LeaseId::from_random(self.rng.next_u64()),
             lease_until: self.now.plus(LEASE),
@@ -405,9 +399,12 @@ impl World {
 
     fn claim(&mut self) {
         let limit = 1 + usize::try_from(self.rng.below(10)).unwrap();
-        let claim = self.claim_of(limit);
-        let claimed = done(self.store.claim(claim)).unwrap();
-        for claimed in claimed {
+        let mut all = Vec::new();
+        for kind in KINDS {
+            let claim = self.claim_of(set_of(kind), limit);
+            all.extend(done(self.store.claim(claim)).unwrap());
+        }
+        for claimed in all {
             let token = claimed.token.expose().to_owned();
             let now = self.now;
             self.note(|| format!("{now:?} {token} {claimed:?}"));
