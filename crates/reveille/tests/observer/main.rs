@@ -1,19 +1,21 @@
 //! An observer with the providers' records, before the real server: the binary on SQLite, over TLS, with faults and `kill -9`. What the sandbox
 //! received is given to the lab's black box.
 //!
-//! Users of three kinds (an Android phone, an iPhone, both) are in cohorts. In each round something happens to some of them; the next begins when
-//! nothing waits any more. What must hold: however long it is watched, the best guess is right one time in the smallest cohort; the order of
+//! Users with an Android phone, an iPhone or both are in cohorts, and some get their iPhone, or lose one of two devices, while they are watched. In each
+//! round something happens to some of them; the next begins when nothing waits any more. What must hold: however long it is watched, the best guess is right one time in the smallest cohort; the order of
 //! departure tells nothing of that of arrival; whoever lives in one cohort is attempted in the same rounds.
 #![cfg(test)]
 
+mod company;
 mod observed;
 mod rig;
 
-use reveille_lab::{AttackSettings, attack};
+use reveille_lab::{AttackPoint as Point, AttackSettings, attack};
 use reveille_model::Rng;
 
+use company::guesses;
 use observed::{Observed, ROUND, missed, partial, rho};
-use rig::{Rig, Trouble, USERS};
+use rig::{LATER, Rig, Trouble, USERS, is_equipped_later};
 
 /// Rounds of events.
 const ROUNDS: usize = 30;
@@ -27,11 +29,18 @@ const EVENTS: usize = 20;
 async fn watch() -> Observed {
     let mut rng = Rng::from_number(6);
     let mut rig = Rig::start().await;
-    rig.register_all().await;
+    rig.register(0).await;
     for round in 0..ROUNDS {
+        if round == LATER {
+            rig.register(LATER).await;
+        }
         let mut meant: Vec<usize> = (0..TARGETS)
             .filter(|_| rng.below(100) < 76)
-            .map(|target| target * 31 % USERS)
+            .map(|target| match target % 3 {
+                // More of those who get another device.
+                0 => target * 31 % USERS / 10 * 10 + 9,
+                _ => target * 31 % USERS,
+            })
             .collect();
         meant.extend((0..OTHERS).map(|_| rng.index(USERS)));
         rng.shuffle(&mut meant);
@@ -44,38 +53,58 @@ async fn watch() -> Observed {
     rig.end().await
 }
 
+/// What the observer with one provider's records says after [`EVENTS`] events of an account.
+fn guess(observed: &Observed, provider: &str) -> Point {
+    let (events, pushes, truth) = observed.logs(provider);
+    let settings = AttackSettings { events: vec![1, 3, EVENTS], ..AttackSettings::new(ROUND - 1) };
+    let found = attack(&events, &pushes, &truth, &settings, &|_, _| {}).unwrap();
+    let last = *found.points.iter().find(|point| point.events == EVENTS).unwrap();
+    println!(
+        "{provider}: {} pushes, {} accounts, top-1 after {EVENTS} events {:.2} % (guessed right {:.2} ± {:.2} %), 1/k {:.2} %",
+        pushes.len(),
+        last.accounts,
+        100.0 * last.top1,
+        100.0 * last.hit,
+        100.0 * error(&last),
+        100.0 / observed.smallest
+    );
+    last
+}
+
+fn mean(values: &[f64]) -> f64 {
+    assert!(values.len() >= 10, "{} accounts", values.len());
+    values.iter().sum::<f64>() / f64::from(u32::try_from(values.len()).unwrap())
+}
+
+fn error(point: &Point) -> f64 {
+    point.top1_error.max(point.hit_error)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_watches_the_real_server_stays_at_one_in_a_cohort() {
     let observed = watch().await;
     assert!(observed.pushes.len() >= 25_000, "{} pushes", observed.pushes.len());
     assert_eq!(missed(&observed), Vec::<String>::new());
     assert_eq!(partial(&observed), Vec::<String>::new());
+    let floor = 1.0 / observed.smallest;
     for provider in ["fcm", "apns"] {
-        let (events, pushes, truth) = observed.logs(provider);
         assert_eq!(observed.shapes(provider).len(), 1, "{:?}", observed.shapes(provider));
-        let settings =
-            AttackSettings { events: vec![1, 3, EVENTS], ..AttackSettings::new(ROUND - 1) };
-        let found = attack(&events, &pushes, &truth, &settings, &|_, _| {}).unwrap();
-        let last = found.points.iter().find(|point| point.events == EVENTS).unwrap();
-        let floor = 1.0 / observed.smallest;
-        let error = last.top1_error.max(last.hit_error);
-        println!(
-            "{provider}: {} pushes, {} accounts, top-1 after {EVENTS} events {:.2} % (guessed right {:.2} ± {:.2} %), 1/k {:.2} %",
-            pushes.len(),
-            last.accounts,
-            100.0 * last.top1,
-            100.0 * last.hit,
-            100.0 * error,
-            100.0 * floor
-        );
+        let last = guess(&observed, provider);
         assert!(last.accounts >= TARGETS / 4, "{} accounts", last.accounts);
-        assert!(last.top1 <= floor + 3.0 * error, "{last:?}");
-        assert!(last.hit <= floor + 3.0 * error, "{last:?}");
+        assert!(last.top1 <= floor + 3.0 * error(&last), "{last:?}");
+        assert!(last.hit <= floor + 3.0 * error(&last), "{last:?}");
     }
+    // Nor are those known better who got another device meanwhile.
+    let equipped = mean(&guesses(&observed, "fcm", is_equipped_later));
+    println!("fcm: of those who got an iPhone {:.2} % are guessed", 100.0 * equipped);
+    assert!(equipped <= floor, "{equipped}");
     let order = rho(&observed);
     println!("order: rho {:.4} over {} pushes", order.rho, order.pushes);
     assert!(order.pushes >= 25_000 && order.rho.abs() <= 0.02, "{order:?}");
-    // Each checker sees what it is for.
+    each_checker_sees_what_it_is_for(&observed);
+}
+
+fn each_checker_sees_what_it_is_for(observed: &Observed) {
     let mut planted = observed.clone();
     planted.send_in_order();
     assert!(rho(&planted).rho > 0.5, "{:?}", rho(&planted));
@@ -85,11 +114,13 @@ async fn whoever_watches_the_real_server_stays_at_one_in_a_cohort() {
     let mut planted = observed.clone();
     planted.lose_a_round();
     assert!(missed(&planted).len() > 10, "{:?}", missed(&planted));
-    let mut planted = observed;
+    let mut planted = observed.clone();
+    planted.move_the_equipped();
+    let moved = mean(&guesses(&planted, "fcm", is_equipped_later));
+    println!("fcm: had they been moved, {:.2} % would be guessed", 100.0 * moved);
+    assert!(moved > 2.0 / observed.smallest, "{moved}");
+    let mut planted = observed.clone();
     planted.send_to_the_meant_alone();
-    let (events, pushes, truth) = planted.logs("fcm");
-    let settings = AttackSettings { events: vec![EVENTS], ..AttackSettings::new(ROUND - 1) };
-    let found = attack(&events, &pushes, &truth, &settings, &|_, _| {}).unwrap();
     // Somebody is found by chance in a crowd of those to whom as much happens.
-    assert!(found.points.iter().all(|point| point.hit > 0.5), "{:?}", found.points);
+    assert!(guess(&planted, "fcm").hit > 0.5);
 }

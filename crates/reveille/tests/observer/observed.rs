@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use reveille_lab::{Event as LabEvent, Owner, Push as LabPush};
 
-use crate::rig::devices;
+use crate::rig::{Device, LATER, USERS, devices, is_equipped_later};
 
 /// Something happened to a user.
 #[derive(Debug, Clone)]
@@ -27,28 +27,34 @@ pub(crate) struct Push {
     pub(crate) shape: String,
 }
 
+/// A user whose devices at a provider are woken with a cohort.
+#[derive(Debug, Clone)]
+pub(crate) struct Member {
+    pub(crate) cohort: i64,
+    pub(crate) user: usize,
+    pub(crate) provider: &'static str,
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Observed {
     pub(crate) events: Vec<Event>,
     pub(crate) pushes: Vec<Push>,
-    /// Cohorts and the users who live in them at the end.
-    pub(crate) members: Vec<(i64, usize)>,
-    /// The owner of each device that is there at the end.
-    pub(crate) living: Vec<usize>,
+    /// Who lives in which cohort at the end.
+    pub(crate) members: Vec<Member>,
+    /// The owner and the provider of each device that is there at the end.
+    pub(crate) living: BTreeSet<(usize, &'static str)>,
     /// The smallest cohort there was.
     pub(crate) smallest: f64,
 }
 
 impl Observed {
-    /// The user of a token.
-    fn users_by_token(&self) -> BTreeMap<String, usize> {
-        let users = self.members.iter().map(|(_, user)| *user);
+    /// The device of a token.
+    fn devices_by_token(&self) -> BTreeMap<String, Device> {
+        let users = self.members.iter().map(|member| member.user);
         let users: BTreeSet<usize> =
             users.chain(self.events.iter().map(|event| event.user)).collect();
-        users
-            .into_iter()
-            .flat_map(|user| devices(user).into_iter().map(move |(_, token)| (token, user)))
-            .collect()
+        let devices = users.into_iter().flat_map(devices);
+        devices.map(|device| (device.token.clone(), device)).collect()
     }
 
     /// What one provider could give to whoever asks, and who owns which device. Times are those of rounds: whoever has them sees which
@@ -66,17 +72,20 @@ impl Observed {
             })
             .collect();
         let account = |user: usize| i64::try_from(user).unwrap();
-        let events = self.events.iter();
+        // What happened before a device was there is nothing it could be known by.
+        let is_there = |event: &&Event| {
+            let mut devices = devices(event.user).into_iter();
+            devices.all(|device| device.provider != provider || device.since <= event.round)
+        };
+        let events = self.events.iter().filter(is_there);
         let events =
             events.map(|event| LabEvent { at: at(event.round), account: account(event.user) });
         let events = events.collect();
         let meant: BTreeSet<usize> = self.events.iter().map(|event| event.user).collect();
         let mut truth = Vec::new();
         for user in meant {
-            for (of, token) in devices(user) {
-                if of == provider
-                    && let Some(device) = numbers.get(token.as_str())
-                {
+            for device in devices(user).into_iter().filter(|device| device.provider == provider) {
+                if let Some(device) = numbers.get(device.token.as_str()) {
                     truth.push(Owner { account: account(user), device: *device });
                 }
             }
@@ -84,18 +93,20 @@ impl Observed {
         (events, pushes, truth)
     }
 
-    /// The cohort of each user.
-    fn cohorts(&self) -> BTreeMap<usize, i64> {
-        self.members.iter().map(|(cohort, user)| (*user, *cohort)).collect()
+    /// The cohort of each user at each provider.
+    fn cohorts(&self) -> BTreeMap<(usize, &'static str), i64> {
+        let members = self.members.iter();
+        members.map(|member| ((member.user, member.provider), member.cohort)).collect()
     }
 
     /// As a server would that does not shuffle.
     pub(crate) fn send_in_order(&mut self) {
         let mut pushes = std::mem::take(&mut self.pushes);
-        let (users, arrivals) = (self.users_by_token(), Arrivals::new(self));
+        let (devices, arrivals) = (self.devices_by_token(), Arrivals::new(self));
         let order = |push: &Push| {
-            let user = users.get(&push.token).copied().unwrap_or_default();
-            arrivals.of(push.round, user).map_or(usize::MAX, |arrival| arrival.order)
+            let arrival =
+                devices.get(&push.token).and_then(|device| arrivals.of(push.round, device));
+            arrival.map_or(usize::MAX, |arrival| arrival.order)
         };
         pushes.sort_by_key(|push| (push.round, order(push)));
         self.pushes = pushes;
@@ -103,11 +114,12 @@ impl Observed {
 
     /// As a server would that forgets one of a cohort once.
     pub(crate) fn lose_one(&mut self) {
-        let (users, cohorts) = (self.users_by_token(), self.cohorts());
-        let last = self
-            .pushes
-            .iter()
-            .rfind(|push| users.get(&push.token).is_some_and(|user| cohorts.contains_key(user)));
+        let (devices, cohorts) = (self.devices_by_token(), self.cohorts());
+        let lives = |device: &Device| {
+            let place = (device.user, device.provider);
+            self.living.contains(&place) && cohorts.contains_key(&place)
+        };
+        let last = self.pushes.iter().rfind(|push| devices.get(&push.token).is_some_and(lives));
         let last = last.unwrap().clone();
         self.pushes.retain(|push| push.round != last.round || push.token != last.token);
     }
@@ -123,20 +135,43 @@ impl Observed {
         of_provider.map(|push| push.shape.as_str()).collect()
     }
 
+    /// As a server would that moves whoever gets another device to a cohort of such users: their phones leave with that from then on.
+    pub(crate) fn move_the_equipped(&mut self) {
+        let moved: Vec<usize> = (0..USERS).filter(|user| is_equipped_later(*user)).collect();
+        let phones: BTreeMap<usize, String> = moved
+            .iter()
+            .flat_map(|user| devices(*user))
+            .filter(|device| device.provider == "fcm")
+            .map(|device| (device.user, device.token))
+            .collect();
+        let all: BTreeSet<&String> = phones.values().collect();
+        let like = self.pushes.iter().find(|push| push.provider == "fcm").unwrap().clone();
+        self.pushes.retain(|push| push.round < LATER || !all.contains(&push.token));
+        for cohort in moved.chunks(16) {
+            let events = self.events.iter().filter(|event| cohort.contains(&event.user));
+            let rounds: BTreeSet<usize> = events.map(|event| event.round).collect();
+            for round in rounds.into_iter().filter(|round| *round >= LATER) {
+                let tokens = cohort.iter().map(|user| phones[user].clone());
+                self.pushes.extend(tokens.map(|token| Push { round, token, ..like.clone() }));
+            }
+        }
+    }
+
     /// As a server would that has no cohorts.
     pub(crate) fn send_to_the_meant_alone(&mut self) {
-        let users = self.users_by_token();
+        let devices = self.devices_by_token();
         let meant: BTreeSet<(usize, usize)> =
             self.events.iter().map(|event| (event.round, event.user)).collect();
         self.pushes.retain(|push| {
-            users.get(&push.token).is_some_and(|user| meant.contains(&(push.round, *user)))
+            let device = devices.get(&push.token);
+            device.is_some_and(|device| meant.contains(&(push.round, device.user)))
         });
     }
 }
 
 /// When something came first for each cohort, in rounds in which all of it came in one window.
 struct Arrivals<'a> {
-    cohorts: BTreeMap<usize, i64>,
+    cohorts: BTreeMap<(usize, &'static str), i64>,
     first: BTreeMap<(usize, i64), Option<Arrival<'a>>>,
 }
 
@@ -152,20 +187,22 @@ impl<'a> Arrivals<'a> {
         let cohorts = observed.cohorts();
         let mut first: BTreeMap<(usize, i64), Option<Arrival<'_>>> = BTreeMap::new();
         for Event { round, order, window, user } in &observed.events {
-            let Some(cohort) = cohorts.get(user) else { continue };
-            let arrival = Arrival { window, order: *order };
-            let known = first.entry((*round, *cohort)).or_insert(Some(arrival));
-            *known = match *known {
-                Some(known) if known.window == window => Some(known.min(arrival)),
-                // What came in two windows left twice.
-                _ => None,
-            };
+            let of_user = observed.members.iter().filter(|member| member.user == *user);
+            for cohort in of_user.map(|member| member.cohort).collect::<BTreeSet<_>>() {
+                let arrival = Arrival { window, order: *order };
+                let known = first.entry((*round, cohort)).or_insert(Some(arrival));
+                *known = match *known {
+                    Some(known) if known.window == window => Some(known.min(arrival)),
+                    // What came in two windows left twice.
+                    _ => None,
+                };
+            }
         }
         Self { cohorts, first }
     }
 
-    fn of(&self, round: usize, user: usize) -> Option<Arrival<'a>> {
-        *self.first.get(&(round, *self.cohorts.get(&user)?))?
+    fn of(&self, round: usize, device: &Device) -> Option<Arrival<'a>> {
+        *self.first.get(&(round, *self.cohorts.get(&(device.user, device.provider))?))?
     }
 }
 
@@ -186,12 +223,12 @@ pub(crate) struct Order {
 /// Spearman's rho of when something came for a push's cohort, and the push's place among those of its window and provider. Of each device the first
 /// push in a round; padding has no arrival.
 pub(crate) fn rho(observed: &Observed) -> Order {
-    let (users, arrivals) = (observed.users_by_token(), Arrivals::new(observed));
+    let (devices, arrivals) = (observed.devices_by_token(), Arrivals::new(observed));
     let mut batches: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
     let mut seen = BTreeSet::new();
     for push in &observed.pushes {
-        let Some(user) = users.get(&push.token) else { continue };
-        if let Some(arrival) = arrivals.of(push.round, *user)
+        let Some(device) = devices.get(&push.token) else { continue };
+        if let Some(arrival) = arrivals.of(push.round, device)
             && seen.insert((push.round, &push.token))
         {
             batches.entry((push.provider, arrival.window)).or_default().push(arrival.order);
@@ -228,7 +265,7 @@ fn spearman(values: &[usize]) -> Option<f64> {
     (of_values > 0.0).then(|| both / (of_values * of_places).sqrt())
 }
 
-/// Events of users with all of their devices to the end, and which of these were not attempted in the round of the event.
+/// Events of users, and which of their devices that are there to the end were not attempted in the round of the event.
 pub(crate) fn missed(observed: &Observed) -> Vec<String> {
     let mut attempted: BTreeSet<(usize, &str)> = BTreeSet::new();
     for push in &observed.pushes {
@@ -236,10 +273,9 @@ pub(crate) fn missed(observed: &Observed) -> Vec<String> {
     }
     let mut missed = Vec::new();
     for Event { round, user, .. } in &observed.events {
-        let living = observed.living.iter().filter(|owner| *owner == user).count();
-        for (provider, token) in devices(*user) {
-            let is_whole = living == devices(*user).len();
-            if is_whole && !attempted.contains(&(*round, token.as_str())) {
+        for Device { provider, token, since, .. } in devices(*user) {
+            let is_there = since <= *round && observed.living.contains(&(*user, provider));
+            if is_there && !attempted.contains(&(*round, token.as_str())) {
                 missed.push(format!("user {user} at {provider} in round {round}"));
             }
         }
@@ -249,24 +285,17 @@ pub(crate) fn missed(observed: &Observed) -> Vec<String> {
 
 /// Rounds in which not all who live in a cohort to the end were attempted, or only some were not.
 pub(crate) fn partial(observed: &Observed) -> Vec<String> {
-    let users = observed.users_by_token();
+    let devices = observed.devices_by_token();
     let mut attempted: BTreeSet<(usize, &str)> = BTreeSet::new();
     for push in &observed.pushes {
         attempted.insert((push.round, &push.token));
     }
-    let mut alive: BTreeMap<usize, usize> = BTreeMap::new();
-    for user in &observed.living {
-        *alive.entry(*user).or_default() += 1;
-    }
     let mut of_cohort: BTreeMap<(i64, &str), Vec<&str>> = BTreeMap::new();
     let cohorts = observed.cohorts();
-    let tokens: Vec<(String, usize)> = users.into_iter().collect();
-    for (token, user) in &tokens {
-        // Whoever has lost one of two devices is somewhere else now.
-        let is_whole = alive.get(user).is_some_and(|count| *count == devices(*user).len());
-        if let (Some(cohort), true) = (cohorts.get(user), is_whole) {
-            let provider = if token.len() == 32 { "apns" } else { "fcm" };
-            of_cohort.entry((*cohort, provider)).or_default().push(token);
+    for (token, device) in &devices {
+        let place = (device.user, device.provider);
+        if let (Some(cohort), true) = (cohorts.get(&place), observed.living.contains(&place)) {
+            of_cohort.entry((*cohort, device.provider)).or_default().push(token);
         }
     }
     let rounds = 1 + observed.events.iter().map(|event| event.round).max().unwrap_or_default();

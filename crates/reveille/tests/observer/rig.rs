@@ -2,18 +2,21 @@
 
 use std::path::{Path, PathBuf};
 
+use reveille_model::{CredentialSet, Provider, Providers};
 use reveille_sandbox::init_with_cohorts;
 use reveille_testkit::{Client, Dir, Server, free_ports};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::observed::{Event, Observed, Push};
+use crate::observed::{Event, Member, Observed, Push};
 
 const REVEILLE: &str = env!("CARGO_BIN_EXE_reveille");
 /// Stands in every token and user; must stand in no log line.
 const MARK: &str = "planted";
 const MARK_HEX: &str = "504c414e544544";
 pub(crate) const USERS: usize = 2_000;
+/// The round from which on some have another device.
+pub(crate) const LATER: usize = 6;
 /// How often something is waited for, a second each time.
 const PATIENCE: u32 = 90;
 /// Requests at a time.
@@ -45,15 +48,32 @@ fn name(user: usize) -> String {
     format!("{MARK}-user-{user}")
 }
 
-/// The devices of a user: six of ten have an Android phone, two an iPhone, two have both.
-pub(crate) fn devices(user: usize) -> Vec<(&'static str, String)> {
-    let phone = ("fcm", format!("{MARK}-phone-{user}"));
-    let iphone = ("apns", format!("{MARK_HEX}{user:018x}"));
+/// A device of a user.
+#[derive(Debug, Clone)]
+pub(crate) struct Device {
+    pub(crate) user: usize,
+    pub(crate) provider: &'static str,
+    pub(crate) token: String,
+    /// From which round on it is there.
+    pub(crate) since: usize,
+}
+
+/// The devices of a user: six of ten have an Android phone, two an iPhone, one has both, and one has an iPhone from some round on.
+pub(crate) fn devices(user: usize) -> Vec<Device> {
+    let of = |provider, token, since| Device { user, provider, token, since };
+    let phone = || of("fcm", format!("{MARK}-phone-{user}"), 0);
+    let iphone = |since| of("apns", format!("{MARK_HEX}{user:018x}"), since);
     match user % 10 {
-        0..=5 => vec![phone],
-        6 | 7 => vec![iphone],
-        _ => vec![phone, iphone],
+        0..=5 => vec![phone()],
+        6 | 7 => vec![iphone(0)],
+        8 => vec![phone(), iphone(0)],
+        _ => vec![phone(), iphone(LATER)],
     }
+}
+
+/// Whether a user is one of those who get another device while they are watched.
+pub(crate) const fn is_equipped_later(user: usize) -> bool {
+    user % 10 == 9
 }
 
 /// All of a push but whom it is for, its random id, and when it expires, which is the same for all of a window.
@@ -115,34 +135,35 @@ impl Rig {
         }
     }
 
-    /// Registers everybody, and waits until they are in cohorts.
-    pub(crate) async fn register_all(&mut self) {
+    /// Registers the devices that are there from some round on, and waits until they are in cohorts. Meanwhile there are none: all of them form at
+    /// once, and nobody waits.
+    pub(crate) async fn register(&mut self, since: usize) {
+        self.restart("before.toml").await;
         let mut tasks = JoinSet::new();
-        for user in 0..USERS {
+        for device in (0..USERS).flat_map(devices).filter(|device| device.since == since) {
             let client = self.push.clone();
             tasks.spawn(async move {
-                for (provider, token) in devices(user) {
-                    let device = match provider {
-                        "apns" => json!({
-                            "provider": provider, "token": token, "topic": "org.wikimedia.wikipedia",
-                        }),
-                        _ => json!({"provider": provider, "token": token}),
-                    };
-                    let path = format!("/v1/users/{}/subscriptions", name(user));
-                    let answer = client.post(&path, &device).await;
-                    assert_eq!(answer.status, 201, "{}", answer.text);
-                }
+                let Device { user, provider, token, .. } = device;
+                let device = match provider {
+                    "apns" => json!({
+                        "provider": provider, "token": token, "topic": "org.wikimedia.wikipedia",
+                    }),
+                    _ => json!({"provider": provider, "token": token}),
+                };
+                let path = format!("/v1/users/{}/subscriptions", name(user));
+                let answer = client.post(&path, &device).await;
+                assert_eq!(answer.status, 201, "{}", answer.text);
             });
             if tasks.len() >= AT_ONCE {
                 tasks.join_next().await.unwrap().unwrap();
             }
         }
         tasks.join_all().await;
-        assert_eq!(self.server.terminate(), Some(0), "{:?}", self.server.log());
-        self.server = server(&self.config).await;
+        self.restart("reveille.toml").await;
         // A window has to end for it.
         for _ in 0..PATIENCE {
-            if self.metric("reveille_privacy_cohort_live_size_min").await >= 16.0 {
+            let is_formed = self.metric("reveille_privacy_cohort_live_size_min").await > 0.0;
+            if is_formed && self.waiting_cohorts().await < 0.5 {
                 return;
             }
             self.sandbox.get("/stats?received_min=1&wait_s=1").await;
@@ -150,11 +171,26 @@ impl Rig {
         panic!("no cohorts are formed");
     }
 
+    /// Ends the server and starts it again, with that configuration.
+    async fn restart(&mut self, with: &str) {
+        assert_eq!(self.server.terminate(), Some(0), "{:?}", self.server.log());
+        self.logs.extend(self.server.log());
+        self.server = server(&self.config.with_file_name(with)).await;
+    }
+
     /// The value of a metric; 0 where it is not there yet.
     async fn metric(&self, name: &str) -> f64 {
         let metrics = self.push.get("/metrics").await.text;
         let line = metrics.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
         line.map_or(0.0, |value| value.parse().unwrap())
+    }
+
+    /// How many cohorts there are whose users wait for others.
+    async fn waiting_cohorts(&self) -> f64 {
+        let metrics = self.push.get("/metrics").await.text;
+        let name = "reveille_privacy_cohort_live_size{kind=\"provisional\"";
+        let sizes = metrics.lines().filter(|line| line.starts_with(name));
+        sizes.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
     }
 
     /// How many wake-ups wait, if the server knows by now.
@@ -172,8 +208,9 @@ impl Rig {
             {"provider": "fcm", "token": "*5", "reply": "device_throttled", "retry_after_s": 1, "count": 10},
             {"token": "*1", "reply": "reset", "count": 3},
             {"token": "*9", "reply": "goaway", "count": 2},
-            // Of users with one device. Whoever loses one of two waits for others who have only the other kind.
+            // Whoever loses one of two devices stays with the other.
             {"provider": "fcm", "token": format!("*{}2", round % 10), "reply": "unregistered", "count": 2},
+            {"provider": "fcm", "token": format!("*{}8", round % 10), "reply": "unregistered", "count": 1},
         ]);
         let posted = self.sandbox.post("/faults", &faults).await;
         assert_eq!(posted.status, 201, "{}", posted.text);
@@ -259,21 +296,27 @@ impl Rig {
         }
         let database =
             rusqlite::Connection::open(self.config.with_file_name("reveille.db")).unwrap();
-        let sql = "SELECT cohort, user_name FROM members WHERE user_name IS NOT NULL";
+        let user = |name: String| name[MARK.len() + "-user-".len()..].parse().unwrap();
+        let sql = "SELECT m.cohort, m.user_name, s.providers FROM members m
+             JOIN cohorts c ON c.id = m.cohort JOIN strata s ON s.id = c.stratum
+             WHERE m.user_name IS NOT NULL";
         let mut select = database.prepare(sql).unwrap();
-        let members = select
-            .query_map([], |row| {
-                let name: String = row.get(1)?;
-                Ok((row.get(0)?, name[MARK.len() + "-user-".len()..].parse().unwrap()))
-            })
-            .unwrap();
-        let members = members.map(Result::unwrap).collect();
-        let mut select = database.prepare("SELECT user_name, set_id FROM subscriptions").unwrap();
-        let living = select
-            .query_map([], |row| row.get::<_, String>(0))
-            .unwrap()
-            .map(|name| name.unwrap()[MARK.len() + "-user-".len()..].parse().unwrap())
-            .collect();
+        let found = select.query_map([], |row| {
+            Ok((row.get(0)?, user(row.get(1)?), Providers::from_bits(row.get(2)?)))
+        });
+        let mut members = Vec::new();
+        for (cohort, user, covers) in found.unwrap().map(Result::unwrap) {
+            let covered = Provider::ALL.into_iter().filter(|provider| covers.contains(*provider));
+            members.extend(covered.map(|each| Member { cohort, user, provider: each.as_str() }));
+        }
+        let sql = "SELECT s.user_name, c.name FROM subscriptions s
+             JOIN credential_sets c ON c.id = s.set_id";
+        let mut select = database.prepare(sql).unwrap();
+        let living = select.query_map([], |row| {
+            let set = CredentialSet::parse(&row.get::<_, String>(1)?).unwrap();
+            Ok((user(row.get(0)?), set.provider().as_str()))
+        });
+        let living = living.unwrap().map(Result::unwrap).collect();
         Observed { events: self.events, pushes, members, living, smallest: self.smallest }
     }
 }
