@@ -23,10 +23,20 @@ pub struct Delivered {
     pub body: String,
 }
 
-#[derive(Debug, Default)]
+/// Answers a request by what it is.
+type Handler = Box<dyn Fn(&Delivered) -> Response<Full<Bytes>> + Send + Sync>;
+
+#[derive(Default)]
 struct State {
     delivered: Mutex<Vec<Delivered>>,
     answers: Mutex<VecDeque<Response<Full<Bytes>>>>,
+    handler: Option<Handler>,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").field("delivered", &self.delivered).finish_non_exhaustive()
+    }
 }
 
 /// A running receiver on loopback, plain HTTP.
@@ -44,9 +54,23 @@ impl Receiver {
     /// # Panics
     /// If there is no port.
     pub async fn start() -> Self {
+        Self::start_as(State::default()).await
+    }
+
+    /// Starts one that answers each request by what it is, where no answer is queued.
+    ///
+    /// # Panics
+    /// If there is no port.
+    pub async fn start_with(
+        handler: impl Fn(&Delivered) -> Response<Full<Bytes>> + Send + Sync + 'static,
+    ) -> Self {
+        Self::start_as(State { handler: Some(Box::new(handler)), ..State::default() }).await
+    }
+
+    async fn start_as(state: State) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("its address");
-        let state = Arc::new(State::default());
+        let state = Arc::new(state);
         let shared = Arc::clone(&state);
         let lifecycle = Lifecycle::default();
         let life = lifecycle.clone();
@@ -97,6 +121,9 @@ async fn answer(
     let (head, body) = request.into_parts();
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let body = String::from_utf8_lossy(&body).into_owned();
-    lock(&state.delivered).push(Delivered { headers: head.headers, body });
-    Ok(lock(&state.answers).pop_front().unwrap_or_default())
+    let delivered = Delivered { headers: head.headers, body };
+    lock(&state.delivered).push(delivered.clone());
+    let queued = lock(&state.answers).pop_front();
+    let by_what_it_is = || state.handler.as_ref().map(|handler| handler(&delivered));
+    Ok(queued.or_else(by_what_it_is).unwrap_or_default())
 }
