@@ -1,5 +1,7 @@
 //! Quarantine and feedback in memory.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use reveille_model::limits::{FEEDBACK_MAX, QUARANTINE_PAGE_MAX, SUSPECTS_MAX};
 use reveille_model::{Duration, Provider, Settled, Timestamp, Token};
@@ -84,14 +86,9 @@ impl State {
 
     /// The oldest untold death of each token.
     fn first_untold(&self, to: Destination) -> impl Iterator<Item = &Untold> {
-        self.deaths.values().filter(move |untold| {
-            let is_older = |other: &&Untold| {
-                other.to == to
-                    && other.death.id < untold.death.id
-                    && key_of(&other.death) == key_of(&untold.death)
-            };
-            untold.to == to && !self.deaths.values().any(|other| is_older(&other))
-        })
+        let mut seen = BTreeSet::new();
+        let of_it = self.deaths.values().filter(move |untold| untold.to == to);
+        of_it.filter(move |untold| seen.insert(key_of(&untold.death)))
     }
 
     fn which(&self, which: &Which) -> Vec<TokenKey> {
