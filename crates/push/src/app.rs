@@ -26,10 +26,10 @@ use crate::api::{
     ApiState, Devices, PublicState, RateLimits, Readiness, intake_router, public_router,
 };
 use crate::config::{
-    ApnsSection, DropGuardConfig, FcmSection, MixConfig, Providers, PublicConfig, PushConfig,
-    WebPushSection,
+    ApnsSection, DropGuardConfig, FcmSection, FeedbackConfig, MixConfig, Providers, PublicConfig,
+    PushConfig, WebPushSection,
 };
-use crate::feedback::Webhook;
+use crate::feedback::{MediaWiki, Webhook};
 use crate::identity::{Anonymous, Identity};
 use crate::intake::{App, Intake, IntakeSettings, NO_APP};
 use crate::metrics::CREDENTIAL_EXPIRY;
@@ -219,17 +219,7 @@ impl PushServer {
         let delivery =
             ToDeliver { drop_guard: config.drop_guard, of_delivery, feedback: &feedback };
         delivery.start(senders, (&store, &clock), lifecycle).await?;
-        if let Some(webhook) = config.webhook {
-            let webhook = Webhook {
-                store: Arc::clone(&store),
-                clock: Arc::clone(&clock),
-                config: webhook,
-                ids: hmac_key(&store, "webhook-ids").await?,
-                rng: entropy::rng(),
-                deaths: feedback.deaths.subscribe(),
-            };
-            lifecycle.spawn("webhook", webhook.run(lifecycle.clone()));
-        }
+        feedback.start(config.feedback, (&store, &clock), lifecycle).await?;
         let sweeper = Sweeper {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
@@ -361,8 +351,31 @@ struct Feedback {
 
 impl Feedback {
     fn new(config: &PushConfig) -> Self {
-        let tell = config.webhook.iter().map(|_| Destination::Webhook).collect();
+        let tell = config.feedback.iter().map(FeedbackConfig::destination).collect();
         Self { tell, deaths: watch::Sender::new(()) }
+    }
+
+    async fn start(
+        &self,
+        config: Option<FeedbackConfig>,
+        (store, clock): (&Arc<dyn Store>, &Arc<dyn Clock>),
+        lifecycle: &Lifecycle,
+    ) -> Result<(), StartError> {
+        let (store, clock) = (Arc::clone(store), Arc::clone(clock));
+        let (rng, deaths) = (entropy::rng(), self.deaths.subscribe());
+        match config {
+            Some(FeedbackConfig::Webhook(config)) => {
+                let ids = hmac_key(&store, "webhook-ids").await?;
+                let webhook = Webhook { store, clock, config: *config, ids, rng, deaths };
+                lifecycle.spawn("webhook", webhook.run(lifecycle.clone()));
+            }
+            Some(FeedbackConfig::MediaWiki(config)) => {
+                let wiki = MediaWiki { store, clock, config: *config, rng, deaths };
+                lifecycle.spawn("mediawiki", wiki.run(lifecycle.clone()));
+            }
+            None => {}
+        }
+        Ok(())
     }
 }
 

@@ -245,7 +245,7 @@ fn describe_subscriptions() {
     describe_gauge!(QUARANTINE, "Devices in quarantine.");
     describe_counter!(
         FEEDBACK,
-        "Deaths posted, by destination and result (told, refused, out_of_reach, given_up, lost)."
+        "Deaths told, by destination and result (told, given_up, lost); of a webhook each that it refused or that found it out of reach, of a wiki each call (refused, out_of_reach)."
     );
     describe_gauge!(FEEDBACK_UNTOLD, "Deaths that wait to be told.");
     describe_gauge!(FEEDBACK_OLDEST, Unit::Seconds, "Age of the oldest of them.");

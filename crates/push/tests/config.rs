@@ -46,6 +46,7 @@ async fn what_people_write_is_taken() {
         "[webpush]\nvapid_key_file = \"vapid.pem\"\nsubject = \"https://www.example.org/contact\"\nmode = \"public\"\nurgency = \"very-low\"\n",
         "[webpush]\nvapid_key_files = [\"vapid.pem\", \"AuthKey.p8\"]\nsubject = \"mailto:ops@example.org\"\nallow_hosts = [\"example.org\"]\nallow_origins = [\"https://127.0.0.1:8913\"]\nproxy = \"http://proxy.example:3128\"\n",
         "[push.feedback]\nmode = \"webhook\"\nurl = \"https://example.org/hook\"\nsecret_file = \"webhook.secret\"\n",
+        "[push.feedback]\nmode = \"mediawiki\"\napi = \"https://meta.example.org/w/api.php\"\nusername = \"PushBot\"\npassword_file = \"webhook.secret\"\nhost_header = \"meta.example.org\"\nforwarded_proto = \"https\"\n",
         "[push.public]\norigins = [\"https://a.example\", \"http://localhost:8080\"]\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]\n[push.public.auth]\nmode = \"header\"\nheader = \"X-User\"\npeers = [\"127.0.0.1\"]\nanonymous = true\n",
         "[push.public.auth]\nmode = \"jwt\"\njwks_url = \"https://login.example/jwks\"\nissuer = \"i\"\naudience = \"a\"\n",
         "[push.public.auth]\nmode = \"sessions\"\nurl = \"http://127.0.0.1:8081/sessions/v1/\"\nwiki = \"enwiki\"\nhmac_key_file = \"webhook.secret\"\n",
@@ -90,7 +91,8 @@ async fn every_problem_has_its_path() {
         ("[push.feedback]\nmode = \"webhook\"\n".to_owned(), vec!["push.feedback.secret_file", "push.feedback.url"]),
         ("[push.feedback]\nmode = \"webhook\"\nurl = \"https://\"\nsecret_file = \"nonsense.pem\"\n".to_owned(), vec!["push.feedback.secret_file", "push.feedback.url"]),
         ("[push.feedback]\nmode = \"own\"\nurl = \"https://example.org\"\n".to_owned(), vec!["push.feedback.mode"]),
-        ("[push.feedback]\nmode = \"mediawiki\"\n".to_owned(), vec!["push.feedback.mode"]),
+        ("[push.feedback]\nmode = \"mediawiki\"\n".to_owned(), vec!["push.feedback.api", "push.feedback.password_file", "push.feedback.username"]),
+        ("[push.feedback]\nmode = \"mediawiki\"\napi = \"w/api.php\"\nusername = \"Bot\"\npassword_file = \"none\"\nforwarded_proto = \"ftp\"\nhost_header = \"\"\nurl = \"https://example.org\"\n".to_owned(), vec!["push.feedback.api", "push.feedback.forwarded_proto", "push.feedback.host_header", "push.feedback.mode", "push.feedback.password_file"]),
         ("[push.drop_guard]\nretry_s = 60\ndead_percent_max = 0\n".to_owned(), vec!["push.drop_guard.dead_percent_max", "push.drop_guard.retry_s"]),
     ];
     for (text, expected) in rows {

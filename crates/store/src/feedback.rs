@@ -35,6 +35,8 @@ pub trait Feedback: Send + Sync {
 pub enum Destination {
     /// `[push.feedback] mode = "webhook"`.
     Webhook,
+    /// `[push.feedback] mode = "mediawiki"`.
+    MediaWiki,
 }
 
 impl Destination {
@@ -42,6 +44,7 @@ impl Destination {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Webhook => "webhook",
+            Self::MediaWiki => "mediawiki",
         }
     }
 }

@@ -1,13 +1,16 @@
 //! `[push.feedback]` and `[push.drop_guard]`: who is told of dead tokens, and when such verdicts are believed.
 
-use std::path::Path;
+use std::sync::Arc;
 
+use http::HeaderValue;
 use reveille_mixer::DropGuardSettings;
 use reveille_model::Duration;
 use reveille_providers::client_tls;
 use reveille_service::config::Section;
+use reveille_store::Destination;
+use rustls::ClientConfig;
 
-use crate::feedback::{Secret, WebhookConfig};
+use crate::feedback::{MediaWikiConfig, Secret, WebhookConfig};
 
 /// How long a quarantined device is left alone, at the least: sooner, answers from before a mistake of ours could vouch for it.
 const HOLD_S_DEFAULT: u32 = 3_600;
@@ -38,77 +41,184 @@ impl DropGuardConfig {
     }
 }
 
-/// Reads the feedback that comes in addition to our own subscriptions.
-pub(super) fn read_feedback(mut section: Section) -> Option<WebhookConfig> {
-    let mode = section.string("mode");
-    let is_webhook = mode.as_deref() == Some("webhook");
-    match mode.as_deref() {
-        None | Some("own" | "webhook") => {}
-        Some("mediawiki") => section.problem(
-            "mode",
-            "this feedback is not built yet in this version; write \"own\" or \"webhook\"",
-        ),
-        Some(_) => section.problem("mode", "this must be \"own\" or \"webhook\""),
-    }
-    if is_webhook && !section.has("url") {
-        section.problem(
-            "url",
-            "this is missing; write for example url = \"https://www.example.org/reveille\"",
-        );
-    }
-    if is_webhook && !section.has("secret_file") {
-        section.problem(
+/// Who is told of dead tokens besides our own subscriptions.
+#[derive(Debug, Clone)]
+pub(crate) enum FeedbackConfig {
+    Webhook(Box<WebhookConfig>),
+    MediaWiki(Box<MediaWikiConfig>),
+}
+
+/// A kind of feedback and the keys that are its own, with what is said where one that it needs is missing.
+struct Mode {
+    name: &'static str,
+    needs: &'static [(&'static str, &'static str)],
+    may_have: &'static [&'static str],
+}
+
+const WEBHOOK: Mode = Mode {
+    name: "webhook",
+    needs: &[
+        ("url", "this is missing; write for example url = \"https://www.example.org/reveille\""),
+        (
             "secret_file",
             "this is missing; make one with `echo whsec_$(openssl rand -base64 32) > webhook.secret`",
-        );
+        ),
+    ],
+    may_have: &["ca_file"],
+};
+
+const MEDIAWIKI: Mode = Mode {
+    name: "mediawiki",
+    needs: &[
+        ("api", "this is missing; write for example api = \"https://meta.example.org/w/api.php\""),
+        (
+            "username",
+            "this is missing; it is an account of the wiki in the group push-subscription-manager",
+        ),
+        ("password_file", "this is missing; it is a file that holds the password of the account"),
+    ],
+    may_have: &["host_header", "forwarded_proto", "ca_file"],
+};
+
+/// Reads the feedback that comes in addition to our own subscriptions.
+pub(super) fn read_feedback(mut section: Section) -> Option<FeedbackConfig> {
+    let word = section.string("mode");
+    let chosen = match word.as_deref() {
+        None | Some("own") => None,
+        Some("webhook") => Some(&WEBHOOK),
+        Some("mediawiki") => Some(&MEDIAWIKI),
+        Some(_) => {
+            section.problem("mode", "this must be \"own\", \"webhook\" or \"mediawiki\"");
+            None
+        }
+    };
+    let is_of = |mode: &Mode, key: &str| {
+        mode.needs.iter().any(|(name, _)| *name == key) || mode.may_have.contains(&key)
+    };
+    for mode in [&WEBHOOK, &MEDIAWIKI] {
+        let own = mode.needs.iter().map(|(key, _)| *key).chain(mode.may_have.iter().copied());
+        let astray = own.filter(|key| section.has(key));
+        let astray: Vec<&str> =
+            astray.filter(|key| chosen.is_none_or(|chosen| !is_of(chosen, key))).collect();
+        for key in &astray {
+            // It is known, only not here.
+            section.string(key);
+        }
+        if !astray.is_empty() {
+            let what = format!("{} belong to mode = \"{}\"", astray.join(", "), mode.name);
+            section.problem("mode", what);
+        }
     }
-    if !is_webhook && (section.has("url") || section.has("secret_file")) {
-        section.problem("mode", "url and secret_file are of mode = \"webhook\"");
+    for (key, what) in chosen.map_or(&[][..], |mode| mode.needs) {
+        if !section.has(key) {
+            section.problem(key, *what);
+        }
     }
-    let webhook = read_webhook(&mut section);
+    let read = match chosen.map(|mode| mode.name) {
+        Some("webhook") => read_webhook(&mut section).map(Box::new).map(FeedbackConfig::Webhook),
+        Some(_) => read_mediawiki(&mut section).map(Box::new).map(FeedbackConfig::MediaWiki),
+        None => None,
+    };
     section.finish();
-    webhook.filter(|_| is_webhook)
+    read
+}
+
+fn read_url(section: &mut Section, key: &str) -> Option<reqwest::Url> {
+    let text = section.string(key)?;
+    let url = reqwest::Url::parse(&text).ok();
+    let url = url.filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
+    if url.is_none() {
+        section.problem(key, "this must be an https: address (or http: inside a trusted network)");
+    }
+    url
+}
+
+fn read_tls(section: &mut Section) -> Option<Arc<ClientConfig>> {
+    let ca_file = section.path("ca_file");
+    client_tls(ca_file.as_deref())
+        .map_err(|error| section.problem("ca_file", error.to_string()))
+        .ok()
+}
+
+/// A file of one secret, as `parse` reads it.
+fn read_secret<T>(
+    section: &mut Section,
+    key: &str,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Option<T> {
+    let path = section.path(key)?;
+    let text = std::fs::read_to_string(&path).map_err(|error| error.to_string());
+    text.and_then(|text| parse(text.trim()))
+        .map_err(|what| section.problem(key, format!("{}: {what}", path.display())))
+        .ok()
+}
+
+fn read_mediawiki(section: &mut Section) -> Option<MediaWikiConfig> {
+    let api = read_url(section, "api");
+    let username = section.string("username");
+    let password = read_secret(section, "password_file", |text| {
+        let is_there = !text.is_empty();
+        is_there.then(|| text.to_owned()).ok_or_else(|| "it holds no password".to_owned())
+    });
+    let host_header = section.string("host_header").and_then(|name| {
+        let value = HeaderValue::from_str(&name).ok().filter(|_| !name.is_empty());
+        if value.is_none() {
+            section.problem("host_header", "this must be the name of a host");
+        }
+        value
+    });
+    let protos =
+        [("https", HeaderValue::from_static("https")), ("http", HeaderValue::from_static("http"))];
+    let forwarded_proto = section.string("forwarded_proto").and_then(|word| {
+        let found = protos.into_iter().find(|(name, _)| *name == word);
+        if found.is_none() {
+            section.problem("forwarded_proto", "this must be \"https\" or \"http\"");
+        }
+        found.map(|(_, value)| value)
+    });
+    let tls = read_tls(section);
+    Some(MediaWikiConfig {
+        api: api?,
+        username: username?,
+        password: password?,
+        host_header,
+        forwarded_proto,
+        tls: tls?,
+    })
 }
 
 fn read_webhook(section: &mut Section) -> Option<WebhookConfig> {
-    let url = section.string("url").and_then(|text| {
-        let url = reqwest::Url::parse(&text).ok();
-        let url = url.filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
-        if url.is_none() {
-            section.problem(
-                "url",
-                "this must be an https: address (or http: inside a trusted network)",
-            );
-        }
-        url
-    });
-    let read = |path: &Path| {
-        let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
-        Secret::parse(text.trim()).ok_or_else(|| {
+    let url = read_url(section, "url");
+    let secret = read_secret(section, "secret_file", |text| {
+        Secret::parse(text).ok_or_else(|| {
             "it does not hold `whsec_` and 24 to 64 bytes in base64 (Standard Webhooks)".to_owned()
         })
-    };
-    let secret = section.path("secret_file").and_then(|path| {
-        read(&path)
-            .map_err(|what| section.problem("secret_file", format!("{}: {what}", path.display())))
-            .ok()
     });
-    let ca_file = section.path("ca_file");
-    let tls = client_tls(ca_file.as_deref())
-        .map_err(|error| section.problem("ca_file", error.to_string()))
-        .ok();
+    let tls = read_tls(section);
     Some(WebhookConfig { url: url?, secret: secret?, tls: tls? })
 }
 
-impl WebhookConfig {
-    /// Whether tokens would cross a network unencrypted.
-    pub(super) fn is_in_the_clear(&self) -> bool {
-        let host = self.url.host_str().unwrap_or_default();
+impl FeedbackConfig {
+    /// The key of the address, where tokens would cross a network unencrypted.
+    pub(super) fn in_the_clear(&self) -> Option<&'static str> {
+        let (key, url) = match self {
+            Self::Webhook(webhook) => ("url", &webhook.url),
+            Self::MediaWiki(wiki) => ("api", &wiki.api),
+        };
+        let host = url.host_str().unwrap_or_default();
         let is_here = host == "localhost"
             || host
                 .trim_matches(['[', ']'])
                 .parse::<std::net::IpAddr>()
                 .is_ok_and(|ip| ip.is_loopback());
-        self.url.scheme() == "http" && !is_here
+        (url.scheme() == "http" && !is_here).then_some(key)
+    }
+
+    /// Who it is.
+    pub(crate) const fn destination(&self) -> Destination {
+        match self {
+            Self::Webhook(_) => Destination::Webhook,
+            Self::MediaWiki(_) => Destination::MediaWiki,
+        }
     }
 }

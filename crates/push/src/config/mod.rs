@@ -13,7 +13,7 @@ mod webpush;
 pub use apns::ApnsSection;
 pub use events::EventConfig;
 pub use fcm::FcmSection;
-pub(crate) use feedback::DropGuardConfig;
+pub(crate) use feedback::{DropGuardConfig, FeedbackConfig};
 pub(crate) use mix::{MixConfig, MixMode};
 pub use public::PublicConfig;
 pub use push::{Providers, PushConfig, StoreUrl};

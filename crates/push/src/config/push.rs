@@ -14,10 +14,9 @@ use reveille_service::config::{Document, Section, ServerTls};
 use reveille_store::Mix;
 
 use super::events::{LimitsConfig, read_events};
-use super::feedback::read_feedback;
+use super::feedback::{FeedbackConfig, read_feedback};
 use super::mix::{MixConfig, MixMode};
 use super::{ApnsSection, DropGuardConfig, EventConfig, FcmSection, PublicConfig, WebPushSection};
-use crate::feedback::WebhookConfig;
 
 /// Where everything is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +55,7 @@ pub struct PushConfig {
     pub(crate) trail_retention: Duration,
     pub(crate) waiting_max: u64,
     pub(crate) drop_guard: DropGuardConfig,
-    pub(crate) webhook: Option<WebhookConfig>,
+    pub(crate) feedback: Option<FeedbackConfig>,
     /// Where browsers' endpoints may lead.
     pub(crate) guard: Arc<Guard>,
     /// The id of the VAPID key browsers are told of.
@@ -139,7 +138,7 @@ impl PushConfig {
         let mix = MixConfig::read(push.section("mix"));
         let subscriptions = SubscriptionsConfig::read(push.section("subscriptions"));
         let inbox = InboxConfig::read(push.section("inbox"));
-        let webhook = read_feedback(push.section("feedback"));
+        let feedback = read_feedback(push.section("feedback"));
         let drop_guard = DropGuardConfig::read(push.section("drop_guard"));
         let ttl_s = push.number("ttl_s", 1..=TTL_S_MAX).unwrap_or(TTL_S_DEFAULT);
         let trail_retention_s = push.number("trail_retention_s", 60..=604_800).unwrap_or(3_600);
@@ -167,7 +166,7 @@ impl PushConfig {
             trail_retention: Duration::from_s(trail_retention_s),
             waiting_max: waiting_max.into(),
             drop_guard,
-            webhook,
+            feedback,
             guard: providers
                 .webpush
                 .as_ref()
@@ -220,10 +219,10 @@ impl PushConfig {
                     .push(format!("the certificate of {} ends at {day}; renew it", section.set));
             }
         }
-        if self.webhook.as_ref().is_some_and(WebhookConfig::is_in_the_clear) {
-            warnings.push(
-                "push.feedback.url is http: and leaves this machine: tokens cross the network unencrypted".to_owned(),
-            );
+        if let Some(key) = self.feedback.as_ref().and_then(FeedbackConfig::in_the_clear) {
+            warnings.push(format!(
+                "push.feedback.{key} is http: and leaves this machine: tokens cross the network unencrypted"
+            ));
         }
         if !self.listen.ip().is_loopback() && self.callers.is_anyone() {
             warnings.push(format!(

@@ -1,7 +1,9 @@
 //! Telling others of dead tokens. Our own subscriptions go with the settlement itself; what is here comes in addition.
 
+mod mediawiki;
 mod secret;
 mod webhook;
 
+pub(crate) use mediawiki::{MediaWiki, MediaWikiConfig};
 pub(crate) use secret::Secret;
 pub(crate) use webhook::{Webhook, WebhookConfig};

@@ -1,0 +1,177 @@
+//! The account that deletes: logged in when it has to be, and once at a time.
+
+use reveille_model::Timestamp;
+use serde_json::Value;
+
+use super::api::{Api, Failure, later};
+
+/// The token of whoever is nobody.
+const ANONYMOUS: &str = "+\\";
+/// Values of one call (`limit` and `highlimit` of `toomanyvalues`).
+const VALUES_MAX: usize = 50;
+const VALUES_MAX_WITH_HIGH_LIMITS: usize = 500;
+/// Without both of them the wiki says that it knows none of others' tokens.
+const RIGHTS: [&str; 2] = ["manage-all-push-subscriptions", "editmyprivateinfo"];
+/// How far the wiki's replicas may be behind, in seconds (`maxlag`).
+const LAG_MAX: &str = "5";
+
+#[derive(Debug)]
+pub(super) struct Account {
+    api: Api,
+    session: Option<Session>,
+}
+
+/// What is known of a session while it lasts.
+#[derive(Debug, Clone)]
+struct Session {
+    csrf: String,
+    values_max: usize,
+}
+
+impl Account {
+    pub(super) const fn new(api: Api) -> Self {
+        Self { api, session: None }
+    }
+
+    /// Sees to it that there is a session. Returns how many values one call may have.
+    pub(super) async fn ready(&mut self, now: Timestamp) -> Result<usize, Failure> {
+        if let Some(session) = &self.session {
+            return Ok(session.values_max);
+        }
+        let session = match self.session(now).await? {
+            Some(session) => session,
+            None => {
+                self.log_in(now).await?;
+                let session = self.session(now).await?;
+                session.ok_or_else(|| {
+                    later("it does not know us after we have logged in".to_owned())
+                })?
+            }
+        };
+        let values_max = session.values_max;
+        self.session = Some(session);
+        Ok(values_max)
+    }
+
+    /// Asks whether we are known.
+    async fn session(&mut self, now: Timestamp) -> Result<Option<Session>, Failure> {
+        let asked = [("action", "query"), ("meta", "tokens"), ("type", "csrf")];
+        let answer = self.api.call(&asked, now).await?;
+        let csrf = text(&answer, "/query/tokens/csrftoken")?.to_owned();
+        if csrf == ANONYMOUS {
+            return Ok(None);
+        }
+        let asked = [("action", "query"), ("meta", "userinfo"), ("uiprop", "rights")];
+        let answer = self.api.call(&asked, now).await?;
+        let rights = answer.pointer("/query/userinfo/rights").and_then(Value::as_array);
+        let has = |right: &str| rights.is_some_and(|all| all.iter().any(|each| each == right));
+        if let Some(right) = RIGHTS.into_iter().find(|right| !has(right)) {
+            let text = format!("the account has not the right {right}");
+            return Err(Failure::Refused { code: "permissiondenied".to_owned(), text });
+        }
+        let is_high = has("apihighlimits");
+        let values_max = if is_high { VALUES_MAX_WITH_HIGH_LIMITS } else { VALUES_MAX };
+        Ok(Some(Session { csrf, values_max }))
+    }
+
+    async fn log_in(&mut self, now: Timestamp) -> Result<(), Failure> {
+        // What is left of a session that is over is in the way of another.
+        self.api.forget();
+        let asked = [("action", "query"), ("meta", "tokens"), ("type", "login")];
+        let answer = self.api.call(&asked, now).await?;
+        let token = text(&answer, "/query/tokens/logintoken")?.to_owned();
+        let (username, password) =
+            (self.api.config().username.clone(), self.api.config().password.clone());
+        let asked = [
+            ("action", "clientlogin"),
+            ("username", username.as_str()),
+            ("password", password.as_str()),
+            ("loginreturnurl", "https://example.com/"),
+            ("logintoken", token.as_str()),
+        ];
+        let answer = match self.api.call(&asked, now).await {
+            // The session the token belongs to was lost in between.
+            Err(failure) if failure.is(&["badtoken"]) => return Err(later(failure.to_string())),
+            answer => answer?,
+        };
+        match text(&answer, "/clientlogin/status")? {
+            "PASS" => Ok(()),
+            "FAIL" => {
+                let code = text(&answer, "/clientlogin/messagecode").unwrap_or("unknown");
+                let text = text(&answer, "/clientlogin/message").unwrap_or_default();
+                Err(Failure::Refused { code: code.to_owned(), text: text.replace('\n', " ") })
+            }
+            other => Err(Failure::Refused {
+                code: other.to_owned(),
+                text: "the wiki wants more than a password to log in".to_owned(),
+            }),
+        }
+    }
+
+    /// Deletes the subscriptions with these tokens, whosever they are. Those that the wiki does not know are gone already.
+    pub(super) async fn delete(&mut self, tokens: &[&str], now: Timestamp) -> Result<(), Failure> {
+        let joined = join(tokens);
+        let mut has_failed = false;
+        loop {
+            self.ready(now).await?;
+            let Some(csrf) = self.session.as_ref().map(|session| session.csrf.clone()) else {
+                return Err(later("there is no session".to_owned()));
+            };
+            let asked = [
+                ("action", "echopushsubscriptions"),
+                ("command", "delete"),
+                ("providertoken", joined.as_str()),
+                ("assert", "user"),
+                ("maxlag", LAG_MAX),
+                ("token", csrf.as_str()),
+            ];
+            let failure = match self.api.call(&asked, now).await {
+                Ok(answer) if text(&answer, "/delete/result")? == "Success" => return Ok(()),
+                Ok(_) => return Err(later("it does not say what it did".to_owned())),
+                Err(failure) => failure,
+            };
+            if failure.is(&["echo-push-token-not-found"]) {
+                return Ok(());
+            }
+            if failure.is(&["badtoken", "assertuserfailed", "notloggedin"]) && !has_failed {
+                // The session may be lost, or the token of it be old: asking for one tells.
+                (self.session, has_failed) = (None, true);
+                continue;
+            }
+            if matches!(failure, Failure::Refused { .. }) {
+                // It may be that the account is another one now.
+                self.session = None;
+            }
+            return Err(failure);
+        }
+    }
+}
+
+fn text<'a>(answer: &'a Value, place: &str) -> Result<&'a str, Failure> {
+    let text = answer.pointer(place).and_then(Value::as_str);
+    text.ok_or_else(|| later("its answer lacks what was asked for".to_owned()))
+}
+
+/// Several values of one parameter. Where one of them holds what separates them, U+001F does (`MediaWiki` API: multivalue parameters).
+fn join(tokens: &[&str]) -> String {
+    if tokens.iter().any(|token| token.contains('|'))
+        || tokens.first().is_some_and(|first| first.starts_with('\u{1f}'))
+    {
+        tokens.iter().flat_map(|token| ["\u{1f}", token]).collect()
+    } else {
+        tokens.join("|")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::join;
+
+    #[test]
+    fn a_token_with_a_pipe_is_one_value() {
+        assert_eq!(join(&["a"]), "a");
+        assert_eq!(join(&["a", "b"]), "a|b");
+        assert_eq!(join(&["a|b"]), "\u{1f}a|b");
+        assert_eq!(join(&["c", "a|b"]), "\u{1f}c\u{1f}a|b");
+    }
+}
