@@ -125,6 +125,23 @@ async fn a_lost_session_or_an_old_token_is_seen_and_mended_once() {
 }
 
 #[tokio::test]
+async fn a_wiki_that_takes_no_token_of_its_own_is_not_asked_for_ever() {
+    let again = || [nth("01-clientlogin-delete", 3), nth("03-botpassword-withgrant", 2)];
+    let mut responses = login();
+    responses.push(nth("14-badcsrf", 0));
+    responses.extend(again());
+    responses.push(nth("14-badcsrf", 0));
+    let (_, asked) = asked(responses).await;
+    let expected: Vec<&str> = LOGIN
+        .into_iter()
+        .chain([DELETE])
+        .chain(LOGIN.into_iter().skip(3))
+        .chain([DELETE])
+        .collect();
+    assert_eq!(asked, expected, "the next try is in minutes");
+}
+
+#[tokio::test]
 async fn what_is_no_success_deletes_nothing_and_is_tried_again() {
     // Of each what comes after half a minute of it: what passes is tried soon, a refusal is not.
     for (said, is_soon) in [

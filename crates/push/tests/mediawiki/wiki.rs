@@ -126,7 +126,11 @@ impl Inner {
 
     fn answer(&mut self, request: &Delivered) -> Answer {
         match self.state {
-            State::Down => return page(503, "text/html", "<h1>Our servers are busy</h1>".into()),
+            State::Down => {
+                let mut busy = page(503, "text/html", "<h1>Our servers are busy</h1>".into());
+                busy.headers_mut().insert("retry-after", "600".parse().unwrap());
+                return busy;
+            }
             State::Html => return page(200, "text/html", "<!DOCTYPE html><p>Hello".into()),
             State::Truncated => {
                 return page(200, "application/json", "{\"batchcomplete\":tr".into());

@@ -75,8 +75,6 @@ impl Account {
     }
 
     async fn log_in(&mut self, now: Timestamp) -> Result<(), Failure> {
-        // What is left of a session that is over is in the way of another.
-        self.api.forget();
         let asked = [("action", "query"), ("meta", "tokens"), ("type", "login")];
         let answer = self.api.call(&asked, now).await?;
         let token = text(&answer, "/query/tokens/logintoken")?.to_owned();

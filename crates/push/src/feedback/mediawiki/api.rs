@@ -90,11 +90,6 @@ impl Api {
         &self.config
     }
 
-    /// Forgets who we are.
-    pub(super) fn forget(&mut self) {
-        self.jar.empty();
-    }
-
     /// Posts a form and returns what the answer holds.
     pub(super) async fn call(
         &mut self,

@@ -49,10 +49,6 @@ impl Jar {
         value.set_sensitive(true);
         (!pairs.is_empty()).then_some(value)
     }
-
-    pub(super) fn empty(&mut self) {
-        self.0.clear();
-    }
 }
 
 #[cfg(test)]
@@ -84,7 +80,5 @@ mod tests {
         ]));
         let rest = "UseDC=replica; testwikiUserName=Push%20Bot";
         assert_eq!(shown(&jar).as_deref(), Some(rest));
-        jar.empty();
-        assert_eq!(jar.header(), None);
     }
 }
