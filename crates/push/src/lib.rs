@@ -5,6 +5,7 @@
 
 mod api;
 mod app;
+mod client;
 mod config;
 mod feedback;
 mod identity;

@@ -11,8 +11,9 @@ use reveille_model::Duration;
 use reveille_providers::client_tls;
 use reveille_service::config::{Section, ServerTls};
 
+use crate::client::ClientSettings;
 use crate::identity::{
-    AuthMode, ClientSettings, HeaderConfig, JwtConfig, KeySource, SessionFormat, SessionsConfig,
+    AuthMode, HeaderConfig, JwtConfig, KeySource, SessionFormat, SessionsConfig,
 };
 
 /// Most origins, address ranges or path steps that can be listed.

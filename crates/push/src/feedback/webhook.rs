@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::Secret;
+use crate::client::ClientSettings;
 use crate::metrics::FEEDBACK;
 
 /// Longest time for one request.
@@ -108,13 +109,10 @@ impl Webhook {
     }
 
     fn client(&self) -> Option<reqwest::Client> {
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(ClientConfig::clone(&self.config.tls))
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .timeout(REQUEST_TIMEOUT.to_std())
-            .build();
-        client.map_err(|error| tracing::error!(%error, "cannot make an HTTP client")).ok()
+        let settings =
+            ClientSettings { tls: Arc::clone(&self.config.tls), time_max: REQUEST_TIMEOUT };
+        let client = settings.client();
+        client.map_err(|error| tracing::error!(error, "cannot make an HTTP client")).ok()
     }
 
     /// Tells a page of what is due.

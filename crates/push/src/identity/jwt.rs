@@ -7,9 +7,9 @@ use reveille_service::lifecycle::Lifecycle;
 use serde_json::{Map, Value};
 
 use super::Denied;
-use super::client::ClientSettings;
 use super::credentials::{bearer, cookie};
 use super::keyset::{KeySet, KeySource, NoKeys, check_file};
+use crate::client::ClientSettings;
 
 /// How far the clocks of issuer and server may be apart.
 const LEEWAY: Duration = Duration::from_s(30);

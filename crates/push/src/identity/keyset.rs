@@ -1,5 +1,6 @@
 //! The keys that signed tokens are checked with (RFC 7517), read anew as they change.
 
+use crate::client::{ClientSettings, read_body};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,8 +9,6 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use reveille_model::{Duration, Timestamp};
 use reveille_service::lifecycle::Lifecycle;
 use tokio::sync::watch;
-
-use super::client::ClientSettings;
 
 /// Most keys in a set.
 const KEYS_MAX: usize = 64;
@@ -184,15 +183,8 @@ impl Inner {
                 let mut response = response
                     .and_then(reqwest::Response::error_for_status)
                     .map_err(|error| error.without_url().to_string())?;
-                let mut text = Vec::new();
-                while let Some(part) =
-                    response.chunk().await.map_err(|error| error.without_url().to_string())?
-                {
-                    if text.len() + part.len() > SET_BYTES_MAX {
-                        return Err(format!("it has more than {SET_BYTES_MAX} bytes"));
-                    }
-                    text.extend_from_slice(&part);
-                }
+                let text = read_body(&mut response, SET_BYTES_MAX).await;
+                let text = text.map_err(|error| error.to_string())?;
                 parse(&text, Trust::PublicKeysOnly)
             }
         }

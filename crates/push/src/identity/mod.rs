@@ -1,7 +1,6 @@
 //! Who is calling at the public listener.
 
 mod anonymous;
-mod client;
 mod credentials;
 mod header;
 mod jwt;
@@ -11,7 +10,6 @@ mod sessions;
 mod stored_session;
 
 pub(crate) use anonymous::Anonymous;
-pub(crate) use client::ClientSettings;
 pub(crate) use header::HeaderConfig;
 pub(crate) use jwt::JwtConfig;
 pub(crate) use keyset::KeySource;

@@ -8,9 +8,9 @@ use reveille_model::{Timestamp, User};
 use serde_json::Value;
 
 use super::Denied;
-use super::client::ClientSettings;
 use super::credentials::{bearer, cookie};
 use super::stored_session::{self, Integrity};
+use crate::client::{ClientSettings, Unread, read_body};
 
 /// Shortest and longest id of a session, in bytes.
 const ID_BYTES: std::ops::RangeInclusive<usize> = 16..=256;
@@ -122,16 +122,11 @@ impl Sessions {
             StatusCode::NOT_FOUND => return Ok(None),
             _ => return Err(unavailable("it refuses")),
         }
-        let mut value = Vec::new();
-        while let Some(part) =
-            response.chunk().await.map_err(|_| unavailable("its answer broke off"))?
-        {
-            if value.len() + part.len() > VALUE_BYTES_MAX {
-                return Ok(None);
-            }
-            value.extend_from_slice(&part);
+        match read_body(&mut response, VALUE_BYTES_MAX).await {
+            Ok(value) => Ok(Some(value)),
+            Err(Unread::TooLong(_)) => Ok(None),
+            Err(Unread::Broken) => Err(unavailable("its answer broke off")),
         }
-        Ok(Some(value))
     }
 }
 
