@@ -40,7 +40,7 @@ CREATE TABLE members (
     user_name TEXT
 );
 CREATE UNIQUE INDEX members_key ON members (key, cohort);
-CREATE INDEX members_cohort ON members (cohort, key);
+CREATE INDEX members_cohort ON members (cohort);
 CREATE INDEX members_ghosts ON members (id) WHERE user_name IS NULL;
 
 -- Where users of a cohort are that was in place of another.

@@ -11,3 +11,7 @@ ALTER TABLE members ADD COLUMN lacks INTEGER NOT NULL DEFAULT 0;
 
 -- Everybody is to be looked at anew.
 UPDATE state SET enrolled = 0;
+
+-- Those who wait are given out in the order of their keys.
+DROP INDEX members_cohort;
+CREATE INDEX members_cohort ON members (cohort, key);
