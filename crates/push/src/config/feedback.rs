@@ -53,6 +53,13 @@ struct Mode {
     name: &'static str,
     needs: &'static [(&'static str, &'static str)],
     may_have: &'static [&'static str],
+    read: fn(&mut Section) -> Option<FeedbackConfig>,
+}
+
+impl Mode {
+    fn keys(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.needs.iter().map(|(key, _)| *key).chain(self.may_have.iter().copied())
+    }
 }
 
 const WEBHOOK: Mode = Mode {
@@ -65,6 +72,7 @@ const WEBHOOK: Mode = Mode {
         ),
     ],
     may_have: &["ca_file"],
+    read: read_webhook,
 };
 
 const MEDIAWIKI: Mode = Mode {
@@ -78,28 +86,23 @@ const MEDIAWIKI: Mode = Mode {
         ("password_file", "this is missing; it is a file that holds the password of the account"),
     ],
     may_have: &["host_header", "forwarded_proto", "ca_file"],
+    read: read_mediawiki,
 };
+
+const MODES: [&Mode; 2] = [&WEBHOOK, &MEDIAWIKI];
 
 /// Reads the feedback that comes in addition to our own subscriptions.
 pub(super) fn read_feedback(mut section: Section) -> Option<FeedbackConfig> {
     let word = section.string("mode");
-    let chosen = match word.as_deref() {
-        None | Some("own") => None,
-        Some("webhook") => Some(&WEBHOOK),
-        Some("mediawiki") => Some(&MEDIAWIKI),
-        Some(_) => {
-            section.problem("mode", "this must be \"own\", \"webhook\" or \"mediawiki\"");
-            None
-        }
-    };
-    let is_of = |mode: &Mode, key: &str| {
-        mode.needs.iter().any(|(name, _)| *name == key) || mode.may_have.contains(&key)
-    };
-    for mode in [&WEBHOOK, &MEDIAWIKI] {
-        let own = mode.needs.iter().map(|(key, _)| *key).chain(mode.may_have.iter().copied());
-        let astray = own.filter(|key| section.has(key));
-        let astray: Vec<&str> =
-            astray.filter(|key| chosen.is_none_or(|chosen| !is_of(chosen, key))).collect();
+    let chosen = MODES.into_iter().find(|mode| word.as_deref() == Some(mode.name));
+    if chosen.is_none() && word.is_some_and(|word| word != "own") {
+        section.problem("mode", "this must be \"own\", \"webhook\" or \"mediawiki\"");
+    }
+    for mode in MODES {
+        let is_chosen =
+            |key: &str| chosen.is_some_and(|chosen| chosen.keys().any(|own| own == key));
+        let astray = mode.keys().filter(|key| section.has(key) && !is_chosen(key));
+        let astray: Vec<&str> = astray.collect();
         for key in &astray {
             // It is known, only not here.
             section.string(key);
@@ -114,11 +117,7 @@ pub(super) fn read_feedback(mut section: Section) -> Option<FeedbackConfig> {
             section.problem(key, *what);
         }
     }
-    let read = match chosen.map(|mode| mode.name) {
-        Some("webhook") => read_webhook(&mut section).map(Box::new).map(FeedbackConfig::Webhook),
-        Some(_) => read_mediawiki(&mut section).map(Box::new).map(FeedbackConfig::MediaWiki),
-        None => None,
-    };
+    let read = chosen.and_then(|mode| (mode.read)(&mut section));
     section.finish();
     read
 }
@@ -153,7 +152,7 @@ fn read_secret<T>(
         .ok()
 }
 
-fn read_mediawiki(section: &mut Section) -> Option<MediaWikiConfig> {
+fn read_mediawiki(section: &mut Section) -> Option<FeedbackConfig> {
     let api = read_url(section, "api");
     let username = section.string("username");
     let password = read_secret(section, "password_file", |text| {
@@ -167,27 +166,20 @@ fn read_mediawiki(section: &mut Section) -> Option<MediaWikiConfig> {
         }
         value
     });
-    let protos =
-        [("https", HeaderValue::from_static("https")), ("http", HeaderValue::from_static("http"))];
-    let forwarded_proto = section.string("forwarded_proto").and_then(|word| {
-        let found = protos.into_iter().find(|(name, _)| *name == word);
-        if found.is_none() {
-            section.problem("forwarded_proto", "this must be \"https\" or \"http\"");
-        }
-        found.map(|(_, value)| value)
-    });
+    let protos = [("https", "https"), ("http", "http")];
+    let forwarded_proto = section.choice("forwarded_proto", &protos).map(HeaderValue::from_static);
     let tls = read_tls(section);
-    Some(MediaWikiConfig {
+    Some(FeedbackConfig::MediaWiki(Box::new(MediaWikiConfig {
         api: api?,
         username: username?,
         password: password?,
         host_header,
         forwarded_proto,
         tls: tls?,
-    })
+    })))
 }
 
-fn read_webhook(section: &mut Section) -> Option<WebhookConfig> {
+fn read_webhook(section: &mut Section) -> Option<FeedbackConfig> {
     let url = read_url(section, "url");
     let secret = read_secret(section, "secret_file", |text| {
         Secret::parse(text).ok_or_else(|| {
@@ -195,7 +187,7 @@ fn read_webhook(section: &mut Section) -> Option<WebhookConfig> {
         })
     });
     let tls = read_tls(section);
-    Some(WebhookConfig { url: url?, secret: secret?, tls: tls? })
+    Some(FeedbackConfig::Webhook(Box::new(WebhookConfig { url: url?, secret: secret?, tls: tls? })))
 }
 
 impl FeedbackConfig {
