@@ -103,6 +103,20 @@ async fn a_real_login_and_deletion_work() {
 }
 
 #[tokio::test]
+async fn cookies_that_are_marked_secure_are_shown_behind_a_proxy_too() {
+    let mut responses = vec![nth("29-sessionlost-csrf", 0)];
+    responses.extend(answers("25-xfp").into_iter().take(2));
+    responses.push(nth("01-clientlogin-delete", 3));
+    responses.push(nth("03-botpassword-withgrant", 2));
+    responses.push(nth("21-success", 0));
+    let (rig, asked) = asked(responses).await;
+    assert_eq!(asked.last().map(String::as_str), Some(DELETE));
+    let last = rig.wiki.receiver.delivered().pop().unwrap();
+    let cookies = last.headers.get("cookie").unwrap().to_str().unwrap();
+    assert!(cookies.contains("testwiki_session=qa1515clheg28sse54r68b9tj2tet56b"), "{cookies}");
+}
+
+#[tokio::test]
 async fn a_lost_session_or_an_old_token_is_seen_and_mended_once() {
     for lost in [
         "14-badcsrf",

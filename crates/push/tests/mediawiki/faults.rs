@@ -1,7 +1,7 @@
 //! What a wiki may do to us: what is deleted is exactly what is gone, once it is back.
 
 use http::header::HOST;
-use reveille_model::{Delay, Outcome};
+use reveille_model::{Delay, Duration, Outcome};
 use reveille_testkit::PushApp;
 use serde_json::json;
 
@@ -119,6 +119,26 @@ async fn an_account_without_the_rights_is_told_of_and_deletes_nothing() {
     );
     rig.wiki.inner().rights.push("manage-all-push-subscriptions");
     rig.until("it is gone", |wiki| wiki.tokens.is_empty()).await;
+}
+
+#[tokio::test]
+async fn what_no_wiki_takes_for_a_week_is_given_up_and_dies_again() {
+    for state in [State::OtherPassword, State::Down] {
+        let rig = Rig::start().await;
+        let (dead, later) = (tokens("dead", 3), tokens("later", 1));
+        rig.wiki.subscribe(&[&dead[..], &later[..]].concat());
+        rig.wiki.becomes(state);
+        rig.die(&dead).await;
+        rig.app.clock.advance(Duration::from_s(8 * 86_400));
+        rig.die(&later).await;
+        rig.wait(10).await;
+        rig.wiki.becomes(State::Well);
+        rig.until("the later one is gone", |wiki| wiki.tokens.len() == 3).await;
+        rig.wait(100).await;
+        assert_eq!(rig.wiki.inner().tokens, dead.iter().cloned().collect(), "{state:?}");
+        rig.die(&dead[..1]).await;
+        rig.until("it is told", |wiki| wiki.tokens.len() == 2).await;
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use reveille_model::Timestamp;
 use serde_json::Value;
 
-use super::api::{Api, Failure, later};
+use super::api::{Api, Failure, code, later};
 
 /// The token of whoever is nobody.
 const ANONYMOUS: &str = "+\\";
@@ -33,28 +33,31 @@ impl Account {
         Self { api, session: None }
     }
 
-    /// Sees to it that there is a session. Returns how many values one call may have.
-    pub(super) async fn ready(&mut self, now: Timestamp) -> Result<usize, Failure> {
+    /// How many values one call may have. Logs in if it has to.
+    pub(super) async fn values_max(&mut self, now: Timestamp) -> Result<usize, Failure> {
+        Ok(self.session(now).await?.values_max)
+    }
+
+    /// The session there is, or a new one.
+    async fn session(&mut self, now: Timestamp) -> Result<Session, Failure> {
         if let Some(session) = &self.session {
-            return Ok(session.values_max);
+            return Ok(session.clone());
         }
-        let session = match self.session(now).await? {
-            Some(session) => session,
+        let known = match self.known(now).await? {
             None => {
                 self.log_in(now).await?;
-                let session = self.session(now).await?;
-                session.ok_or_else(|| {
-                    later("it does not know us after we have logged in".to_owned())
-                })?
+                self.known(now).await?
             }
+            known => known,
         };
-        let values_max = session.values_max;
-        self.session = Some(session);
-        Ok(values_max)
+        let unknown = || later("it does not know us after we have logged in".to_owned());
+        let session = known.ok_or_else(unknown)?;
+        self.session = Some(session.clone());
+        Ok(session)
     }
 
     /// Asks whether we are known.
-    async fn session(&mut self, now: Timestamp) -> Result<Option<Session>, Failure> {
+    async fn known(&mut self, now: Timestamp) -> Result<Option<Session>, Failure> {
         let asked = [("action", "query"), ("meta", "tokens"), ("type", "csrf")];
         let answer = self.api.call(&asked, now).await?;
         let csrf = text(&answer, "/query/tokens/csrftoken")?.to_owned();
@@ -66,8 +69,7 @@ impl Account {
         let rights = answer.pointer("/query/userinfo/rights").and_then(Value::as_array);
         let has = |right: &str| rights.is_some_and(|all| all.iter().any(|each| each == right));
         if let Some(right) = RIGHTS.into_iter().find(|right| !has(right)) {
-            let text = format!("the account has not the right {right}");
-            return Err(Failure::Refused { code: "permissiondenied".to_owned(), text });
+            return Err(Failure::Lacks(right));
         }
         let is_high = has("apihighlimits");
         let values_max = if is_high { VALUES_MAX_WITH_HIGH_LIMITS } else { VALUES_MAX };
@@ -95,14 +97,10 @@ impl Account {
         match text(&answer, "/clientlogin/status")? {
             "PASS" => Ok(()),
             "FAIL" => {
-                let code = text(&answer, "/clientlogin/messagecode").unwrap_or("unknown");
-                let text = text(&answer, "/clientlogin/message").unwrap_or_default();
-                Err(Failure::Refused { code: code.to_owned(), text: text.replace('\n', " ") })
+                Err(Failure::Refused(code(answer.pointer("/clientlogin/messagecode")).to_owned()))
             }
-            other => Err(Failure::Refused {
-                code: other.to_owned(),
-                text: "the wiki wants more than a password to log in".to_owned(),
-            }),
+            // UI, REDIRECT, RESTART: it wants more than a password.
+            _ => Err(Failure::Refused(code(answer.pointer("/clientlogin/status")).to_owned())),
         }
     }
 
@@ -111,10 +109,7 @@ impl Account {
         let joined = join(tokens);
         let mut has_failed = false;
         loop {
-            self.ready(now).await?;
-            let Some(csrf) = self.session.as_ref().map(|session| session.csrf.clone()) else {
-                return Err(later("there is no session".to_owned()));
-            };
+            let Session { csrf, .. } = self.session(now).await?;
             let asked = [
                 ("action", "echopushsubscriptions"),
                 ("command", "delete"),
@@ -136,7 +131,7 @@ impl Account {
                 (self.session, has_failed) = (None, true);
                 continue;
             }
-            if matches!(failure, Failure::Refused { .. }) {
+            if matches!(failure, Failure::Refused(_)) {
                 // It may be that the account is another one now.
                 self.session = None;
             }

@@ -10,13 +10,14 @@ use rustls::ClientConfig;
 use serde_json::Value;
 
 use super::jar::Jar;
+use crate::client::{ClientSettings, read_body};
 
 /// Longest time for one request: what core gives its own.
 const REQUEST_TIMEOUT: Duration = Duration::from_s(25);
 /// Longest answer, in bytes. The rights of an account are some kilobytes.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
-/// Characters of an error's text that are passed on to the log.
-const TEXT_CHARS_MAX: usize = 200;
+/// Longest code of an error, in characters.
+const CODE_CHARS_MAX: usize = 64;
 /// Who asks (`MediaWiki`'s API etiquette wants to know).
 const AGENT: &str = concat!("Reveille/", env!("CARGO_PKG_VERSION"));
 
@@ -40,27 +41,23 @@ impl std::fmt::Debug for MediaWikiConfig {
     }
 }
 
-/// Why nothing came of a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Why nothing came of a request. What the wiki says in its own words is not repeated: it may say a token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Failure {
     /// The wiki is out of reach, in trouble or busy; until then if it said so.
+    #[error("{what}")]
     Later { what: String, until: Option<Timestamp> },
     /// It has answered with this code, which says that nothing was done.
-    Refused { code: String, text: String },
+    #[error("it answers {0}")]
+    Refused(String),
+    /// The account has not this right.
+    #[error("the account has not the right {0}")]
+    Lacks(&'static str),
 }
 
 impl Failure {
     pub(super) fn is(&self, codes: &[&str]) -> bool {
-        matches!(self, Self::Refused { code, .. } if codes.contains(&code.as_str()))
-    }
-}
-
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Later { what, .. } => f.write_str(what),
-            Self::Refused { code, text } => write!(f, "{code}: {text}"),
-        }
+        matches!(self, Self::Refused(code) if codes.contains(&code.as_str()))
     }
 }
 
@@ -76,13 +73,9 @@ pub(super) struct Api {
 }
 
 impl Api {
-    pub(super) fn new(config: MediaWikiConfig) -> reqwest::Result<Self> {
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(ClientConfig::clone(&config.tls))
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .timeout(REQUEST_TIMEOUT.to_std())
-            .build()?;
+    pub(super) fn new(config: MediaWikiConfig) -> Result<Self, String> {
+        let settings = ClientSettings { tls: Arc::clone(&config.tls), time_max: REQUEST_TIMEOUT };
+        let client = settings.client()?;
         Ok(Self { client, config, jar: Jar::default() })
     }
 
@@ -113,7 +106,7 @@ impl Api {
                 request = request.header(name, value);
             }
         }
-        let answer =
+        let mut answer =
             request.send().await.map_err(|error| later(error.without_url().to_string()))?;
         self.jar.keep(answer.headers());
         let named = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
@@ -122,16 +115,15 @@ impl Api {
             let what = format!("it answers {}", answer.status());
             return Err(Failure::Later { what, until });
         }
-        let value: Value = serde_json::from_slice(&body(answer).await?)
+        let body = read_body(&mut answer, ANSWER_BYTES_MAX).await;
+        let value: Value = serde_json::from_slice(&body.map_err(|error| later(error.to_string()))?)
             .map_err(|_| later("its answer is no JSON of an API".to_owned()))?;
         match refusal(&value) {
             None => Ok(value),
-            Some((code, text))
-                if LATER.contains(&code) || code.starts_with("internal_api_error") =>
-            {
-                Err(Failure::Later { what: format!("{code}: {text}"), until })
+            Some(code) if LATER.contains(&code) || code.starts_with("internal_api_error") => {
+                Err(Failure::Later { what: format!("it answers {code}"), until })
             }
-            Some((code, text)) => Err(Failure::Refused { code: code.to_owned(), text }),
+            Some(code) => Err(Failure::Refused(code.to_owned())),
         }
     }
 }
@@ -147,24 +139,39 @@ pub(super) const fn later(what: String) -> Failure {
     Failure::Later { what, until: None }
 }
 
-async fn body(mut answer: reqwest::Response) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    loop {
-        match answer.chunk().await {
-            Ok(Some(chunk)) if bytes.len() + chunk.len() <= ANSWER_BYTES_MAX => {
-                bytes.extend_from_slice(&chunk);
-            }
-            Ok(Some(_)) => return Err(later("its answer is too long".to_owned())),
-            Ok(None) => return Ok(bytes),
-            Err(error) => return Err(later(error.without_url().to_string())),
-        }
-    }
+/// The code of the first error of an answer, in either of the two shapes that there are.
+fn refusal(value: &Value) -> Option<&str> {
+    let error = value.pointer("/errors/0").or_else(|| value.get("error"))?;
+    Some(code(error.get("code")))
 }
 
-/// The first error of an answer, in either of the two shapes that there are.
-fn refusal(value: &Value) -> Option<(&str, String)> {
-    let error = value.pointer("/errors/0").or_else(|| value.get("error"))?;
-    let text = error.get("text").or_else(|| error.get("info")).and_then(Value::as_str);
-    let text = text.unwrap_or_default().chars().take(TEXT_CHARS_MAX).collect();
-    Some((error.get("code").and_then(Value::as_str).unwrap_or("unknown"), text))
+/// A code as the API has them: a word.
+pub(super) fn code(value: Option<&Value>) -> &str {
+    let word = value.and_then(Value::as_str).filter(|code| {
+        code.len() <= CODE_CHARS_MAX
+            && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    });
+    word.unwrap_or("an error without a code")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::refusal;
+    use serde_json::json;
+
+    #[test]
+    fn of_what_a_wiki_says_there_is_a_code_at_the_most() {
+        let text = "Unrecognized value for parameter \"providertoken\": planted.";
+        let error = json!({"errors": [{"code": "badvalue", "text": text}]});
+        assert_eq!(refusal(&error), Some("badvalue"));
+        assert_eq!(
+            refusal(&json!({"error": {"code": "badtoken", "info": text}})),
+            Some("badtoken")
+        );
+        for odd in [json!(text), json!(7), json!("a".repeat(65)), json!(null)] {
+            let error = json!({"error": {"code": odd}});
+            assert_eq!(refusal(&error), Some("an error without a code"), "{error}");
+        }
+        assert_eq!(refusal(&json!({"delete": {"result": "Success"}})), None);
+    }
 }

@@ -7,7 +7,7 @@ use reveille_mixer::Backoff;
 use reveille_model::{Duration, Provider, Rng, Timestamp};
 use reveille_service::clock::Clock;
 use reveille_service::lifecycle::Lifecycle;
-use reveille_store::{Death, Destination, Store, StoreError};
+use reveille_store::{Death, DeathId, Destination, Store, StoreError};
 use tokio::sync::watch;
 
 use super::account::Account;
@@ -20,6 +20,8 @@ const OUT_OF_REACH: Backoff = Backoff { first: Duration::from_s(1), cap: Duratio
 const REFUSED: Backoff = Backoff { first: Duration::from_s(300), cap: Duration::from_s(3_600) };
 /// A death that could not be told for so long is given up; if its token is named again it dies again.
 const KEPT_FOR: Duration = Duration::from_s(7 * 86_400);
+/// Deaths looked at for their age after each failure.
+const PAGE: usize = 500;
 /// How often it is looked for what nobody spoke of.
 const LOOK_AGAIN: Duration = Duration::from_s(5);
 
@@ -34,22 +36,12 @@ pub(crate) struct MediaWiki {
 }
 
 /// Why some deaths are not told.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 enum Untold {
-    Store(StoreError),
-    Wiki(Failure),
-}
-
-impl From<StoreError> for Untold {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<Failure> for Untold {
-    fn from(failure: Failure) -> Self {
-        Self::Wiki(failure)
-    }
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Wiki(#[from] Failure),
 }
 
 impl MediaWiki {
@@ -57,11 +49,16 @@ impl MediaWiki {
     pub(crate) async fn run(mut self, lifecycle: Lifecycle) {
         let mut account = match Api::new(self.config.clone()) {
             Ok(api) => Account::new(api),
-            Err(error) => return tracing::error!(%error, "cannot make an HTTP client"),
+            Err(error) => return tracing::error!(error, "cannot make an HTTP client"),
         };
         let mut failures = 0;
         while !lifecycle.is_stopping() {
-            let wait = match self.tell(&mut account).await {
+            // What is cut off is asked for again after the next start; a wiki that hangs holds up no stop.
+            let told = tokio::select! {
+                told = self.tell(&mut account) => told,
+                () = lifecycle.stopping() => return,
+            };
+            let wait = match told {
                 Ok(true) => {
                     failures = 0;
                     continue;
@@ -94,7 +91,7 @@ impl MediaWiki {
                 tracing::warn!(%failure, "the wiki does not delete dead tokens now; trying again");
                 until.unwrap_or(now.plus(OUT_OF_REACH.delay(failures, &mut self.rng)))
             }
-            Failure::Refused { .. } => {
+            Failure::Refused(_) | Failure::Lacks(_) => {
                 count("refused", 1);
                 tracing::error!(
                     %failure,
@@ -111,8 +108,17 @@ impl MediaWiki {
         if self.store.untold(Destination::MediaWiki, now, 1).await?.is_empty() {
             return Ok(false);
         }
+        let told = self.delete_some(account, now).await;
+        if let Err(Untold::Wiki(_)) = &told {
+            self.give_up(now).await?;
+        }
+        told.map(|()| true)
+    }
+
+    /// Deletes as many as go into one call.
+    async fn delete_some(&self, account: &mut Account, now: Timestamp) -> Result<(), Untold> {
         // Logging in takes a while, in which a token may turn out to live.
-        let values_max = account.ready(now).await?;
+        let values_max = account.values_max(now).await?;
         let due = self.store.untold(Destination::MediaWiki, now, values_max).await?;
         let (mut values, mut told): (Vec<String>, Vec<&Death>) = (Vec::new(), Vec::new());
         for death in &due {
@@ -124,20 +130,23 @@ impl MediaWiki {
             told.push(death);
         }
         let tokens: Vec<&str> = values.iter().map(String::as_str).collect();
-        let deleted = if tokens.is_empty() { Ok(()) } else { account.delete(&tokens, now).await };
-        match &deleted {
-            Ok(()) => count("told", told.len()),
-            Err(_) => {
-                told.retain(|death| now.since(death.at) > KEPT_FOR);
-                if !told.is_empty() {
-                    count("given_up", told.len());
-                    tracing::error!("dead tokens could not be deleted for a week and are given up");
-                }
-            }
+        if !tokens.is_empty() {
+            account.delete(&tokens, now).await?;
         }
-        self.store.told(told.iter().map(|death| death.id).collect()).await?;
-        deleted?;
-        Ok(!due.is_empty())
+        count("told", told.len());
+        Ok(self.store.told(told.iter().map(|death| death.id).collect()).await?)
+    }
+
+    /// Forgets what was due for too long.
+    async fn give_up(&self, now: Timestamp) -> Result<(), StoreError> {
+        let due = self.store.untold(Destination::MediaWiki, now, PAGE).await?;
+        let old = due.iter().filter(|death| now.since(death.at) > KEPT_FOR);
+        let old: Vec<DeathId> = old.map(|death| death.id).collect();
+        if !old.is_empty() {
+            count("given_up", old.len());
+            tracing::error!("dead tokens could not be deleted for a week and are given up");
+        }
+        self.store.told(old).await
     }
 }
 
