@@ -29,6 +29,12 @@ pub(crate) fn run(options: &[&str]) -> Result<(), String> {
         }
         Err(why) => left_out.push(format!("the browser on the demo page: {why}")),
     }
+    match tools::mediawiki() {
+        Ok(mediawiki) => {
+            tests.env("REVEILLE_TEST_MEDIAWIKI", mediawiki);
+        }
+        Err(why) => left_out.push(format!("tests against a real wiki: {why}")),
+    }
     if all && !left_out.is_empty() {
         return Err(format!("left out, which --all does not allow:\n  {}", left_out.join("\n  ")));
     }

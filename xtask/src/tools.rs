@@ -20,6 +20,9 @@ const PYTHON_PACKAGES: [&str; 8] = [
 const PYTHON_IMPORTS: &str =
     "import h2, jwt, cryptography, http_ece, py_vapid, standardwebhooks, websocket, schemathesis";
 
+/// What a wiki on a file needs of PHP.
+const PHP_NEEDS: &str = "exit(extension_loaded('pdo_sqlite') ? 0 : 1);";
+
 /// A Python with the packages of the independent peers.
 pub(crate) fn python() -> Result<PathBuf, String> {
     let folder = root().join("target/tools/python");
@@ -61,6 +64,24 @@ pub(crate) fn chromium() -> Result<PathBuf, String> {
         debian("chromium")?;
     }
     Ok(chromium)
+}
+
+/// A `MediaWiki`, to be run by PHP's own server.
+pub(crate) fn mediawiki() -> Result<PathBuf, String> {
+    let mediawiki = PathBuf::from("/usr/share/mediawiki");
+    let is_there = || {
+        mediawiki.join("api.php").exists() && succeeds(Command::new("php").args(["-r", PHP_NEEDS]))
+    };
+    if !is_there() {
+        debian("mediawiki")?;
+        debian("php-cli")?;
+        debian("php-sqlite3")?;
+    }
+    if is_there() {
+        Ok(mediawiki)
+    } else {
+        Err("it was installed and PHP lacks pdo_sqlite".to_owned())
+    }
 }
 
 /// `strace`, which counts system calls.

@@ -11,6 +11,7 @@ mod feedback;
 mod identity;
 mod intake;
 mod metrics;
+mod wiki;
 mod worker;
 
 pub use api::{intake_openapi, public_openapi};

@@ -22,6 +22,11 @@ pub fn chromium() -> Option<OsString> {
     variable("REVEILLE_TEST_CHROMIUM")
 }
 
+/// Where a `MediaWiki` is unpacked, if xtask could set one up.
+pub fn mediawiki() -> Option<OsString> {
+    variable("REVEILLE_TEST_MEDIAWIKI")
+}
+
 /// Says on standard output that a test is left out, and why. With `--all`, xtask fails before any test runs if a need is not met.
 pub fn needs_all(what: &str) -> String {
     format!("left out: {what}; run `cargo xtask test`, which sets it up")

@@ -9,16 +9,18 @@ mod receiver;
 mod sandbox;
 mod sender;
 mod temporary;
+mod wiki;
 
 pub use app::{PushApp, metrics};
 pub use clock::ManualClock;
-pub use environment::{chromium, is_long, needs_all, python};
+pub use environment::{chromium, is_long, mediawiki, needs_all, python};
 pub use http::{Answer, Client};
 pub use process::Server;
 pub use receiver::{Delivered, Receiver};
 pub use sandbox::{TestSandbox, free_port, free_port_range, free_ports};
 pub use sender::StubSender;
 pub use temporary::Dir;
+pub use wiki::{RealWiki, Visitor};
 
 /// Chooses the crypto library, once for each test process.
 pub fn install_crypto() {

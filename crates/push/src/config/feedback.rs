@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use http::HeaderValue;
 use reveille_mixer::DropGuardSettings;
 use reveille_model::Duration;
 use reveille_providers::client_tls;
@@ -10,7 +9,10 @@ use reveille_service::config::Section;
 use reveille_store::Destination;
 use rustls::ClientConfig;
 
-use crate::feedback::{MediaWikiConfig, Secret, WebhookConfig};
+use super::wiki::read_proxied;
+use crate::client::ClientSettings;
+use crate::feedback::{MediaWikiConfig, REQUEST_TIME_MAX, Secret, WebhookConfig};
+use crate::wiki::WikiConfig;
 
 /// How long a quarantined device is left alone, at the least: sooner, answers from before a mistake of ours could vouch for it.
 const HOLD_S_DEFAULT: u32 = 3_600;
@@ -159,23 +161,17 @@ fn read_mediawiki(section: &mut Section) -> Option<FeedbackConfig> {
         let is_there = !text.is_empty();
         is_there.then(|| text.to_owned()).ok_or_else(|| "it holds no password".to_owned())
     });
-    let host_header = section.string("host_header").and_then(|name| {
-        let value = HeaderValue::from_str(&name).ok().filter(|_| !name.is_empty());
-        if value.is_none() {
-            section.problem("host_header", "this must be the name of a host");
-        }
-        value
-    });
-    let protos = [("https", "https"), ("http", "http")];
-    let forwarded_proto = section.choice("forwarded_proto", &protos).map(HeaderValue::from_static);
+    let (host_header, forwarded_proto) = read_proxied(section);
     let tls = read_tls(section);
     Some(FeedbackConfig::MediaWiki(Box::new(MediaWikiConfig {
-        api: api?,
+        wiki: WikiConfig {
+            api: api?,
+            host_header,
+            forwarded_proto,
+            client: ClientSettings { tls: tls?, time_max: REQUEST_TIME_MAX },
+        },
         username: username?,
         password: password?,
-        host_header,
-        forwarded_proto,
-        tls: tls?,
     })))
 }
 
@@ -195,7 +191,7 @@ impl FeedbackConfig {
     pub(super) fn in_the_clear(&self) -> Option<&'static str> {
         let (key, url) = match self {
             Self::Webhook(webhook) => ("url", &webhook.url),
-            Self::MediaWiki(wiki) => ("api", &wiki.api),
+            Self::MediaWiki(wiki) => ("api", &wiki.wiki.api),
         };
         let host = url.host_str().unwrap_or_default();
         let is_here = host == "localhost"

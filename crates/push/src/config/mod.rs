@@ -1,6 +1,7 @@
 //! What an operator sets for the push server: `[push]` and the providers' sections.
 
 mod apns;
+mod auth;
 mod delivery;
 mod events;
 mod fcm;
@@ -9,6 +10,7 @@ mod mix;
 mod public;
 mod push;
 mod webpush;
+mod wiki;
 
 pub use apns::ApnsSection;
 pub use events::EventConfig;

@@ -7,6 +7,7 @@ mod inbox;
 mod pages;
 mod preferences;
 mod verifying;
+mod wiki;
 
 use reveille_testkit::{Answer, Client};
 use serde_json::Value;

@@ -10,7 +10,6 @@ use reveille_service::listen::Peer;
 use super::super::error::ApiError;
 use super::CallerError;
 use super::router::PublicState;
-use crate::identity::Denied;
 
 /// Counts the address. Before anything is looked up.
 pub(super) async fn of_address(
@@ -47,10 +46,8 @@ async fn identify(
     peer: Result<Peer, CallerError>,
 ) -> Result<User, CallerError> {
     let now = state.devices.intake.clock.now();
-    let user = state.identity.user(headers, peer?.0, now).await.map_err(|denied| match denied {
-        Denied::Unknown => CallerError::Unknown,
-        Denied::Unavailable => CallerError::AuthUnavailable,
-    })?;
+    let caller = state.identity.caller(headers, peer?.0, now).await;
+    let user = caller.map_err(CallerError::from)?.user;
     state.rates.user(&user)?;
     Ok(user)
 }

@@ -4,6 +4,7 @@ use http::StatusCode;
 use reveille_service::problem::Problem;
 
 use super::super::error::STORE_RETRY_AFTER_S;
+use crate::identity::Denied;
 
 /// Who is calling, from where, or how often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +24,15 @@ pub(in crate::api) enum CallerError {
     NoBrowsers,
     /// Nor are people without an account.
     NoAnonymous,
+}
+
+impl From<Denied> for CallerError {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Unknown => Self::Unknown,
+            Denied::Unavailable => Self::AuthUnavailable,
+        }
+    }
 }
 
 impl CallerError {

@@ -1,10 +1,14 @@
 //! The account that deletes: logged in when it has to be, and once at a time.
 
-use reveille_model::Timestamp;
+use http::header::COOKIE;
+use reveille_model::{Duration, Timestamp};
 use serde_json::Value;
 
-use super::api::{Api, Failure, code, later};
+use super::jar::Jar;
+use crate::wiki::{Failure, Wiki, WikiConfig, code, later, text};
 
+/// Longest time for one request: what core gives its own.
+pub(crate) const REQUEST_TIME_MAX: Duration = Duration::from_s(25);
 /// The token of whoever is nobody.
 const ANONYMOUS: &str = "+\\";
 /// Values of one call (`limit` and `highlimit` of `toomanyvalues`).
@@ -15,9 +19,25 @@ const RIGHTS: [&str; 2] = ["manage-all-push-subscriptions", "editmyprivateinfo"]
 /// How far the wiki's replicas may be behind, in seconds (`maxlag`).
 const LAG_MAX: &str = "5";
 
+/// The wiki and who we are there.
+#[derive(Clone)]
+pub(crate) struct MediaWikiConfig {
+    pub(crate) wiki: WikiConfig,
+    pub(crate) username: String,
+    pub(crate) password: String,
+}
+
+impl std::fmt::Debug for MediaWikiConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MediaWikiConfig(…)")
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Account {
-    api: Api,
+    wiki: Wiki,
+    jar: Jar,
+    config: MediaWikiConfig,
     session: Option<Session>,
 }
 
@@ -29,8 +49,16 @@ struct Session {
 }
 
 impl Account {
-    pub(super) const fn new(api: Api) -> Self {
-        Self { api, session: None }
+    pub(super) fn new(config: MediaWikiConfig) -> Result<Self, String> {
+        let wiki = Wiki::new(config.wiki.clone())?;
+        Ok(Self { wiki, jar: Jar::default(), config, session: None })
+    }
+
+    async fn ask(&mut self, parameters: &[(&str, &str)], now: Timestamp) -> Result<Value, Failure> {
+        let cookies = self.jar.header().map(|value| (COOKIE, value));
+        let (headers, answer) = self.wiki.ask(parameters, cookies, now).await;
+        self.jar.keep(&headers);
+        answer
     }
 
     /// How many values one call may have. Logs in if it has to.
@@ -59,13 +87,13 @@ impl Account {
     /// Asks whether we are known.
     async fn known(&mut self, now: Timestamp) -> Result<Option<Session>, Failure> {
         let asked = [("action", "query"), ("meta", "tokens"), ("type", "csrf")];
-        let answer = self.api.call(&asked, now).await?;
+        let answer = self.ask(&asked, now).await?;
         let csrf = text(&answer, "/query/tokens/csrftoken")?.to_owned();
         if csrf == ANONYMOUS {
             return Ok(None);
         }
         let asked = [("action", "query"), ("meta", "userinfo"), ("uiprop", "rights")];
-        let answer = self.api.call(&asked, now).await?;
+        let answer = self.ask(&asked, now).await?;
         let rights = answer.pointer("/query/userinfo/rights").and_then(Value::as_array);
         let has = |right: &str| rights.is_some_and(|all| all.iter().any(|each| each == right));
         if let Some(right) = RIGHTS.into_iter().find(|right| !has(right)) {
@@ -78,10 +106,9 @@ impl Account {
 
     async fn log_in(&mut self, now: Timestamp) -> Result<(), Failure> {
         let asked = [("action", "query"), ("meta", "tokens"), ("type", "login")];
-        let answer = self.api.call(&asked, now).await?;
+        let answer = self.ask(&asked, now).await?;
         let token = text(&answer, "/query/tokens/logintoken")?.to_owned();
-        let (username, password) =
-            (self.api.config().username.clone(), self.api.config().password.clone());
+        let MediaWikiConfig { username, password, .. } = self.config.clone();
         let asked = [
             ("action", "clientlogin"),
             ("username", username.as_str()),
@@ -89,7 +116,7 @@ impl Account {
             ("loginreturnurl", "https://example.com/"),
             ("logintoken", token.as_str()),
         ];
-        let answer = match self.api.call(&asked, now).await {
+        let answer = match self.ask(&asked, now).await {
             // The session the token belongs to was lost in between.
             Err(failure) if failure.is(&["badtoken"]) => return Err(later(failure.to_string())),
             answer => answer?,
@@ -118,7 +145,7 @@ impl Account {
                 ("maxlag", LAG_MAX),
                 ("token", csrf.as_str()),
             ];
-            let failure = match self.api.call(&asked, now).await {
+            let failure = match self.ask(&asked, now).await {
                 Ok(answer) if text(&answer, "/delete/result")? == "Success" => return Ok(()),
                 Ok(_) => return Err(later("it does not say what it did".to_owned())),
                 Err(failure) => failure,
@@ -138,11 +165,6 @@ impl Account {
             return Err(failure);
         }
     }
-}
-
-fn text<'a>(answer: &'a Value, place: &str) -> Result<&'a str, Failure> {
-    let text = answer.pointer(place).and_then(Value::as_str);
-    text.ok_or_else(|| later("its answer lacks what was asked for".to_owned()))
 }
 
 /// Several values of one parameter. Where one of them holds what separates them, U+001F does (`MediaWiki` API: multivalue parameters).

@@ -10,9 +10,9 @@ use reveille_service::lifecycle::Lifecycle;
 use reveille_store::{Death, DeathId, Destination, Store, StoreError};
 use tokio::sync::watch;
 
-use super::account::Account;
-use super::api::{Api, Failure, MediaWikiConfig};
+use super::account::{Account, MediaWikiConfig};
 use crate::metrics::FEEDBACK;
+use crate::wiki::Failure;
 
 /// While the wiki is out of reach, read-only or busy nothing is asked for this long.
 const OUT_OF_REACH: Backoff = Backoff { first: Duration::from_s(1), cap: Duration::from_s(300) };
@@ -47,8 +47,8 @@ enum Untold {
 impl MediaWiki {
     /// Runs until the lifecycle stops.
     pub(crate) async fn run(mut self, lifecycle: Lifecycle) {
-        let mut account = match Api::new(self.config.clone()) {
-            Ok(api) => Account::new(api),
+        let mut account = match Account::new(self.config.clone()) {
+            Ok(account) => account,
             Err(error) => return tracing::error!(error, "cannot make an HTTP client"),
         };
         let mut failures = 0;

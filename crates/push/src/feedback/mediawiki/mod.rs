@@ -4,9 +4,8 @@
 //! The wiki deletes by token alone. So a death is told at once, and not at all once a push to its token was taken since.
 
 mod account;
-mod api;
 mod deletion;
 mod jar;
 
-pub(crate) use api::MediaWikiConfig;
+pub(crate) use account::{MediaWikiConfig, REQUEST_TIME_MAX};
 pub(crate) use deletion::MediaWiki;

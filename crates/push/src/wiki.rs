@@ -1,19 +1,13 @@
-//! One request to a wiki's Action API, and what its answer says.
+//! Asking a wiki: one request to its Action API (`api.php`), and what the answer says.
 
-use std::sync::Arc;
-
-use http::StatusCode;
-use http::header::{CONTENT_TYPE, COOKIE, HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
-use reveille_model::{Duration, Timestamp};
+use http::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
+use http::{HeaderMap, StatusCode};
+use reveille_model::Timestamp;
 use reveille_providers::parse_retry_after;
-use rustls::ClientConfig;
 use serde_json::Value;
 
-use super::jar::Jar;
 use crate::client::{ClientSettings, read_body};
 
-/// Longest time for one request: what core gives its own.
-const REQUEST_TIMEOUT: Duration = Duration::from_s(25);
 /// Longest answer, in bytes. The rights of an account are some kilobytes.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// Longest code of an error, in characters.
@@ -21,29 +15,22 @@ const CODE_CHARS_MAX: usize = 64;
 /// Who asks (`MediaWiki`'s API etiquette wants to know).
 const AGENT: &str = concat!("Reveille/", env!("CARGO_PKG_VERSION"));
 
-/// Where the wiki is and who we are there.
-#[derive(Clone)]
-pub(crate) struct MediaWikiConfig {
+/// Where a wiki is.
+#[derive(Debug, Clone)]
+pub(crate) struct WikiConfig {
     /// The address of `api.php`.
     pub(crate) api: reqwest::Url,
-    pub(crate) username: String,
-    pub(crate) password: String,
     /// Where requests go to an inner address: the wiki's own name.
     pub(crate) host_header: Option<HeaderValue>,
     /// What `X-Forwarded-Proto` says, for a wiki behind a proxy that ends TLS.
     pub(crate) forwarded_proto: Option<HeaderValue>,
-    pub(crate) tls: Arc<ClientConfig>,
-}
-
-impl std::fmt::Debug for MediaWikiConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("MediaWikiConfig(…)")
-    }
+    /// How it is reached.
+    pub(crate) client: ClientSettings,
 }
 
 /// Why nothing came of a request. What the wiki says in its own words is not repeated: it may say a token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// The wiki is out of reach, in trouble or busy; until then if it said so.
     #[error("{what}")]
     Later { what: String, until: Option<Timestamp> },
@@ -56,7 +43,7 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    pub(super) fn is(&self, codes: &[&str]) -> bool {
+    pub(crate) fn is(&self, codes: &[&str]) -> bool {
         matches!(self, Self::Refused(code) if codes.contains(&code.as_str()))
     }
 }
@@ -64,67 +51,62 @@ impl Failure {
 /// Codes that pass by themselves (`MediaWiki` API: errors and warnings, maxlag, read-only mode).
 const LATER: [&str; 5] = ["readonly", "maxlag", "ratelimited", "actionthrottledtext", "dberror"];
 
-/// An API that is asked with one jar of cookies.
+/// A wiki that is asked.
 #[derive(Debug)]
-pub(super) struct Api {
+pub(crate) struct Wiki {
     client: reqwest::Client,
-    config: MediaWikiConfig,
-    jar: Jar,
+    config: WikiConfig,
 }
 
-impl Api {
-    pub(super) fn new(config: MediaWikiConfig) -> Result<Self, String> {
-        let settings = ClientSettings { tls: Arc::clone(&config.tls), time_max: REQUEST_TIMEOUT };
-        let client = settings.client()?;
-        Ok(Self { client, config, jar: Jar::default() })
+impl Wiki {
+    pub(crate) fn new(config: WikiConfig) -> Result<Self, String> {
+        let client = config.client.client()?;
+        Ok(Self { client, config })
     }
 
-    pub(super) const fn config(&self) -> &MediaWikiConfig {
-        &self.config
-    }
-
-    /// Posts a form and returns what the answer holds.
-    pub(super) async fn call(
-        &mut self,
+    /// Posts a form, with what proves who asks. Returns what the answer holds, and its headers whatever it says.
+    pub(crate) async fn ask(
+        &self,
         parameters: &[(&str, &str)],
+        proofs: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
         now: Timestamp,
-    ) -> Result<Value, Failure> {
-        let mut request = self
-            .client
-            .post(self.config.api.clone())
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .header(USER_AGENT, AGENT)
-            .body(form(parameters));
-        let proto = self.config.forwarded_proto.clone();
-        let more = [
-            (COOKIE, self.jar.header()),
-            (HOST, self.config.host_header.clone()),
-            (http::HeaderName::from_static("x-forwarded-proto"), proto),
-        ];
-        for (name, value) in more {
-            if let Some(value) = value {
-                request = request.header(name, value);
+    ) -> (HeaderMap, Result<Value, Failure>) {
+        let mut headers: HeaderMap = proofs.into_iter().collect();
+        let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
+        headers.insert(CONTENT_TYPE, form_type);
+        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        let proto = HeaderName::from_static("x-forwarded-proto");
+        let WikiConfig { host_header, forwarded_proto, .. } = &self.config;
+        for (name, value) in [(HOST, host_header), (proto, forwarded_proto)] {
+            headers.extend(value.clone().map(|value| (name, value)));
+        }
+        let request = self.client.post(self.config.api.clone()).headers(headers);
+        match request.body(form(parameters)).send().await {
+            Ok(mut answer) => {
+                let headers = answer.headers().clone();
+                (headers, read(&mut answer, now).await)
             }
+            Err(error) => (HeaderMap::new(), Err(later(error.without_url().to_string()))),
         }
-        let mut answer =
-            request.send().await.map_err(|error| later(error.without_url().to_string()))?;
-        self.jar.keep(answer.headers());
-        let named = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let until = named.and_then(|value| parse_retry_after(value, now));
-        if answer.status() != StatusCode::OK {
-            let what = format!("it answers {}", answer.status());
-            return Err(Failure::Later { what, until });
+    }
+}
+
+async fn read(answer: &mut reqwest::Response, now: Timestamp) -> Result<Value, Failure> {
+    let named = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let until = named.and_then(|value| parse_retry_after(value, now));
+    if answer.status() != StatusCode::OK {
+        let what = format!("it answers {}", answer.status());
+        return Err(Failure::Later { what, until });
+    }
+    let body = read_body(answer, ANSWER_BYTES_MAX).await;
+    let value: Value = serde_json::from_slice(&body.map_err(|error| later(error.to_string()))?)
+        .map_err(|_| later("its answer is no JSON of an API".to_owned()))?;
+    match refusal(&value) {
+        None => Ok(value),
+        Some(code) if LATER.contains(&code) || code.starts_with("internal_api_error") => {
+            Err(Failure::Later { what: format!("it answers {code}"), until })
         }
-        let body = read_body(&mut answer, ANSWER_BYTES_MAX).await;
-        let value: Value = serde_json::from_slice(&body.map_err(|error| later(error.to_string()))?)
-            .map_err(|_| later("its answer is no JSON of an API".to_owned()))?;
-        match refusal(&value) {
-            None => Ok(value),
-            Some(code) if LATER.contains(&code) || code.starts_with("internal_api_error") => {
-                Err(Failure::Later { what: format!("it answers {code}"), until })
-            }
-            Some(code) => Err(Failure::Refused(code.to_owned())),
-        }
+        Some(code) => Err(Failure::Refused(code.to_owned())),
     }
 }
 
@@ -135,7 +117,7 @@ fn form(parameters: &[(&str, &str)]) -> String {
         .finish()
 }
 
-pub(super) const fn later(what: String) -> Failure {
+pub(crate) const fn later(what: String) -> Failure {
     Failure::Later { what, until: None }
 }
 
@@ -146,12 +128,18 @@ fn refusal(value: &Value) -> Option<&str> {
 }
 
 /// A code as the API has them: a word.
-pub(super) fn code(value: Option<&Value>) -> &str {
+pub(crate) fn code(value: Option<&Value>) -> &str {
     let word = value.and_then(Value::as_str).filter(|code| {
         code.len() <= CODE_CHARS_MAX
             && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
     });
     word.unwrap_or("an error without a code")
+}
+
+/// What an answer has at a place.
+pub(crate) fn text<'a>(answer: &'a Value, place: &str) -> Result<&'a str, Failure> {
+    let text = answer.pointer(place).and_then(Value::as_str);
+    text.ok_or_else(|| later("its answer lacks what was asked for".to_owned()))
 }
 
 #[cfg(test)]
