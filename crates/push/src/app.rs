@@ -23,7 +23,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::api::{
-    ApiState, Devices, PublicState, RateLimits, Readiness, intake_router, public_router,
+    ActionApi, ApiState, Devices, PublicState, RateLimits, Readiness, intake_router, public_router,
 };
 use crate::config::{
     ApnsSection, DropGuardConfig, FcmSection, FeedbackConfig, MixConfig, Providers, PublicConfig,
@@ -39,6 +39,8 @@ use crate::worker::{
 
 /// Largest body of a device's registration, in bytes: the longest token with every byte escaped, and its JSON.
 const PUBLIC_BODY_BYTES_MAX: usize = 32 * 1024;
+/// Largest form of the Action API, in bytes: 500 tokens of FCM (about 200 bytes), escaped.
+const FORM_BYTES_MAX: usize = 512 * 1024;
 /// Longest time such a body may take to arrive.
 const PUBLIC_BODY_TIME_MAX: Duration = Duration::from_s(5);
 /// Memory all of these may take together, in bytes.
@@ -334,7 +336,13 @@ async fn start_public(
         hmac::Key::new(hmac::HMAC_SHA256, &entropy::seed()),
     );
     let (identity, rates) = (Arc::new(identity), Arc::new(rates));
-    let state = PublicState { devices, identity, rates, vapid_key };
+    let action = ActionApi {
+        bodies: BodyLimits::new(FORM_BYTES_MAX, PUBLIC_BODY_TIME_MAX, PUBLIC_BODIES_TOGETHER_MAX),
+        csrf: Arc::new(hmac_key(store, "csrf").await?),
+        managers: Arc::new(config.mediawiki.managers),
+        wiki: config.mediawiki.wiki,
+    };
+    let state = PublicState { devices, identity, rates, vapid_key, action };
     let router = public_router(state, &config.origins).map_err(StartError::Public)?;
     tracing::info!(address = %config.listen, "the public API is listening");
     let tls = config.tls.as_ref().map(reveille_service::config::ServerTls::acceptor);

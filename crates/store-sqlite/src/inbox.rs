@@ -5,9 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use reveille_model::limits::INBOX_PER_USER_MAX;
 use reveille_model::{Content, EventType, NotificationId, Timestamp, User};
-use reveille_store::{Inbox, InboxItem, ReadWhich, StoreError};
+use reveille_store::{Inbox, InboxItem, ReadWhich, Section, Seen, StoreError};
 use reveille_vault::{Purpose, Vault};
-use rusqlite::{Row, params};
+use rusqlite::{Connection, Row, params};
 
 use crate::SqliteStore;
 use crate::codec::{event_type, misfit, store_error, time};
@@ -52,6 +52,76 @@ impl Inbox for SqliteStore {
             })
             .await
     }
+
+    async fn unread(&self, user: &User, ids: Vec<NotificationId>) -> Result<(), StoreError> {
+        let user = user.clone();
+        self.writer
+            .write_or_refuse(move |tables| {
+                mark(tables, &user, &ids, Mark::Unread).map_err(|error| store_error(&error))
+            })
+            .await
+    }
+
+    async fn seen(&self, user: &User) -> Result<Seen, StoreError> {
+        let user = user.clone();
+        self.readers
+            .read(move |connection| {
+                read_seen(connection, &user).map_err(|error| store_error(&error))
+            })
+            .await
+    }
+
+    async fn see(
+        &self,
+        user: &User,
+        sections: Vec<Section>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let user = user.clone();
+        self.writer
+            .write_or_refuse(move |tables| {
+                see(&tables.connection, &user, &sections, now).map_err(|error| store_error(&error))
+            })
+            .await
+    }
+}
+
+/// A kind's number in the table.
+const fn number(section: Section) -> i64 {
+    match section {
+        Section::Alert => 0,
+        Section::Message => 1,
+    }
+}
+
+fn read_seen(connection: &Connection, user: &User) -> rusqlite::Result<Seen> {
+    let mut select =
+        connection.prepare_cached("SELECT section, at FROM seen WHERE user_name = ?1")?;
+    let mut rows = select.query([user.expose()])?;
+    let mut seen = Seen::default();
+    while let Some(row) = rows.next()? {
+        let section: i64 = row.get(0)?;
+        let known = [Section::Alert, Section::Message];
+        let section = known.into_iter().find(|each| number(*each) == section);
+        seen.see(section.ok_or_else(|| misfit(0))?, time(row, 1)?);
+    }
+    Ok(seen)
+}
+
+fn see(
+    connection: &Connection,
+    user: &User,
+    sections: &[Section],
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let mut upsert = connection.prepare_cached(concat!(
+        "INSERT INTO seen (user_name, section, at) VALUES (?1, ?2, ?3)",
+        " ON CONFLICT DO UPDATE SET at = excluded.at WHERE excluded.at > at"
+    ))?;
+    for section in sections {
+        upsert.execute(params![user.expose(), number(*section), now.as_ms()])?;
+    }
+    Ok(())
 }
 
 fn read_item(row: &Row<'_>, vault: &Vault) -> rusqlite::Result<InboxItem> {
@@ -73,16 +143,25 @@ fn mark_read(tables: &Tables, user: &User, which: &ReadWhich) -> rusqlite::Resul
             .prepare_cached("UPDATE inbox SET is_read = 1 WHERE user_name = ?1 AND is_read = 0")?
             .execute([user.expose()])
             .map(drop),
-        ReadWhich::Ids(ids) => {
-            let mut update = connection.prepare_cached(
-                "UPDATE inbox SET is_read = 1 WHERE user_name = ?1 AND id = ?2 AND is_read = 0",
-            )?;
-            for id in ids {
-                update.execute(params![user.expose(), id.as_bytes()])?;
-            }
-            Ok(())
-        }
+        ReadWhich::Ids(ids) => mark(tables, user, ids, Mark::Read),
     }
+}
+
+/// What an item is marked as.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    Read,
+    Unread,
+}
+
+fn mark(tables: &Tables, user: &User, ids: &[NotificationId], mark: Mark) -> rusqlite::Result<()> {
+    let mut update = tables.connection.prepare_cached(
+        "UPDATE inbox SET is_read = ?3 WHERE user_name = ?1 AND id = ?2 AND is_read <> ?3",
+    )?;
+    for id in ids {
+        update.execute(params![user.expose(), id.as_bytes(), mark == Mark::Read])?;
+    }
+    Ok(())
 }
 
 /// Content on its way to inboxes.

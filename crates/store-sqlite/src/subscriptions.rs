@@ -5,7 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use reveille_model::limits::SUBSCRIPTIONS_PER_USER_MAX;
 use reveille_model::{
-    NewSubscription, Subscription, SubscriptionChange, SubscriptionId, Timestamp, Topic, User,
+    NewSubscription, Provider, Subscription, SubscriptionChange, SubscriptionId, Timestamp, Token,
+    Topic, User,
 };
 use reveille_store::{Put, StoreError, Subscriptions, TokenKey};
 use reveille_vault::Vault;
@@ -110,6 +111,26 @@ impl Subscriptions for SqliteStore {
         self.writer
             .write_or_refuse(move |tables| {
                 tables.delete_subscriptions(&user, None).map_err(|error| store_error(&error))
+            })
+            .await
+    }
+
+    async fn delete_tokens(
+        &self,
+        of: Option<&User>,
+        tokens: Vec<(Provider, Token)>,
+    ) -> Result<u64, StoreError> {
+        let of = of.cloned();
+        self.writer
+            .write_or_refuse(move |tables| {
+                let mut deleted = 0;
+                for (provider, token) in &tokens {
+                    let key = tables.token_key(*provider, token);
+                    deleted += tables
+                        .delete_token(of.as_ref(), key)
+                        .map_err(|error| store_error(&error))?;
+                }
+                Ok(deleted)
             })
             .await
     }
@@ -278,7 +299,8 @@ impl Tables {
         let set_id = self.set_id(&new.set)?;
         self.is_alive(key, now)?;
         let estate = self.estate(key)?;
-        self.connection
+        let moved = self
+            .connection
             .prepare_cached("DELETE FROM subscriptions WHERE token_key = ?1")?
             .execute([key.0])?;
         self.connection
@@ -298,7 +320,7 @@ impl Tables {
         let evicted = evict(self, &new.user, fresh, per_user_max)?;
         self.take_over(&estate, &new.user)?;
         let subscription = new.into_subscription(fresh, now);
-        Ok(Put::Created { subscription, evicted })
+        Ok(Put::Created { subscription, evicted, moved: moved > 0 })
     }
 
     /// Whose a registered token is, and what its device's mixing depends on.
@@ -372,6 +394,20 @@ impl Tables {
             self.forget_suspect(*key)?;
         }
         Ok(gone.len() as u64)
+    }
+
+    /// Deletes what is registered with a token, by this user or by anybody.
+    fn delete_token(&mut self, of: Option<&User>, key: TokenKey) -> rusqlite::Result<u64> {
+        let deleted = self
+            .connection
+            .prepare_cached(
+                "DELETE FROM subscriptions WHERE token_key = ?1 AND user_name = COALESCE(?2, user_name)",
+            )?
+            .execute(params![key.0, of.map(User::expose)])?;
+        if deleted > 0 {
+            self.forget_suspect(key)?;
+        }
+        Ok(deleted as u64)
     }
 
     pub(crate) fn delete_subscription(&self, id: SubscriptionId) -> rusqlite::Result<()> {

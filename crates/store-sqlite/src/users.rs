@@ -163,6 +163,7 @@ fn erase(tables: &mut Tables, user: &User) -> rusqlite::Result<()> {
     let preferences = execute("DELETE FROM preferences WHERE user_name = ?1")?;
     let deaths = execute("DELETE FROM deaths WHERE user_name = ?1")?;
     execute("DELETE FROM inbox WHERE user_name = ?1")?;
+    execute("DELETE FROM seen WHERE user_name = ?1")?;
     tables.preferences = tables.preferences.saturating_sub(preferences as u64);
     tables.deaths = tables.deaths.saturating_sub(deaths as u64);
     tables.forget_member(user)?;

@@ -19,6 +19,57 @@ pub trait Inbox: Send + Sync {
 
     /// Marks some of a user's items as read, or all. Ids the user has no item of are passed over.
     async fn read(&self, user: &User, which: ReadWhich) -> Result<(), StoreError>;
+
+    /// Marks some of a user's items as not read. Ids the user has no item of are passed over.
+    async fn unread(&self, user: &User, ids: Vec<NotificationId>) -> Result<(), StoreError>;
+
+    /// Up to when a user has seen what is there.
+    async fn seen(&self, user: &User) -> Result<Seen, StoreError>;
+
+    /// The user has seen what is there of these kinds.
+    async fn see(
+        &self,
+        user: &User,
+        sections: Vec<Section>,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+}
+
+/// The two kinds of what is in an inbox, as `MediaWiki`'s apps show them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Section {
+    /// What wants to be looked at.
+    Alert,
+    /// What can wait.
+    Message,
+}
+
+/// Up to when a user has seen each kind, whether they have read it or not. Seeing a second time goes forward only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Seen {
+    /// Of [`Section::Alert`]; never, if nothing.
+    pub alerts: Option<Timestamp>,
+    /// Of [`Section::Message`].
+    pub messages: Option<Timestamp>,
+}
+
+impl Seen {
+    /// Up to when one kind was seen.
+    pub const fn of(&self, section: Section) -> Option<Timestamp> {
+        match section {
+            Section::Alert => self.alerts,
+            Section::Message => self.messages,
+        }
+    }
+
+    /// One kind was seen.
+    pub fn see(&mut self, section: Section, at: Timestamp) {
+        let place = match section {
+            Section::Alert => &mut self.alerts,
+            Section::Message => &mut self.messages,
+        };
+        *place = (*place).max(Some(at));
+    }
 }
 
 /// One notification as its user finds it.

@@ -22,7 +22,7 @@ pub mod memory;
 pub use cohorts::{Census, Cohorts, Group, Leaving, Mix, Nursery};
 pub use error::StoreError;
 pub use feedback::{Death, DeathId, Destination, Feedback, Owner};
-pub use inbox::{Inbox, InboxItem, ReadWhich, Users};
+pub use inbox::{Inbox, InboxItem, ReadWhich, Section, Seen, Users};
 pub use keys::Keys;
 pub use outbox::{
     AcceptError, Acceptance, Accepted, Claim, Claimed, Depth, Device, End, Expanded, Idempotency,

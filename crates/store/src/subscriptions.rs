@@ -50,6 +50,13 @@ pub trait Subscriptions: Send + Sync {
     /// Deletes all of the user's subscriptions. Returns how many there were.
     async fn delete_all(&self, user: &User) -> Result<u64, StoreError>;
 
+    /// Deletes what is registered with one of these tokens, by that user or by anybody, and with it what waits for it. Returns how many went.
+    async fn delete_tokens(
+        &self,
+        of: Option<&User>,
+        tokens: Vec<(Provider, Token)>,
+    ) -> Result<u64, StoreError>;
+
     /// How many subscriptions there are, and how many of them are suspect.
     async fn count(&self) -> Result<(u64, u64), StoreError>;
 
@@ -66,6 +73,8 @@ pub enum Put {
         subscription: Subscription,
         /// How many of the user's subscriptions went to make room.
         evicted: usize,
+        /// Whether another user had registered it.
+        moved: bool,
     },
     /// The user had registered it before; its generation grew.
     Refreshed(Subscription),

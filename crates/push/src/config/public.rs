@@ -1,20 +1,17 @@
 //! `[push.public]`: the listener of devices and browsers, and who is calling there.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use aws_lc_rs::hmac;
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
 use ipnet::IpNet;
-use reveille_model::Duration;
-use reveille_providers::client_tls;
+use reveille_model::User;
 use reveille_service::config::{Section, ServerTls};
 
-use crate::client::ClientSettings;
-use crate::identity::{
-    AuthMode, HeaderConfig, JwtConfig, KeySource, SessionFormat, SessionsConfig,
-};
+use super::auth::read_auth;
+use crate::identity::AuthMode;
 
 /// Most origins, address ranges or path steps that can be listed.
 const LIST_MAX: usize = 1_000;
@@ -26,6 +23,7 @@ pub struct PublicConfig {
     pub listen: SocketAddr,
     pub(crate) tls: Option<ServerTls>,
     pub(crate) auth: AuthMode,
+    pub(crate) mediawiki: ActionApiConfig,
     /// Whether devices without an account get a user of their own.
     pub(crate) anonymous: bool,
     /// Pages of these origins may call.
@@ -59,10 +57,21 @@ impl PublicConfig {
         let per_user = per_minute("user_requests_per_minute_max", 120);
         let per_address = per_minute("address_requests_per_minute_max", 600);
         let auth = read_auth(public.section("auth"));
+        let mediawiki = ActionApiConfig::read(public.section("mediawiki"), auth.as_ref());
         public.finish();
         let (auth, anonymous) = auth?;
         let (listen, origins) = (listen?, origins?);
-        Some(Self { listen, tls, auth, anonymous, origins, trusted_proxies, per_user, per_address })
+        Some(Self {
+            listen,
+            tls,
+            auth,
+            mediawiki,
+            anonymous,
+            origins,
+            trusted_proxies,
+            per_user,
+            per_address,
+        })
     }
 }
 
@@ -81,7 +90,7 @@ fn read_origins(public: &mut Section) -> Option<Vec<HeaderValue>> {
     origins
 }
 
-fn read_ranges(section: &mut Section, key: &str) -> Option<Vec<IpNet>> {
+pub(super) fn read_ranges(section: &mut Section, key: &str) -> Option<Vec<IpNet>> {
     let texts = section.strings(key)?;
     let range = |text: &String| {
         text.parse()
@@ -95,156 +104,33 @@ fn read_ranges(section: &mut Section, key: &str) -> Option<Vec<IpNet>> {
     ranges
 }
 
-fn read_auth(mut auth: Section) -> Option<(AuthMode, bool)> {
-    let anonymous = auth.boolean("anonymous").unwrap_or(false);
-    let mode = match auth.string("mode").as_deref() {
-        Some("sessions") => read_sessions(&mut auth).map(AuthMode::Sessions),
-        Some("jwt") => read_jwt(&mut auth).map(AuthMode::Jwt),
-        Some("header") => read_header(&mut auth).map(AuthMode::Header),
-        Some("mediawiki") => {
-            auth.problem("mode", "mode \"mediawiki\" is not built yet in this version; write \"sessions\", \"jwt\" or \"header\"");
-            None
-        }
-        Some(_) => {
-            auth.problem("mode", "this must be \"sessions\", \"jwt\" or \"header\"");
-            None
-        }
-        None if anonymous => Some(AuthMode::Nobody),
-        None => {
-            auth.problem(
-                "mode",
-                "this is missing; write \"sessions\", \"jwt\" or \"header\" (or anonymous = true for devices without accounts)",
+/// What is said about the Action API facade.
+#[derive(Debug)]
+pub(crate) struct ActionApiConfig {
+    /// Users who may delete everybody's subscriptions.
+    pub(crate) managers: BTreeSet<User>,
+    /// What answers call this wiki.
+    pub(crate) wiki: Arc<str>,
+}
+
+impl ActionApiConfig {
+    fn read(mut section: Section, auth: Option<&(AuthMode, bool)>) -> Self {
+        let names = section.strings("managers").unwrap_or_default();
+        let managers: Result<BTreeSet<User>, _> =
+            names.iter().map(|name| User::parse(name)).collect();
+        if managers.is_err() || names.len() > LIST_MAX {
+            section.problem(
+                "managers",
+                "each must be a user as [push.public.auth] names them, \"central:42\"",
             );
-            None
         }
-    };
-    auth.finish();
-    Some((mode?, anonymous))
-}
-
-fn read_url(section: &mut Section, key: &str, example: &str) -> Option<reqwest::Url> {
-    let text = section.required_string(key, example)?;
-    let url = reqwest::Url::parse(&text).ok();
-    let url = url.filter(|url| {
-        ["http", "https"].contains(&url.scheme()) && url.has_host() && url.query().is_none()
-    });
-    if url.is_none() {
-        section.problem(key, "this must be an http: or https: address");
+        let named = section.string("wiki");
+        let wiki = named.as_deref().or(match auth {
+            Some((AuthMode::MediaWiki(config), _)) => Some(&config.id),
+            _ => None,
+        });
+        let wiki = wiki.unwrap_or("reveille").into();
+        section.finish();
+        Self { managers: managers.unwrap_or_default(), wiki }
     }
-    url
-}
-
-/// The content of a file, if one is named.
-fn read_secret(section: &mut Section, key: &str) -> Option<String> {
-    let path = section.path(key)?;
-    match std::fs::read_to_string(&path) {
-        Ok(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
-        Ok(_) => {
-            section.problem(key, format!("{} is empty", path.display()));
-            None
-        }
-        Err(error) => {
-            section.problem(key, format!("{}: {error}", path.display()));
-            None
-        }
-    }
-}
-
-/// How the session store, or the keys' address, is reached.
-fn read_client(auth: &mut Section) -> Option<ClientSettings> {
-    let time_max_ms = auth.number("timeout_ms", 10..=60_000).unwrap_or(2_000);
-    let ca_file = auth.path("ca_file");
-    let tls = client_tls(ca_file.as_deref());
-    let tls = tls.map_err(|error| auth.problem("ca_file", error.to_string())).ok()?;
-    Some(ClientSettings { tls, time_max: Duration::from_ms(time_max_ms.into()) })
-}
-
-fn read_sessions(auth: &mut Section) -> Option<SessionsConfig> {
-    let url = read_url(auth, "url", "http://127.0.0.1:8081/sessions/v1/");
-    let store_token = read_secret(auth, "store_token_file");
-    let wiki = auth.string("wiki");
-    if wiki.is_none() && auth.has("hmac_key_file") {
-        auth.problem("hmac_key_file", "this is MediaWiki's; set wiki = \"…\" too");
-    }
-    let hmac_key = read_secret(auth, "hmac_key_file");
-    let cookie = auth.string("cookie").unwrap_or_else(|| {
-        wiki.as_ref().map_or("session".to_owned(), |wiki| format!("{wiki}_session"))
-    });
-    let is_cookie = !cookie.is_empty()
-        && cookie
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&byte));
-    if !is_cookie {
-        auth.problem("cookie", "this must be the name of a cookie");
-    }
-    let key_prefix = auth.string("key_prefix").unwrap_or_else(|| {
-        wiki.as_ref().map_or(String::new(), |wiki| format!("{wiki}:MWSession:"))
-    });
-    let default_path = if wiki.is_some() { "metadata.userId" } else { "user" };
-    let user_path = auth.string("user_path").unwrap_or_else(|| default_path.to_owned());
-    let user_path: Vec<String> = user_path.split('.').map(str::to_owned).collect();
-    if user_path.iter().any(String::is_empty) || user_path.len() > 16 {
-        auth.problem("user_path", "this must be names with dots between, \"metadata.userId\"");
-    }
-    let client = read_client(auth);
-    let format = match (&wiki, hmac_key) {
-        (None, _) => SessionFormat::Json,
-        (Some(_), key) => SessionFormat::MediaWiki(
-            key.map(|key| Arc::new(hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()))),
-        ),
-    };
-    Some(SessionsConfig {
-        url: url?,
-        store_token,
-        cookie,
-        key_prefix,
-        format,
-        user_path,
-        user_prefix: wiki.map_or(String::new(), |wiki| format!("{wiki}:")),
-        client: client?,
-    })
-}
-
-fn read_jwt(auth: &mut Section) -> Option<JwtConfig> {
-    let keys = match (auth.path("jwks_file"), auth.has("jwks_url")) {
-        (Some(path), false) => Some(KeySource::File(path)),
-        (None, true) => read_url(auth, "jwks_url", "").map(KeySource::Url),
-        _ => {
-            auth.problem("jwks_file", "set jwks_file or jwks_url: a JSON Web Key Set (RFC 7517)");
-            None
-        }
-    };
-    let issuer = auth.required_string("issuer", "https://login.example.org");
-    let audience = auth.required_string("audience", "reveille");
-    let user_claim = auth.string("user_claim").unwrap_or_else(|| "sub".to_owned());
-    let cookie = auth.string("cookie");
-    let client = read_client(auth);
-    let config = JwtConfig {
-        keys: keys?,
-        issuer: issuer?,
-        audience: audience?,
-        user_claim,
-        client: client?,
-        cookie,
-    };
-    config.check().map_err(|what| auth.problem("jwks_file", what)).ok()?;
-    Some(config)
-}
-
-fn read_header(auth: &mut Section) -> Option<HeaderConfig> {
-    let header = auth.required_string("header", "X-Remote-User").and_then(|text| {
-        let name = HeaderName::try_from(text).ok();
-        if name.is_none() {
-            auth.problem("header", "this must be the name of a header");
-        }
-        name
-    });
-    if !auth.has("peers") {
-        auth.problem(
-            "peers",
-            "this is missing; write the proxy's address, peers = [\"127.0.0.1\"]",
-        );
-    }
-    let peers = read_ranges(auth, "peers");
-    Some(HeaderConfig { header: header?, peers: peers? })
 }

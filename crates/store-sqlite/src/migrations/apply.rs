@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::OpenError;
 
 /// The statements that lead from version `n` to `n + 1`, in order.
-const STEPS: [&str; 10] = [
+const STEPS: [&str; 11] = [
     include_str!("0001_start.sql"),
     include_str!("0002_suspects.sql"),
     include_str!("0003_release.sql"),
@@ -16,6 +16,7 @@ const STEPS: [&str; 10] = [
     include_str!("0008_proofs.sql"),
     include_str!("0009_cohorts.sql"),
     include_str!("0010_providers.sql"),
+    include_str!("0011_seen.sql"),
 ];
 
 /// The schema this version reads and writes.

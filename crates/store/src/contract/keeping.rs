@@ -1,6 +1,6 @@
 //! Cases of keeping: subscriptions, pauses, keys.
 
-use reveille_model::{Duration, Settled, SubscriptionChange};
+use reveille_model::{Duration, Provider, Settled, SubscriptionChange};
 
 use super::Case;
 use super::scene::{Scene, at, notification, set, token, user};
@@ -15,6 +15,9 @@ pub(super) fn cases() -> Vec<(&'static str, Case)> {
         ("sealing is no refresh", |store| Box::pin(seals(Scene::new(store)))),
         ("each day's registrations are counted", |store| Box::pin(days(Scene::new(store)))),
         ("what is deleted is not woken", |store| Box::pin(deletes(Scene::new(store)))),
+        ("what is registered with a token is deleted", |store| {
+            Box::pin(deletes_by_token(Scene::new(store)))
+        }),
         ("a pause is remembered", |store| Box::pin(pause(Scene::new(store)))),
         ("a key is created once", |store| Box::pin(key(Scene::new(store)))),
         ("a check succeeds", |store| Box::pin(check(Scene::new(store)))),
@@ -32,7 +35,7 @@ async fn refresh(scene: Scene) {
 
 async fn moves(scene: Scene) {
     let first = scene.register("u", "t", at(0)).await;
-    let Put::Created { subscription, .. } = scene.put("v", "t", at(5)).await else {
+    let Put::Created { subscription, moved: true, .. } = scene.put("v", "t", at(5)).await else {
         unreachable!("another user's")
     };
     assert_ne!(subscription.id, first.id, "waiting wake-ups of the old owner must not reach it");
@@ -45,11 +48,32 @@ async fn evicts(scene: Scene) {
     }
     scene.register("u", "t1", at(4)).await;
     assert_eq!(scene.devices("u").await, ["t1", "t2", "t3"], "a refresh at the cap evicts nobody");
-    let Put::Created { evicted, .. } = scene.put("u", "t4", at(5)).await else {
+    let Put::Created { evicted, moved: false, .. } = scene.put("u", "t4", at(5)).await else {
         unreachable!("new")
     };
     assert_eq!(evicted, 1);
     assert_eq!(scene.devices("u").await, ["t1", "t3", "t4"]);
+}
+
+async fn deletes_by_token(scene: Scene) {
+    for (user, text) in [("u", "t1"), ("u", "t2"), ("v", "t3"), ("v", "t4")] {
+        scene.register(user, text, at(0)).await;
+    }
+    scene.notify(notification(1, &["u", "v"]), at(10)).await;
+    scene.end_window(at(10)).await;
+    let delete = async |of: Option<&str>, texts: &[&str]| {
+        let of = of.map(user);
+        let tokens = texts.iter().map(|text| (Provider::Fcm, token(text))).collect();
+        scene.store.delete_tokens(of.as_ref(), tokens).await.expect("deleted")
+    };
+    assert_eq!(delete(Some("u"), &["t3", "nobody's"]).await, 0, "it is not theirs");
+    assert_eq!(delete(Some("u"), &["t1", "t3", "t1"]).await, 1);
+    assert_eq!(scene.devices("u").await, ["t2"]);
+    assert_eq!(delete(None, &["t2", "t3"]).await, 2, "whosever they are");
+    let apples = vec![(Provider::Apns, token("t4"))];
+    let of_apple = scene.store.delete_tokens(None, apples).await.expect("deleted");
+    assert_eq!(of_apple, 0, "it is another provider's");
+    assert_eq!(scene.claim_tokens(at(11), 1).await, ["t4"], "what waited for the others is gone");
 }
 
 async fn replaces(scene: Scene) {

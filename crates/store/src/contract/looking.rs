@@ -4,11 +4,12 @@ use reveille_model::{Audience, Content, MessageType, Notification, NotificationI
 
 use super::Case;
 use super::scene::{Scene, at, notification, user};
-use crate::{InboxItem, Item, ReadWhich, Sweep, Wakes};
+use crate::{InboxItem, Item, ReadWhich, Section, Seen, Sweep, Wakes};
 
 pub(super) fn cases() -> Vec<(&'static str, Case)> {
     vec![
         ("an inbox is read newest first", |store| Box::pin(pages(Scene::new(store)))),
+        ("what was seen is remembered", |store| Box::pin(seen(Scene::new(store)))),
         ("an inbox holds so much for so long", |store| Box::pin(bounded(Scene::new(store)))),
         ("scheduled content comes when it falls due", |store| Box::pin(due(Scene::new(store)))),
         ("whoever has looked is not woken for what was before", |store| {
@@ -75,6 +76,9 @@ async fn pages(scene: Scene) {
     read(ReadWhich::Ids(vec![id(4), id(77)])).await;
     assert_eq!(is_read("u").await, [false, true, false, false, false]);
     read(ReadWhich::All).await;
+    scene.store.unread(&user("u"), vec![id(3), id(77)]).await.expect("marked");
+    assert_eq!(is_read("u").await, [true, true, false, true, true]);
+    read(ReadWhich::All).await;
     assert_eq!(is_read("u").await, [true; 5]);
     assert_eq!(is_read("v").await, [false; 5], "each their own");
     // By the device it is its user's.
@@ -83,6 +87,22 @@ async fn pages(scene: Scene) {
     let one = Notification { audience, ..with_content(8, &[]) };
     scene.accept(at(8), at(100), Item::Notification(one)).await;
     assert_eq!(scene.numbers("v", None, 1).await, [id(8)]);
+}
+
+async fn seen(scene: Scene) {
+    let of = async |name: &str| scene.store.seen(&user(name)).await.expect("seen");
+    let see = async |sections: &[Section], second| {
+        scene.store.see(&user("u"), sections.to_vec(), at(second)).await.expect("seen");
+    };
+    assert_eq!(of("u").await, Seen::default());
+    see(&[Section::Alert], 5).await;
+    assert_eq!(of("u").await, Seen { alerts: Some(at(5)), messages: None });
+    see(&[Section::Message, Section::Alert], 7).await;
+    see(&[Section::Alert], 6).await;
+    assert_eq!(of("u").await, Seen { alerts: Some(at(7)), messages: Some(at(7)) }, "never back");
+    assert_eq!(of("v").await, Seen::default(), "each their own");
+    scene.go("u").await;
+    assert_eq!(of("u").await, Seen::default(), "it goes with its user");
 }
 
 async fn bounded(scene: Scene) {

@@ -9,7 +9,7 @@ use reveille_model::{
 
 use super::MemoryStore;
 use super::state::{Meant, State, Target};
-use crate::{Inbox, InboxItem, ReadWhich, StoreError, Users};
+use crate::{Inbox, InboxItem, ReadWhich, Section, Seen, StoreError, Users};
 
 impl State {
     /// Puts content into the inbox of each user an audience names.
@@ -97,6 +97,31 @@ impl Inbox for MemoryStore {
         }
         Ok(())
     }
+
+    async fn unread(&self, user: &User, ids: Vec<NotificationId>) -> Result<(), StoreError> {
+        for item in self.lock().inbox.get_mut(user).into_iter().flatten() {
+            item.is_read &= !ids.contains(&item.id);
+        }
+        Ok(())
+    }
+
+    async fn seen(&self, user: &User) -> Result<Seen, StoreError> {
+        Ok(self.lock().seen.get(user).copied().unwrap_or_default())
+    }
+
+    async fn see(
+        &self,
+        user: &User,
+        sections: Vec<Section>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        let seen = state.seen.entry(user.clone()).or_default();
+        for section in sections {
+            seen.see(section, now);
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -126,6 +151,7 @@ impl Users for MemoryStore {
         state.preferences.remove(user);
         state.counters.retain(|(owner, _), _| owner != user);
         state.inbox.remove(user);
+        state.seen.remove(user);
         state.deaths.retain(|_, untold| {
             untold.death.owner.as_ref().is_none_or(|owner| owner.user != *user)
         });

@@ -11,7 +11,7 @@ use reveille_model::{
 };
 
 use super::members::CohortState;
-use crate::{Death, Destination, InboxItem, Keys, StoreError, TokenKey, Wakes, WakeupKey};
+use crate::{Death, Destination, InboxItem, Keys, Seen, StoreError, TokenKey, Wakes, WakeupKey};
 
 /// A store in memory. Clones of its `Arc` share it; nothing survives the process.
 #[derive(Debug, Default)]
@@ -87,6 +87,8 @@ pub(super) struct State {
     /// Of each user and event type, when the period ends and how many there were in it.
     pub(super) counters: BTreeMap<(User, EventType), (Timestamp, u32)>,
     pub(super) inbox: BTreeMap<User, Vec<InboxItem>>,
+    /// Up to when users have seen what is in it.
+    pub(super) seen: BTreeMap<User, Seen>,
     /// How many rows were ever gathered, and for each device whose user has looked, how many there were then.
     pub(super) gathered_next: u64,
     pub(super) fetched: BTreeMap<SubscriptionId, u64>,

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use reveille_model::limits::SUBSCRIPTIONS_PER_USER_MAX;
 use reveille_model::{
-    NewSubscription, Subscription, SubscriptionChange, SubscriptionId, Timestamp, User,
+    NewSubscription, Provider, Subscription, SubscriptionChange, SubscriptionId, Timestamp, Token,
+    User,
 };
 
 use super::MemoryStore;
@@ -42,13 +43,14 @@ impl State {
         now: Timestamp,
     ) -> Put {
         let key = TokenKey::unkeyed(new.set.provider(), &new.token);
-        let mut estate = Estate::default();
+        let (mut estate, mut moved) = (Estate::default(), false);
         if let Some(id) = self.by_token.get(&key).copied() {
             estate = self.estate(id);
             if self.subscriptions.get(&id).is_some_and(|known| known.user == new.user) {
                 return Put::Refreshed(self.refresh_known(key, new, now));
             }
             self.remove_subscription(id);
+            moved = true;
         }
         // An app that registers its token is alive.
         self.release_one(key, now);
@@ -59,7 +61,7 @@ impl State {
         self.of_cohorts.is_stale = true;
         self.take_over(estate, &subscription.user);
         let evicted = self.evict(&subscription.user, fresh, per_user_max);
-        Put::Created { subscription, evicted }
+        Put::Created { subscription, evicted, moved }
     }
 
     /// Refreshes a registration that is there, and its user's.
@@ -175,6 +177,25 @@ impl Subscriptions for MemoryStore {
             state.remove_subscription(*id);
         }
         Ok(gone.len() as u64)
+    }
+
+    async fn delete_tokens(
+        &self,
+        of: Option<&User>,
+        tokens: Vec<(Provider, Token)>,
+    ) -> Result<u64, StoreError> {
+        let mut state = self.lock();
+        let mut deleted = 0;
+        for (provider, token) in tokens {
+            let id = state.by_token.get(&TokenKey::unkeyed(provider, &token)).copied();
+            let known = id.and_then(|id| state.subscriptions.get(&id));
+            let known = known.filter(|known| of.is_none_or(|user| known.user == *user));
+            if let Some(id) = known.map(|known| known.id) {
+                state.remove_subscription(id);
+                deleted += 1;
+            }
+        }
+        Ok(deleted)
     }
 
     async fn count(&self) -> Result<(u64, u64), StoreError> {

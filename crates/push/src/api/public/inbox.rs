@@ -7,14 +7,12 @@ use aws_lc_rs::digest::{SHA256, digest};
 use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse as _, Response};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use metrics::counter;
 use reveille_model::limits::{CONTENT_BYTES_MAX, INBOX_PER_USER_MAX};
 use reveille_model::{NotificationId, User};
-use reveille_service::{entropy, text_time};
+use reveille_service::text_time;
 use reveille_store::{InboxItem, ReadWhich};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -23,6 +21,7 @@ use utoipa::ToSchema;
 use super::super::body::{Field, Media, is_flag, is_texts, media, parse};
 use super::super::error::ApiError;
 use super::super::extract::Query;
+use super::super::padding::padding;
 use super::super::user_error::UserError;
 use super::router::PublicState;
 use crate::metrics::{INBOX_BYTES, INBOX_FETCHES};
@@ -209,16 +208,6 @@ fn shown(item: &InboxItem) -> Result<ItemResponse, ApiError> {
         read: item.is_read,
         content: content.map_err(|_| ApiError::StoreUnavailable)?,
     })
-}
-
-/// So many random letters.
-fn padding(length: usize) -> String {
-    let mut rng = entropy::rng();
-    let bytes: Vec<u8> =
-        (0..length.div_ceil(16)).flat_map(|_| rng.bytes_16()).take(length).collect();
-    let mut text = URL_SAFE_NO_PAD.encode(bytes);
-    text.truncate(length);
-    text
 }
 
 /// Says what I have read. What waits for my devices is cancelled: I have looked. Nothing of a cohort is: it would tell who has.

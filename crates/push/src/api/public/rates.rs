@@ -50,17 +50,26 @@ impl RateLimits {
         Self { users, addresses, trusted_proxies, hmac }
     }
 
-    pub(super) fn user(&self, user: &User) -> Result<(), CallerError> {
+    pub(in crate::api) fn user(&self, user: &User) -> Result<(), CallerError> {
         self.users.check(self.key(user.expose().as_bytes()))
     }
 
     /// Counts the address a request comes from. An IPv6 network is one address: whoever has one has all of them.
-    pub(super) fn address(&self, headers: &HeaderMap, peer: IpAddr) -> Result<(), CallerError> {
-        let network = match client(headers, peer, &self.trusted_proxies) {
+    pub(in crate::api) fn address(
+        &self,
+        headers: &HeaderMap,
+        peer: IpAddr,
+    ) -> Result<(), CallerError> {
+        let network = match self.client(headers, peer) {
             IpAddr::V4(address) => address.to_ipv6_mapped(),
             IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)),
         };
         self.addresses.check(self.key(&network.octets()))
+    }
+
+    /// The address a request comes from.
+    pub(in crate::api) fn client(&self, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
+        client(headers, peer, &self.trusted_proxies)
     }
 
     fn key(&self, of: &[u8]) -> Key {

@@ -16,6 +16,7 @@ use tower_http::csrf::{CsrfLayer, ProtectionError};
 use super::super::devices::Devices;
 use super::super::error::ApiError;
 use super::super::headers;
+use super::super::mediawiki::{self, ActionApi};
 use super::{CallerError, RateLimits, caller, docs, inbox, logged_out, preferences, subscriptions};
 use crate::identity::Identity;
 
@@ -30,6 +31,7 @@ pub(crate) struct PublicState {
     pub(crate) rates: Arc<RateLimits>,
     /// The key browsers subscribe with.
     pub(crate) vapid_key: Option<Arc<str>>,
+    pub(crate) action: ActionApi,
 }
 
 /// `origins` are the sites whose pages may call. Those of others reach nothing: a request that changes something is refused
@@ -66,6 +68,8 @@ pub(crate) fn router(state: PublicState, origins: &[HeaderValue]) -> Result<Rout
         .fallback(async || not_found())
         .method_not_allowed_fallback(async || method_not_allowed())
         .layer(from_fn_with_state(state.clone(), caller::of_address))
+        // It speaks of everything, addresses that call too often too, in its own words.
+        .route("/w/api.php", get(mediawiki::handle).post(mediawiki::handle))
         .layer(csrf(origins)?)
         .layer(cors(origins))
         .layer(from_fn(http_metrics::measure))
@@ -93,6 +97,6 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
         .allow_credentials(true)
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_NONE_MATCH])
-        .expose_headers([header::ETAG, header::RETRY_AFTER])
+        .expose_headers([header::ETAG, header::RETRY_AFTER, mediawiki::CODE_HEADER])
         .max_age(CORS_AGE.to_std())
 }

@@ -1,0 +1,7 @@
+-- Up to when a user has seen the alerts (0) and the messages (1) of their inbox.
+CREATE TABLE seen (
+    user_name TEXT NOT NULL,
+    section   INTEGER NOT NULL,
+    at        INTEGER NOT NULL,
+    PRIMARY KEY (user_name, section)
+) WITHOUT ROWID;
