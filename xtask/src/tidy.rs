@@ -10,7 +10,7 @@ use crate::process::{output, root, say};
 const LINES_MAX: usize = 500;
 
 /// Which of our crates each crate may use (ARCHITECTURE.md, code map). Development dependencies are not looked at.
-const LAYERS: [(&str, &[&str]); 13] = [
+const LAYERS: [(&str, &[&str]); 14] = [
     ("model", &[]),
     ("mixer", &["model"]),
     ("store", &["model"]),
@@ -21,6 +21,7 @@ const LAYERS: [(&str, &[&str]); 13] = [
     ("push", &["model", "mixer", "store", "providers", "service"]),
     ("sandbox", &["model", "service"]),
     ("lab", &["model", "mixer"]),
+    ("echo", &[]),
     (
         "reveille",
         &[
@@ -33,6 +34,7 @@ const LAYERS: [(&str, &[&str]); 13] = [
             "push",
             "sandbox",
             "lab",
+            "echo",
         ],
     ),
     ("testkit", &["model", "mixer", "store", "providers", "service", "push", "sandbox"]),

@@ -17,6 +17,8 @@ pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 pub const TOKENS_PER_REQUEST_MAX: usize = 5_000;
 /// Most notifications in one bulk request.
 pub const NOTIFICATIONS_PER_REQUEST_MAX: usize = 1_000;
+/// Most devices that one request brings from somewhere else.
+pub const IMPORT_MAX: usize = 1_000;
 /// Most users (or subscriptions) named by one request, all its notifications together.
 pub const USERS_PER_REQUEST_MAX: usize = 10_000;
 /// Longest `Idempotency-Key`, in bytes.

@@ -30,6 +30,9 @@ impl User {
         Self(std::iter::once(UNNAMED.to_owned()).chain(digits).collect::<String>().into())
     }
 
+    /// Comes before every name and after whatever stands for somebody nobody has named.
+    pub const LEAST: &str = "\u{2}";
+
     /// Whether it stands for somebody nobody has named.
     pub fn is_unnamed(&self) -> bool {
         self.0.starts_with(UNNAMED)

@@ -217,9 +217,15 @@ impl PushServer {
             metrics: metrics.clone(),
             tell: feedback.tell.clone(),
             deaths: feedback.deaths.clone(),
+            halted: watch::Sender::new(store.halted().await?),
+            halting: Arc::default(),
         };
-        let delivery =
-            ToDeliver { drop_guard: config.drop_guard, of_delivery, feedback: &feedback };
+        let delivery = ToDeliver {
+            drop_guard: config.drop_guard,
+            of_delivery,
+            halted: state.halted.subscribe(),
+            feedback: &feedback,
+        };
         delivery.start(senders, (&store, &clock), lifecycle).await?;
         feedback.start(config.feedback, (&store, &clock), lifecycle).await?;
         let sweeper = Sweeper {
@@ -245,6 +251,7 @@ impl PushServer {
 struct ToDeliver<'a> {
     drop_guard: DropGuardConfig,
     of_delivery: watch::Receiver<Timestamp>,
+    halted: watch::Receiver<reveille_model::Providers>,
     feedback: &'a Feedback,
 }
 
@@ -262,6 +269,7 @@ impl ToDeliver<'_> {
                 clock: Arc::clone(clock),
                 rng: entropy::rng(),
                 released: self.of_delivery.clone(),
+                halted: self.halted.clone(),
                 push_ids: hmac_key(store, "push-ids").await?,
                 drop_guard: self.drop_guard.settings,
                 hold: self.drop_guard.hold,

@@ -15,8 +15,8 @@ use reveille_model::{
 use reveille_providers::webpush::Guard;
 use reveille_service::clock::Clock;
 use reveille_store::{
-    AcceptError, Acceptance, Accepted, AskProof, Asked, Idempotency, Item, Mix, Proved, Put, Store,
-    StoreError,
+    AcceptError, Acceptance, Accepted, AskProof, Asked, Idempotency, Imported, Item, Mix, Proved,
+    Put, Store, StoreError,
 };
 
 use crate::config::EventConfig;
@@ -172,6 +172,14 @@ impl Intake {
     pub(crate) async fn put(&self, new: NewSubscription) -> Result<Put, StoreError> {
         let fresh = SubscriptionId::from_bytes(self.random_16());
         self.store.put(new, fresh, self.per_user_max(), self.clock.now()).await
+    }
+
+    /// Takes over devices that were registered somewhere else.
+    pub(crate) async fn import(
+        &self,
+        devices: Vec<(NewSubscription, SubscriptionId, Timestamp)>,
+    ) -> Result<Vec<Imported>, StoreError> {
+        self.store.import(devices, self.per_user_max()).await
     }
 
     /// Registers a device whose user may be wrong about its token: what is new has to prove itself.

@@ -31,6 +31,7 @@ pub(crate) const LEASES_LOST: &str = "reveille_leases_lost_total";
 pub(crate) const SUBSCRIPTIONS: &str = "reveille_subscriptions";
 pub(crate) const SUBSCRIPTIONS_REFRESHED: &str = "reveille_subscriptions_refreshed_within_days";
 pub(crate) const SUBSCRIPTIONS_PUT: &str = "reveille_subscriptions_put_total";
+pub(crate) const SUBSCRIPTIONS_IMPORTED: &str = "reveille_subscriptions_imported_total";
 pub(crate) const SUBSCRIPTIONS_DELETED: &str = "reveille_subscriptions_deleted_total";
 pub(crate) const SUBSCRIPTIONS_DROPPED: &str = "reveille_subscriptions_dropped_total";
 pub(crate) const SUBSCRIPTIONS_KEPT: &str = "reveille_subscriptions_kept_total";
@@ -269,6 +270,10 @@ fn describe_subscriptions() {
     describe_counter!(
         SUBSCRIPTIONS_PUT,
         "Registrations, by provider and result (created, refreshed, unproven, replaced, changed, evicted)."
+    );
+    describe_counter!(
+        SUBSCRIPTIONS_IMPORTED,
+        "Devices that were registered elsewhere, by result (created, known, elsewhere, dead, no_room, refused)."
     );
     describe_counter!(SUBSCRIPTIONS_DELETED, "Subscriptions deleted on request.");
     describe_counter!(SUBSCRIPTIONS_DROPPED, "Subscriptions deleted on proof, by credential set.");

@@ -1,8 +1,12 @@
 //! Delivery and feedback of a whole server, with a provider that answers as told and a clock that stands still.
 #![cfg(test)]
 
+use std::sync::Arc;
+
+use http::StatusCode;
 use reveille_model::{Delay, DryRun, Duration, Outcome, Proof, Settled};
 use reveille_service::clock::Clock as _;
+use reveille_store::memory::MemoryStore;
 use reveille_testkit::PushApp;
 use serde_json::{Value, json};
 
@@ -189,4 +193,55 @@ async fn a_dry_run_is_checked_and_never_counted_as_sent() {
     until(&app, "both are settled", async || app.ledger().await.settled(Settled::DryRun) == 2)
         .await;
     assert_eq!(app.ledger().await.settled(Settled::Sent), 0);
+}
+
+#[tokio::test]
+async fn an_operator_stops_delivery_while_all_is_accepted_and_lets_it_go_on() {
+    let store = Arc::new(MemoryStore::default());
+    let app = PushApp::start_on(Arc::<MemoryStore>::clone(&store), "").await;
+    let pause = async |app: &PushApp, path: &str, provider: Option<&str>| {
+        let answer = app.client.post(path, &json!({"provider": provider})).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+        answer.json()["paused"].clone()
+    };
+    let send = async |app: &PushApp| {
+        for (provider, token) in [("fcm", "phone"), ("apns", "aabb")] {
+            let topic = (provider == "apns").then_some("org.wikimedia.wikipedia");
+            let body =
+                json!({"deviceTokens": [token], "messageType": "checkEchoV1", "topic": topic});
+            let answer = app.client.post(&format!("/v1/message/{provider}"), &body).await;
+            assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+        }
+        app.pass_window().await;
+        (app.sender.count(), app.apns.count())
+    };
+    assert_eq!(pause(&app, "/v1/pause", Some("fcm")).await, json!(["fcm"]));
+    assert_eq!(send(&app).await, (0, 1), "nothing to Google, and Apple is not touched");
+    assert_eq!(pause(&app, "/v1/pause", None).await, json!(["apns", "fcm", "webpush"]));
+    assert_eq!(send(&app).await, (0, 1));
+
+    // It holds over a restart.
+    app.lifecycle.stop();
+    PushApp::turns().await;
+    let now = app.clock.now();
+    let app = PushApp::start_on(store, "").await;
+    app.clock.set(now);
+    assert_eq!(
+        app.client.get("/v1/pause").await.json()["paused"],
+        json!(["apns", "fcm", "webpush"])
+    );
+    assert_eq!(send(&app).await, (0, 0));
+
+    assert_eq!(pause(&app, "/v1/resume", Some("apns")).await, json!(["fcm", "webpush"]));
+    PushApp::turns().await;
+    assert_eq!(
+        (app.sender.count(), app.apns.count()),
+        (0, 1),
+        "what waited leaves at once, once a device"
+    );
+    assert_eq!(pause(&app, "/v1/resume", None).await, json!([]));
+    PushApp::turns().await;
+    assert_eq!(app.sender.count(), 1);
+    let answer = app.client.post("/v1/pause", &json!({"provider": "gcm"})).await;
+    assert_eq!(answer.problem(), "unknown-provider");
 }

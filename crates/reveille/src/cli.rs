@@ -39,6 +39,14 @@ pub(crate) enum Command {
     Users(UsersArguments),
     /// Devices that look dead, while a mistake of ours would look the same: list, release, drop
     Quarantine(QuarantineArguments),
+    /// Takes over subscriptions from elsewhere: those of a wiki's extension Echo
+    Import(ImportArguments),
+    /// Gives subscriptions back: to the tables of a wiki's extension Echo
+    Export(ExportArguments),
+    /// Stops delivery, of everything or of one provider, while all is accepted as before
+    Pause(PauseArguments),
+    /// Goes on with delivery
+    Resume(PauseArguments),
     /// The privacy lab: what somebody who sees every push can tell of who was meant
     Lab(LabArguments),
     /// Shows the version
@@ -104,6 +112,85 @@ pub(crate) struct ServerArguments {
     /// Prints JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArguments {
+    #[command(subcommand)]
+    pub(crate) command: ImportCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImportCommand {
+    /// From `echo_push_subscription`. What is known here stays as it is, so that it may be run again
+    Echo(ImportEchoArguments),
+}
+
+/// Where a wiki's tables are, and whose numbers are in them.
+#[derive(Debug, Args)]
+pub(crate) struct EchoArguments {
+    /// Whose numbers `eps_user` holds: `central` (of all wikis, `central:42` here) or the id of the one wiki whose accounts they are (`enwiki:42`)
+    #[arg(long, value_name = "REALM")]
+    pub(crate) realm: String,
+    /// A file that holds the database's password
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// What the names of the wiki's tables begin with ($wgDBprefix)
+    #[arg(long, value_name = "PREFIX", default_value = "")]
+    pub(crate) table_prefix: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportEchoArguments {
+    /// `mariadb://USER@HOST/DATABASE`, or a folder with the three tables as files (docs/mediawiki.md)
+    #[arg(long, value_name = "FROM")]
+    pub(crate) from: String,
+    #[command(flatten)]
+    pub(crate) echo: EchoArguments,
+    /// Leaves out rows up to this `eps_id`: where an import that broke off goes on
+    #[arg(long, value_name = "EPS_ID", default_value_t = 0)]
+    pub(crate) after: u64,
+    /// Writes what was not taken to a file: `eps_id` and why
+    #[arg(long, value_name = "FILE")]
+    pub(crate) left_out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) server: ServerArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArguments {
+    #[command(subcommand)]
+    pub(crate) command: ExportCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ExportCommand {
+    /// To `echo_push_subscription`. The push server must be stopped, or a copy of its database be named
+    Echo(ExportEchoArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportEchoArguments {
+    /// `mariadb://USER@HOST/DATABASE`, or a folder, in which the three tables are written as files
+    #[arg(long, value_name = "TO")]
+    pub(crate) to: String,
+    #[command(flatten)]
+    pub(crate) echo: EchoArguments,
+    /// The configuration file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Prints JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PauseArguments {
+    /// Only this provider: apns, fcm or webpush
+    #[arg(long, value_name = "PROVIDER", value_parser = ["apns", "fcm", "webpush"])]
+    pub(crate) provider: Option<String>,
+    #[command(flatten)]
+    pub(crate) server: ServerArguments,
 }
 
 #[derive(Debug, Args)]

@@ -10,7 +10,10 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use cli::{Cli, Command, LabArguments, LabCommand};
+use cli::{
+    Cli, Command, ExportArguments, ExportCommand, ImportArguments, ImportCommand, LabArguments,
+    LabCommand,
+};
 use failure::Failure;
 
 fn main() -> ExitCode {
@@ -43,6 +46,14 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Subscriptions(arguments) => commands::client::subscriptions(arguments).await,
         Command::Users(arguments) => commands::client::users(arguments).await,
         Command::Quarantine(arguments) => commands::quarantine::run(arguments).await,
+        Command::Import(ImportArguments { command: ImportCommand::Echo(arguments) }) => {
+            commands::import::run(arguments).await
+        }
+        Command::Export(ExportArguments { command: ExportCommand::Echo(arguments) }) => {
+            commands::export::run(&arguments).await
+        }
+        Command::Pause(arguments) => commands::pause::pause(arguments).await,
+        Command::Resume(arguments) => commands::pause::resume(arguments).await,
         Command::Lab(LabArguments { command: LabCommand::Table(arguments) }) => {
             commands::lab::table(&arguments)
         }

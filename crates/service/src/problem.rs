@@ -47,6 +47,11 @@ impl Problem {
         self.status
     }
 
+    /// What is wrong, without how to say it over HTTP.
+    pub fn words(&self) -> String {
+        if self.detail.is_empty() { self.title.to_owned() } else { self.detail.clone() }
+    }
+
     /// The kind's word.
     pub fn word(&self) -> &'static str {
         self.word

@@ -7,6 +7,7 @@ mod codec;
 mod cohorts;
 mod engine;
 mod feedback;
+mod importing;
 mod inbox;
 mod keys;
 mod migrations;

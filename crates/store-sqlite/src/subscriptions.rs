@@ -8,7 +8,7 @@ use reveille_model::{
     NewSubscription, Provider, Subscription, SubscriptionChange, SubscriptionId, Timestamp, Token,
     Topic, User,
 };
-use reveille_store::{Put, StoreError, Subscriptions, TokenKey};
+use reveille_store::{Imported, Put, StoreError, Subscriptions, TokenKey};
 use reveille_vault::Vault;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -19,8 +19,9 @@ use crate::codec::{
 };
 use crate::cohorts::{Estate, Kind};
 use crate::engine::Tables;
+use crate::importing::all;
 
-const SELECT: &str = concat!(
+pub(crate) const SELECT: &str = concat!(
     "SELECT s.id, s.user_name, c.name, s.topic, s.token, s.generation, s.created_at, s.refreshed_at,",
     " s.suspect_since, s.sealed FROM subscriptions s JOIN credential_sets c ON c.id = s.set_id"
 );
@@ -135,6 +136,33 @@ impl Subscriptions for SqliteStore {
             .await
     }
 
+    async fn import(
+        &self,
+        devices: Vec<(NewSubscription, SubscriptionId, Timestamp)>,
+        per_user_max: usize,
+    ) -> Result<Vec<Imported>, StoreError> {
+        self.writer
+            .write_or_refuse(move |tables| {
+                let import = |(new, fresh, at)| tables.import(new, (fresh, at), per_user_max);
+                let imported: rusqlite::Result<_> = devices.into_iter().map(import).collect();
+                imported.map_err(|error| store_error(&error))
+            })
+            .await
+    }
+
+    async fn all(
+        &self,
+        after: Option<SubscriptionId>,
+        limit: usize,
+    ) -> Result<Vec<Subscription>, StoreError> {
+        let vault = Arc::clone(&self.vault);
+        self.readers
+            .read(move |connection| {
+                all((connection, &vault), after, limit).map_err(|error| store_error(&error))
+            })
+            .await
+    }
+
     async fn count(&self) -> Result<(u64, u64), StoreError> {
         self.readers
             .read(|connection| {
@@ -171,7 +199,7 @@ impl Subscriptions for SqliteStore {
     }
 }
 
-fn read_row(row: &Row<'_>, vault: &Vault) -> rusqlite::Result<Subscription> {
+pub(crate) fn read_row(row: &Row<'_>, vault: &Vault) -> rusqlite::Result<Subscription> {
     let set = credential_set(row, 2)?;
     Ok(Subscription {
         id: subscription_id(row, 0)?,

@@ -32,7 +32,7 @@ pub use outbox::{
 pub use preferences::{Preferences, Wakes};
 pub use proofs::{AskProof, Asked, Proofs, Proved};
 pub use quarantine::{Quarantine, QuarantineId, Quarantined, Which};
-pub use subscriptions::{Put, Subscriptions, TokenKey};
+pub use subscriptions::{Imported, Put, Subscriptions, TokenKey};
 pub use trails::{TakeBack, Trail, Trails};
 
 /// Everything a push server keeps. Implemented by whatever implements its parts.

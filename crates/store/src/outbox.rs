@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use reveille_model::{
     CredentialSet, DryRun, Duration, LeaseId, Ledger, MessageType, Nonce, Notification,
-    NotificationId, Proof, Reason, Settled, Shuffle, Strike, SubscriptionId, Timestamp, Token,
-    Topic, WakeupId,
+    NotificationId, Proof, Providers, Reason, Settled, Shuffle, Strike, SubscriptionId, Timestamp,
+    Token, Topic, WakeupId,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -40,6 +40,12 @@ pub trait Outbox: Send + Sync {
 
     /// Remembers that a credential set is paused.
     async fn pause(&self, set: &CredentialSet, until: Timestamp) -> Result<(), StoreError>;
+
+    /// Remembers at which providers an operator has halted delivery. What is accepted waits there.
+    async fn halt(&self, providers: Providers) -> Result<(), StoreError>;
+
+    /// At which providers delivery is halted.
+    async fn halted(&self) -> Result<Providers, StoreError>;
 
     /// Lets another credential set have what waits in `from` for a topic; returns how many wake-ups there were. For a topic that was not
     /// configured when they were accepted, and is now.

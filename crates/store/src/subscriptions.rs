@@ -57,6 +57,21 @@ pub trait Subscriptions: Send + Sync {
         tokens: Vec<(Provider, Token)>,
     ) -> Result<u64, StoreError>;
 
+    /// Takes over devices that were registered somewhere else, each under its fresh id and with the time at which it was: all in one go, in order.
+    /// What is known here stays as it is, and nobody's newer devices make room.
+    async fn import(
+        &self,
+        devices: Vec<(NewSubscription, SubscriptionId, Timestamp)>,
+        per_user_max: usize,
+    ) -> Result<Vec<Imported>, StoreError>;
+
+    /// Subscriptions of everybody, in the order of their ids: at most `limit` of those after `after`. Nobody's are left out.
+    async fn all(
+        &self,
+        after: Option<SubscriptionId>,
+        limit: usize,
+    ) -> Result<Vec<Subscription>, StoreError>;
+
     /// How many subscriptions there are, and how many of them are suspect.
     async fn count(&self) -> Result<(u64, u64), StoreError>;
 
@@ -78,6 +93,24 @@ pub enum Put {
     },
     /// The user had registered it before; its generation grew.
     Refreshed(Subscription),
+}
+
+/// What became of a device that was registered somewhere else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Imported {
+    /// It is registered now.
+    Created {
+        /// How many of the user's older subscriptions went to make room.
+        evicted: usize,
+    },
+    /// Its user had registered it here.
+    Known,
+    /// Another user had.
+    Elsewhere,
+    /// Its provider has said that it is dead.
+    Dead,
+    /// Its user has as many that are newer.
+    NoRoom,
 }
 
 /// Names a token inside a store: 16 bytes of a hash over provider and token. A store that writes it down makes it with a key.

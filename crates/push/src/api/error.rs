@@ -137,6 +137,11 @@ impl ApiError {
 }
 
 impl ApiError {
+    /// What is wrong, where it is one of several things.
+    pub(in crate::api) fn words(self) -> String {
+        self.problem().words()
+    }
+
     /// No credential set can be told for a provider.
     pub(crate) fn which_app(provider: Provider) -> impl Fn(WhichApp) -> Self {
         move |which| match which {

@@ -11,8 +11,8 @@ use reveille_mixer::{
 };
 use reveille_model::limits::CLAIM_MAX;
 use reveille_model::{
-    CredentialSet, Duration, LeaseId, Outcome, Reach, Reason, Rng, Settled, Timestamp, Topic,
-    Verdict, WakeupId, retry_after,
+    CredentialSet, Duration, LeaseId, Outcome, Providers, Reach, Reason, Rng, Settled, Timestamp,
+    Topic, Verdict, WakeupId, retry_after,
 };
 use reveille_providers::{Push, Sender};
 use reveille_service::clock::{Clock, Stopwatch};
@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 
 use super::report::Report;
 use super::scopes::Scopes;
-use super::settler::{Settler, ToSettle};
+use super::settler::{Settler, ToSettle, postponed};
 
 /// How long a claim holds. Longer than a sender can take, resends and a new credential included.
 const LEASE: Duration = Duration::from_s(120);
@@ -61,6 +61,8 @@ pub struct DeliveryParts {
     pub rng: Rng,
     /// Told the end of each released window.
     pub released: watch::Receiver<Timestamp>,
+    /// Where an operator has halted delivery.
+    pub halted: watch::Receiver<Providers>,
     /// Makes the ids that pushes carry.
     pub push_ids: hmac::Key,
     /// When deaths are believed.
@@ -122,6 +124,8 @@ enum Next {
     Due(Option<Timestamp>),
     /// The end of a pause.
     Paused(Timestamp),
+    /// An operator's word.
+    Halted,
 }
 
 /// A claim under way.
@@ -197,7 +201,7 @@ impl Delivery {
             let moment = match next {
                 Next::Due(moment) => moment,
                 Next::Paused(until) => Some(until),
-                Next::Look | Next::Claimed | Next::Answer => None,
+                Next::Look | Next::Claimed | Next::Answer | Next::Halted => None,
             };
             let may_look = matches!(next, Next::Answer | Next::Due(_));
             tokio::select! {
@@ -214,6 +218,7 @@ impl Delivery {
                         next = Next::Look;
                     }
                 }
+                Ok(()) = self.parts.halted.changed(), if next != Next::Claimed => next = Next::Look,
                 Ok(()) = self.parts.released.changed(), if may_look => next = Next::Look,
                 Ok(()) = running.returned.changed(), if may_look => next = Next::Look,
                 () = sleep_until(&*self.parts.clock, moment) => next = Next::Look,
@@ -223,6 +228,9 @@ impl Delivery {
 
     /// Begins to claim what may be sent now.
     fn claim(&mut self, running: &mut Running) -> Next {
+        if self.is_halted() {
+            return Next::Halted;
+        }
         let now = self.parts.clock.now();
         let in_flight = running.in_flight.len();
         let room = match running.governor.allowance(now, in_flight) {
@@ -266,6 +274,10 @@ impl Delivery {
         if claimed.is_empty() {
             return self.idle(now).await;
         }
+        if self.is_halted() {
+            self.give_back(&running.to_settler, claimed, now).await;
+            return Next::Halted;
+        }
         if let Some(until) = running.governor.paused_until(now) {
             self.give_back(&running.to_settler, claimed, until).await;
             return Next::Paused(until);
@@ -277,6 +289,10 @@ impl Delivery {
         running.governor.sent(running.in_flight.len().saturating_sub(in_flight));
         // Answers that came meanwhile may have left room.
         Next::Look
+    }
+
+    fn is_halted(&self) -> bool {
+        self.parts.halted.borrow().contains(self.settings.set.provider())
     }
 
     async fn give_back(
@@ -462,12 +478,6 @@ impl Delivery {
             }
         }
     }
-}
-
-/// Gives a wake-up back that was not tried.
-fn postponed(claimed: &Claimed, until: Timestamp) -> Settlement {
-    let Claimed { id, lease, device, .. } = *claimed;
-    Settlement { id, lease, device, end: End::Postpone(until), strike: None }
 }
 
 /// Waits for the claim under way; without one, for ever.

@@ -6,7 +6,9 @@ use metrics::counter;
 use reveille_model::limits::SETTLE_MAX;
 use reveille_model::{CredentialSet, Duration, Timestamp};
 use reveille_service::clock::Clock;
-use reveille_store::{Destination, End, SettleBatch, SettleReport, Settlement, Store, StoreError};
+use reveille_store::{
+    Claimed, Destination, End, SettleBatch, SettleReport, Settlement, Store, StoreError,
+};
 use tokio::sync::{mpsc, watch};
 
 use crate::metrics::{FEEDBACK, LEASES_LOST, SUBSCRIPTIONS_DROPPED, SUBSCRIPTIONS_KEPT};
@@ -23,6 +25,12 @@ pub(super) enum ToSettle {
     Wakeup(Settlement),
     /// The credential set is paused until then.
     Pause(Timestamp),
+}
+
+/// Gives a wake-up back that was not tried.
+pub(super) fn postponed(claimed: &Claimed, until: Timestamp) -> Settlement {
+    let Claimed { id, lease, device, .. } = *claimed;
+    Settlement { id, lease, device, end: End::Postpone(until), strike: None }
 }
 
 /// The settling task of one credential set.

@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use http::Method;
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::cli::{
@@ -166,6 +166,31 @@ pub(super) async fn call(
     path: &str,
     body: Option<Value>,
 ) -> Result<Value, Failure> {
+    let (status, answer) = ask(server, method, path, body).await?;
+    if status.is_success() {
+        return Ok(answer);
+    }
+    Err(refusal(status, &answer))
+}
+
+/// What a server has refused and why.
+pub(super) fn refusal(status: StatusCode, answer: &Value) -> Failure {
+    let mut what =
+        vec![format!("the server refused ({}): {}", status.as_u16(), text(answer, "title"))];
+    what.push(text(answer, "detail").to_owned());
+    let errors = answer.get("errors").and_then(Value::as_array).into_iter().flatten();
+    what.extend(errors.map(|each| text(each, "detail").to_owned()));
+    what.retain(|line| !line.is_empty());
+    Failure::Refused(what.join("\n  "))
+}
+
+/// One request to the private API, and what it is answered.
+pub(super) async fn ask(
+    server: &ServerArguments,
+    method: Method,
+    path: &str,
+    body: Option<Value>,
+) -> Result<(StatusCode, Value), Failure> {
     // A server on this machine speaks plain HTTP; the public authorities are for one that does not.
     let tls = reveille_providers::client_tls(None)?;
     let client = reqwest::Client::builder()
@@ -195,17 +220,7 @@ pub(super) async fn call(
     })?;
     let status = response.status();
     let body = response.text().await.context("the answer broke off")?;
-    let answer: Value = serde_json::from_str(&body).unwrap_or_default();
-    if status.is_success() {
-        return Ok(answer);
-    }
-    let mut what =
-        vec![format!("the server refused ({}): {}", status.as_u16(), text(&answer, "title"))];
-    what.push(text(&answer, "detail").to_owned());
-    let errors = answer.get("errors").and_then(Value::as_array).into_iter().flatten();
-    what.extend(errors.map(|each| text(each, "detail").to_owned()));
-    what.retain(|line| !line.is_empty());
-    Err(Failure::Refused(what.join("\n  ")))
+    Ok((status, serde_json::from_str(&body).unwrap_or_default()))
 }
 
 /// A member that is a text; empty where it is not.

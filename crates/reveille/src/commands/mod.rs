@@ -3,10 +3,14 @@
 pub(crate) mod check;
 pub(crate) mod client;
 pub(crate) mod dev;
+mod echo;
+pub(crate) mod export;
+pub(crate) mod import;
 pub(crate) mod keys;
 pub(crate) mod lab;
 pub(crate) mod load;
 pub(crate) mod migrate;
+pub(crate) mod pause;
 pub(crate) mod push;
 pub(crate) mod quarantine;
 pub(crate) mod sandbox;

@@ -16,7 +16,7 @@ const STEPS: [&str; 11] = [
     include_str!("0008_proofs.sql"),
     include_str!("0009_cohorts.sql"),
     include_str!("0010_providers.sql"),
-    include_str!("0011_seen.sql"),
+    include_str!("0011_echo.sql"),
 ];
 
 /// The schema this version reads and writes.

@@ -1,7 +1,7 @@
 //! The trait, handed on to the steps.
 
 use async_trait::async_trait;
-use reveille_model::{CredentialSet, Shuffle, Timestamp, Topic};
+use reveille_model::{CredentialSet, Providers, Shuffle, Timestamp, Topic};
 use reveille_store::{
     AcceptError, Acceptance, Accepted, Claim, Claimed, Depth, Expanded, Outbox, SettleBatch,
     SettleReport, StoreError, Sweep, Swept,
@@ -78,6 +78,28 @@ impl Outbox for SqliteStore {
                 .map(drop)
         })
         .await
+    }
+
+    async fn halt(&self, providers: Providers) -> Result<(), StoreError> {
+        self.write(move |tables| {
+            tables
+                .connection
+                .prepare_cached("UPDATE state SET halted = ?1")?
+                .execute([providers.bits()])
+                .map(drop)
+        })
+        .await
+    }
+
+    async fn halted(&self) -> Result<Providers, StoreError> {
+        self.readers
+            .read(move |connection| {
+                connection
+                    .query_row("SELECT halted FROM state", [], |row| row.get(0))
+                    .map(Providers::from_bits)
+                    .map_err(|error| store_error(&error))
+            })
+            .await
     }
 
     async fn adopt(

@@ -1,10 +1,12 @@
 //! Cases of keeping: subscriptions, pauses, keys.
 
-use reveille_model::{Duration, Provider, Settled, SubscriptionChange};
+use reveille_model::{
+    Duration, NewSubscription, Provider, Providers, Settled, SubscriptionChange, SubscriptionId,
+};
 
 use super::Case;
 use super::scene::{Scene, at, notification, set, token, user};
-use crate::Put;
+use crate::{Imported, Put};
 
 pub(super) fn cases() -> Vec<(&'static str, Case)> {
     vec![
@@ -18,6 +20,8 @@ pub(super) fn cases() -> Vec<(&'static str, Case)> {
         ("what is registered with a token is deleted", |store| {
             Box::pin(deletes_by_token(Scene::new(store)))
         }),
+        ("what comes from elsewhere disturbs nobody", |store| Box::pin(imports(Scene::new(store)))),
+        ("where delivery is halted is remembered", |store| Box::pin(halts(Scene::new(store)))),
         ("a pause is remembered", |store| Box::pin(pause(Scene::new(store)))),
         ("a key is created once", |store| Box::pin(key(Scene::new(store)))),
         ("a check succeeds", |store| Box::pin(check(Scene::new(store)))),
@@ -74,6 +78,62 @@ async fn deletes_by_token(scene: Scene) {
     let of_apple = scene.store.delete_tokens(None, apples).await.expect("deleted");
     assert_eq!(of_apple, 0, "it is another provider's");
     assert_eq!(scene.claim_tokens(at(11), 1).await, ["t4"], "what waited for the others is gone");
+}
+
+async fn imports(scene: Scene) {
+    let new = |name: &str, text: &str| NewSubscription {
+        user: user(name),
+        set: set(),
+        topic: None,
+        token: token(text),
+    };
+    let import = async |first: u8, devices: &[(&str, &str, u32)]| {
+        let devices = devices.iter().zip(first..).map(|((name, text, second), number)| {
+            (new(name, text), SubscriptionId::from_bytes([number; 16]), at(*second))
+        });
+        scene.store.import(devices.collect(), 3).await.expect("imported")
+    };
+    let live = scene.register("u", "live", at(50)).await;
+    scene.register("v", "moved", at(50)).await;
+    let created = Imported::Created { evicted: 0 };
+    let devices = [("u", "old", 1), ("u", "live", 2), ("u", "moved", 3), ("w", "w1", 60)];
+    let expected = [created, Imported::Known, Imported::Elsewhere, created];
+    assert_eq!(import(100, &devices).await, expected);
+    let known = scene.store.list(&user("u")).await.expect("list");
+    assert_eq!(known.iter().map(|each| each.refreshed_at).collect::<Vec<_>>(), [at(1), at(50)]);
+    assert_eq!(known.last().map(|each| each.generation), Some(live.generation), "left alone");
+    // A second time nothing happens.
+    let again = [Imported::Known, Imported::Known, Imported::Elsewhere, Imported::Known];
+    assert_eq!(import(110, &devices).await, again);
+
+    // The newest three of each stay.
+    let devices = [("u", "a", 10), ("u", "b", 20), ("u", "c", 5), ("u", "d", 51)];
+    let expected = [
+        created,
+        Imported::Created { evicted: 1 },
+        Imported::NoRoom,
+        Imported::Created { evicted: 1 },
+    ];
+    assert_eq!(import(120, &devices).await, expected);
+    let mut left = scene.devices("u").await;
+    left.sort_unstable();
+    assert_eq!(left, ["b", "d", "live"]);
+
+    let mut all = Vec::new();
+    while let Some(some) =
+        Some(scene.all(all.last().copied(), 2).await).filter(|some| !some.is_empty())
+    {
+        all.extend(some);
+    }
+    assert_eq!(all.len(), 5, "all of them, each once");
+    assert!(all.is_sorted());
+}
+
+impl Scene {
+    async fn all(&self, after: Option<SubscriptionId>, limit: usize) -> Vec<SubscriptionId> {
+        let some = self.store.all(after, limit).await.expect("all");
+        some.into_iter().map(|each| each.id).collect()
+    }
 }
 
 async fn replaces(scene: Scene) {
@@ -157,6 +217,16 @@ async fn deletes(scene: Scene) {
     assert_eq!(scene.store.delete_all(&user("u")).await.expect("delete"), 0);
     assert_eq!(scene.claim_tokens(at(10), 1).await, ["d"]);
     assert_eq!(scene.ledger().await.settled(Settled::Cancelled), 3);
+}
+
+async fn halts(scene: Scene) {
+    let halted = async || scene.store.halted().await.expect("halted");
+    assert!(halted().await.is_empty());
+    for providers in [&[Provider::Fcm, Provider::WebPush][..], &[Provider::Apns], &[]] {
+        let providers: Providers = providers.iter().copied().collect();
+        scene.store.halt(providers).await.expect("halt");
+        assert_eq!(halted().await, providers);
+    }
 }
 
 async fn pause(scene: Scene) {

@@ -1,10 +1,10 @@
 //! Cases of devices that look dead: quarantine, strikes, and deaths to be told.
 
-use reveille_model::{Duration, Proof, Reason, Settled, Strike};
+use reveille_model::{Duration, NewSubscription, Proof, Reason, Settled, Strike, SubscriptionId};
 
 use super::Case;
-use super::scene::{Scene, at, notification, set};
-use crate::{Death, Destination, End, QuarantineId, Quarantined, Suspicion, Which};
+use super::scene::{Scene, at, notification, set, token, user};
+use crate::{Death, Destination, End, Imported, QuarantineId, Quarantined, Suspicion, Which};
 
 pub(super) fn cases() -> Vec<(&'static str, Case)> {
     vec![
@@ -323,4 +323,9 @@ async fn untold(scene: Scene) {
     let due: Vec<String> =
         scene.deaths(30).await.iter().map(|death| death.token.expose().to_owned()).collect();
     assert_eq!(due, ["c"]);
+    // What comes from elsewhere does not bring it back.
+    let new = NewSubscription { user: user("u"), set: set(), topic: None, token: token("c") };
+    let device = (new, SubscriptionId::from_bytes([9; 16]), at(22));
+    let imported = scene.store.import(vec![device], 10).await.expect("imported");
+    assert_eq!(imported, [Imported::Dead]);
 }

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use reveille_model::limits::PROOF_RETENTION_S;
 use reveille_model::{
-    CredentialSet, Duration, Mixed, NotificationId, Settled, Shuffle, SubscriptionId, Timestamp,
-    Token, Topic, User,
+    CredentialSet, Duration, Mixed, NotificationId, Providers, Settled, Shuffle, SubscriptionId,
+    Timestamp, Token, Topic, User,
 };
 
 use super::MemoryStore;
@@ -314,6 +314,15 @@ impl Outbox for MemoryStore {
     async fn pause(&self, set: &CredentialSet, until: Timestamp) -> Result<(), StoreError> {
         self.lock().pauses.insert(set.clone(), until);
         Ok(())
+    }
+
+    async fn halt(&self, providers: Providers) -> Result<(), StoreError> {
+        self.lock().halted = providers;
+        Ok(())
+    }
+
+    async fn halted(&self) -> Result<Providers, StoreError> {
+        Ok(self.lock().halted)
     }
 
     async fn adopt(

@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use reveille_model::{
     Audience, CohortId, Content, CredentialSet, DryRun, Duration, EventType, LeaseId, Ledger,
-    MessageType, Mixed, NewSubscription, Nonce, NotificationId, Policy, Settled, Subscription,
-    SubscriptionId, Timestamp, Token, Topic, User,
+    MessageType, Mixed, NewSubscription, Nonce, NotificationId, Policy, Providers, Settled,
+    Subscription, SubscriptionId, Timestamp, Token, Topic, User,
 };
 
 use super::members::CohortState;
@@ -82,6 +82,7 @@ pub(super) struct State {
     pub(super) suspects: BTreeMap<TokenKey, Suspect>,
     pub(super) deaths: BTreeMap<i64, Untold>,
     pub(super) pauses: BTreeMap<CredentialSet, Timestamp>,
+    pub(super) halted: Providers,
     pub(super) keys: BTreeMap<String, [u8; 32]>,
     pub(super) preferences: BTreeMap<User, Wakes>,
     /// Of each user and event type, when the period ends and how many there were in it.

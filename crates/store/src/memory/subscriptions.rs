@@ -12,7 +12,7 @@ use reveille_model::{
 use super::MemoryStore;
 use super::members::Estate;
 use super::state::State;
-use crate::{Put, StoreError, Subscriptions, TokenKey};
+use crate::{Imported, Put, StoreError, Subscriptions, TokenKey};
 
 impl State {
     pub(super) fn subscriptions_of(&self, user: &User) -> Vec<Subscription> {
@@ -81,6 +81,33 @@ impl State {
                 known.clone()
             }
             None => unreachable!("whoever calls has looked"),
+        }
+    }
+
+    fn import(
+        &mut self,
+        new: NewSubscription,
+        (fresh, at): (SubscriptionId, Timestamp),
+        per_user_max: usize,
+    ) -> Imported {
+        let key = TokenKey::unkeyed(new.set.provider(), &new.token);
+        let known = self.by_token.get(&key).and_then(|id| self.subscriptions.get(id));
+        match known.map(|known| &known.user) {
+            Some(owner) if *owner == new.user => return Imported::Known,
+            Some(owner) if !owner.is_unnamed() => return Imported::Elsewhere,
+            _ => {}
+        }
+        if self.is_told_dead(key) {
+            return Imported::Dead;
+        }
+        let newer = self.subscriptions.values();
+        let newer = newer.filter(|each| each.user == new.user && each.refreshed_at >= at).count();
+        if newer >= per_user_max.max(1) {
+            return Imported::NoRoom;
+        }
+        match self.put(new, fresh, per_user_max, at) {
+            Put::Created { evicted, .. } => Imported::Created { evicted },
+            Put::Refreshed(_) => unreachable!("it was looked for"),
         }
     }
 
@@ -196,6 +223,31 @@ impl Subscriptions for MemoryStore {
             }
         }
         Ok(deleted)
+    }
+
+    async fn import(
+        &self,
+        devices: Vec<(NewSubscription, SubscriptionId, Timestamp)>,
+        per_user_max: usize,
+    ) -> Result<Vec<Imported>, StoreError> {
+        let mut state = self.lock();
+        let import = |(new, fresh, at)| state.import(new, (fresh, at), per_user_max);
+        Ok(devices.into_iter().map(import).collect())
+    }
+
+    async fn all(
+        &self,
+        after: Option<SubscriptionId>,
+        limit: usize,
+    ) -> Result<Vec<Subscription>, StoreError> {
+        let state = self.lock();
+        let mut all: Vec<&Subscription> = state
+            .subscriptions
+            .values()
+            .filter(|each| after.is_none_or(|after| each.id > after) && !each.user.is_unnamed())
+            .collect();
+        all.sort_by_key(|each| each.id);
+        Ok(all.into_iter().take(limit).cloned().collect())
     }
 
     async fn count(&self) -> Result<(u64, u64), StoreError> {

@@ -70,6 +70,11 @@ impl State {
         self.deaths.retain(|_, untold| key_of(&untold.death) != key);
     }
 
+    /// Whether others are still to be told that a token is dead.
+    pub(super) fn is_told_dead(&self, key: TokenKey) -> bool {
+        self.deaths.values().any(|untold| key_of(&untold.death) == key)
+    }
+
     /// Ends a quarantine because the device lives. What waited with it is due now.
     pub(super) fn release_one(&mut self, key: TokenKey, now: Timestamp) {
         if let Some(suspect) = self.suspects.remove(&key)

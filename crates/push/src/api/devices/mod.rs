@@ -7,6 +7,7 @@ mod tokens;
 pub(crate) use registering::Devices;
 pub(in crate::api) use registering::{Registered, WhoseWord};
 pub(in crate::api) use shapes::{
-    ChangeRequest, DeletedResponse, SubscriptionRequest, SubscriptionResponse, VerifyRequest,
+    ChangeRequest, DeletedResponse, FIELDS, SubscriptionRequest, SubscriptionResponse,
+    VerifyRequest,
 };
-pub(in crate::api) use tokens::is_shaped;
+pub(in crate::api) use tokens::{described, is_shaped};

@@ -22,7 +22,7 @@ use super::shapes::{
     CHANGES, ChangeRequest, DeletedResponse, FIELDS, SubscriptionRequest, SubscriptionResponse,
     VERIFICATION, VerifyRequest, shown,
 };
-use super::tokens::{browser, device, token};
+use super::tokens::{browser, described, token};
 use crate::intake::Intake;
 use crate::metrics::{SUBSCRIPTIONS_DELETED, SUBSCRIPTIONS_PUT};
 
@@ -90,8 +90,7 @@ impl Devices {
         body: &[u8],
     ) -> Result<(StatusCode, Json<SubscriptionResponse>), ApiError> {
         let request: SubscriptionRequest<'_> = parse(body, &FIELDS)?;
-        let provider = Provider::parse(&request.provider).ok_or(ApiError::UnknownProvider)?;
-        let new = device(&self.intake, provider, user, &request)?;
+        let new = described(&self.intake, user, &request)?;
         Ok(match self.put_device(new, whose_word).await? {
             Registered::New(subscription) | Registered::Moved(subscription) => {
                 (StatusCode::CREATED, self.show(subscription))

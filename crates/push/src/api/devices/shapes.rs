@@ -39,7 +39,7 @@ pub(in crate::api) struct SubscriptionRequest<'a> {
     pub(super) app: Option<Cow<'a, str>>,
 }
 
-pub(super) const FIELDS: [Field; 6] = [
+pub(in crate::api) const FIELDS: [Field; 6] = [
     Field { name: "provider", expected: "a text", is_required: true, fits: Value::is_string },
     Field { name: "token", expected: "a text", is_required: false, fits: is_text },
     Field { name: "fid", expected: "a text", is_required: false, fits: is_text },

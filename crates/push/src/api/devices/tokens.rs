@@ -9,12 +9,12 @@ use super::shapes::SubscriptionRequest;
 use crate::intake::{Intake, NO_APP};
 
 /// The device a request describes.
-pub(super) fn device(
+pub(in crate::api) fn described(
     intake: &Intake,
-    provider: Provider,
     user: User,
     request: &SubscriptionRequest<'_>,
 ) -> Result<NewSubscription, ApiError> {
+    let provider = Provider::parse(&request.provider).ok_or(ApiError::UnknownProvider)?;
     let invalid = |what: String| ApiError::InvalidBody(what);
     if provider == Provider::WebPush {
         let (set, token) = browser(intake, request.subscription.as_ref())?;

@@ -11,7 +11,9 @@ use super::super::describe::render;
 use super::super::devices::{
     ChangeRequest, DeletedResponse, SubscriptionRequest, SubscriptionResponse,
 };
-use super::{message, notifications, operations, quarantine, subscriptions, trail, users};
+use super::{
+    halting, importing, message, notifications, operations, quarantine, subscriptions, trail, users,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -30,11 +32,15 @@ use super::{message, notifications, operations, quarantine, subscriptions, trail
         subscriptions::get_subscription,
         subscriptions::patch_subscription,
         subscriptions::delete_subscription,
+        importing::post_import,
         users::fetched,
         users::erase,
         quarantine::list,
         quarantine::release,
         quarantine::drop_devices,
+        halting::get_pause,
+        halting::post_pause,
+        halting::post_resume,
         operations::healthz,
         operations::readyz,
         operations::metrics,
@@ -48,10 +54,15 @@ use super::{message, notifications, operations, quarantine, subscriptions, trail
         ChangeRequest,
         SubscriptionResponse,
         DeletedResponse,
+        importing::ImportRequest,
+        importing::ImportResponse,
+        importing::ImportResult,
         users::FetchedResponse,
         quarantine::QuarantineResponse,
         quarantine::QuarantinedResponse,
         quarantine::WhichRequest,
+        halting::HaltRequest,
+        halting::HaltedResponse,
     ))
 )]
 struct Api;

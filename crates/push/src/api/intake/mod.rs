@@ -1,6 +1,8 @@
 //! The private API: of callers inside the cluster, never of the internet.
 
 mod docs;
+mod halting;
+mod importing;
 mod info;
 mod message;
 mod notifications;

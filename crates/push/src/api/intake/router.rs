@@ -7,18 +7,19 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
+use reveille_model::Providers;
 use reveille_service::auth::{self, Callers};
 use reveille_service::body::BodyLimits;
 use reveille_service::problem::{method_not_allowed, not_found};
 use reveille_service::{http_metrics, request_id};
 use reveille_store::Destination;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use super::super::devices::Devices;
 use super::super::headers;
 use super::{
-    Readiness, docs, info, message, notifications, operations, quarantine, subscriptions, trail,
-    users,
+    Readiness, docs, halting, importing, info, message, notifications, operations, quarantine,
+    subscriptions, trail, users,
 };
 use crate::intake::Intake;
 
@@ -36,6 +37,10 @@ pub(crate) struct ApiState {
     pub(crate) tell: Vec<Destination>,
     /// Told when there are new ones.
     pub(crate) deaths: watch::Sender<()>,
+    /// Where delivery is halted.
+    pub(crate) halted: watch::Sender<Providers>,
+    /// Held while that changes.
+    pub(crate) halting: Arc<Mutex<()>>,
 }
 
 pub(crate) fn router(state: ApiState, callers: Callers) -> Router {
@@ -59,8 +64,11 @@ pub(crate) fn router(state: ApiState, callers: Callers) -> Router {
                 .patch(subscriptions::patch_subscription)
                 .delete(subscriptions::delete_subscription),
         )
+        .route("/v1/subscriptions/import", post(importing::post_import))
         .route("/v1/users/{user}", delete(users::erase))
         .route("/v1/users/{user}/fetched", post(users::fetched))
+        .route("/v1/pause", get(halting::get_pause).post(halting::post_pause))
+        .route("/v1/resume", post(halting::post_resume))
         .route("/v1/quarantine", get(quarantine::list))
         .route("/v1/quarantine/release", post(quarantine::release))
         .route("/v1/quarantine/drop", post(quarantine::drop_devices))
