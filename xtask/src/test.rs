@@ -35,6 +35,12 @@ pub(crate) fn run(options: &[&str]) -> Result<(), String> {
         }
         Err(why) => left_out.push(format!("tests against a real wiki: {why}")),
     }
+    match tools::mariadb() {
+        Ok(mariadb) => {
+            tests.env("REVEILLE_TEST_MARIADB", mariadb);
+        }
+        Err(why) => left_out.push(format!("tests against MariaDB: {why}")),
+    }
     if all && !left_out.is_empty() {
         return Err(format!("left out, which --all does not allow:\n  {}", left_out.join("\n  ")));
     }

@@ -84,6 +84,15 @@ pub(crate) fn mediawiki() -> Result<PathBuf, String> {
     }
 }
 
+/// The server of `MariaDB`.
+pub(crate) fn mariadb() -> Result<PathBuf, String> {
+    let mariadb = PathBuf::from("/usr/sbin/mariadbd");
+    if !mariadb.exists() {
+        debian("mariadb-server")?;
+    }
+    Ok(mariadb)
+}
+
 /// `strace`, which counts system calls.
 pub(crate) fn strace() -> Result<(), String> {
     if succeeds(Command::new("strace").arg("-V")) { Ok(()) } else { debian("strace") }

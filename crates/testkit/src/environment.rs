@@ -27,6 +27,11 @@ pub fn mediawiki() -> Option<OsString> {
     variable("REVEILLE_TEST_MEDIAWIKI")
 }
 
+/// A `MariaDB` server, if xtask could set one up.
+pub(crate) fn mariadb() -> Option<OsString> {
+    variable("REVEILLE_TEST_MARIADB")
+}
+
 /// Says on standard output that a test is left out, and why. With `--all`, xtask fails before any test runs if a need is not met.
 pub fn needs_all(what: &str) -> String {
     format!("left out: {what}; run `cargo xtask test`, which sets it up")
