@@ -198,6 +198,9 @@ impl PushServer {
             entropy::rng(),
         ));
         let feedback = Feedback::new(&config);
+        if config.compat_metrics {
+            crate::compat::turn_on();
+        }
         adopt_known_topics(&store, &senders).await?;
         let readiness = Readiness::new(Arc::clone(&store), Arc::clone(&clock), lifecycle.clone());
         let bodies = BodyLimits::new(BODY_BYTES_MAX, BODY_TIME_MAX, BODIES_TOGETHER_MAX);

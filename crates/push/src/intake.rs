@@ -19,6 +19,7 @@ use reveille_store::{
     Put, Store, StoreError,
 };
 
+use crate::compat;
 use crate::config::EventConfig;
 use crate::metrics::ADDED_DELAY;
 
@@ -146,6 +147,7 @@ impl Intake {
                         self.accepted.fetch_add(*wakeups, Ordering::Relaxed);
                         let delay = window_end.since(now).to_std().as_secs_f64();
                         histogram!(ADDED_DELAY).record_many(delay, joining);
+                        compat::queued(window_end.since(now), joining);
                     }
                     return Ok(accepted);
                 }

@@ -6,6 +6,7 @@
 mod api;
 mod app;
 mod client;
+mod compat;
 mod config;
 mod feedback;
 mod identity;

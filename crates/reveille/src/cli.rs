@@ -20,7 +20,7 @@ pub(crate) enum Command {
     /// Everything on this machine, to look at: sandbox, push server, sample users. Nothing leaves loopback
     Dev(DevArguments),
     /// The push server
-    Push(ConfigArguments),
+    Push(PushArguments),
     /// The look-alike providers, and `init`, which makes keys and a configuration for them
     Sandbox(SandboxArguments),
     /// Reads the configuration, tries store and provider credentials, and says everything that is wrong
@@ -58,6 +58,39 @@ pub(crate) struct ConfigArguments {
     /// The configuration file
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PushArguments {
+    /// The configuration file
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "reference_config",
+        conflicts_with = "reference_config"
+    )]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) reference: ReferenceArguments,
+}
+
+/// What takes the place of a configuration of ours.
+#[derive(Debug, Args)]
+pub(crate) struct ReferenceArguments {
+    /// The configuration of Wikimedia's push-notifications service (YAML). What is passed over is said
+    #[arg(long, value_name = "FILE")]
+    pub(crate) reference_config: Option<PathBuf>,
+    /// With it: a topic of an app at Apple, which that service is not told of. May be repeated
+    #[arg(long = "apns-topic", value_name = "TOPIC", requires = "reference_config")]
+    pub(crate) apns_topics: Vec<String>,
+    /// With it: the service account for FCM
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "GOOGLE_APPLICATION_CREDENTIALS",
+        hide_env_values = true
+    )]
+    pub(crate) fcm_credentials: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -70,6 +70,9 @@ async fn the_first_steps_work_as_written() {
     let device = json!({"provider": "fcm", "token": "a-phone"});
     assert_eq!(client.post("/v1/users/alice%20b/subscriptions", &device).await.status, 201);
 
+    let metrics = client.get("/metrics").await.text;
+    assert!(!metrics.contains("push_notifications_") && !metrics.contains("express_"), "{metrics}");
+
     let listed = reveille(&["subscriptions", "list", "alice b", "--url", &url]);
     assert!(text(&listed.stdout).contains("fcm.default"), "{}", text(&listed.stderr));
     assert!(!text(&listed.stdout).contains("a-phone"));

@@ -41,6 +41,14 @@ pub(crate) enum WindowLength {
 }
 
 impl WindowLength {
+    /// As long as a window may be.
+    pub(crate) const fn longest(self) -> Duration {
+        match self {
+            Self::Fixed(length) => length,
+            Self::Drawn { max, .. } => max,
+        }
+    }
+
     /// The schedule; `key` makes drawn lengths unguessable.
     pub(crate) fn schedule(self, key: [u8; 32]) -> Schedule {
         match self {

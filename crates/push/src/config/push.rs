@@ -17,6 +17,8 @@ use super::events::{LimitsConfig, read_events};
 use super::feedback::{FeedbackConfig, read_feedback};
 use super::mix::{MixConfig, MixMode};
 use super::{ApnsSection, DropGuardConfig, EventConfig, FcmSection, PublicConfig, WebPushSection};
+use crate::compat;
+use crate::metrics::BUCKETS;
 
 /// Where everything is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +58,8 @@ pub struct PushConfig {
     pub(crate) waiting_max: u64,
     pub(crate) drop_guard: DropGuardConfig,
     pub(crate) feedback: Option<FeedbackConfig>,
+    /// Whether the metrics of the reference service are kept too.
+    pub(crate) compat_metrics: bool,
     /// Where browsers' endpoints may lead.
     pub(crate) guard: Arc<Guard>,
     /// The id of the VAPID key browsers are told of.
@@ -141,6 +145,7 @@ impl PushConfig {
         let feedback = read_feedback(push.section("feedback"));
         let drop_guard = DropGuardConfig::read(push.section("drop_guard"));
         let ttl_s = push.number("ttl_s", 1..=TTL_S_MAX).unwrap_or(TTL_S_DEFAULT);
+        let compat_metrics = push.boolean("compat_metrics").unwrap_or(false);
         let trail_retention_s = push.number("trail_retention_s", 60..=604_800).unwrap_or(3_600);
         let waiting_max =
             push.number("outbox_wakeups_max", 1..=1_000_000_000).unwrap_or(WAITING_DEFAULT);
@@ -167,6 +172,7 @@ impl PushConfig {
             waiting_max: waiting_max.into(),
             drop_guard,
             feedback,
+            compat_metrics,
             guard: providers
                 .webpush
                 .as_ref()
@@ -181,6 +187,13 @@ impl PushConfig {
                 .and_then(|section| Some(section.webpush.keys.keys().first()?.public().into())),
             providers,
         })
+    }
+
+    /// The bounds of the buckets of what is measured in another unit than seconds, or over longer times, by the metric's name.
+    pub fn buckets(&self) -> Vec<(&'static str, Vec<f64>)> {
+        let own = BUCKETS.iter().map(|(name, bounds)| (*name, bounds.to_vec()));
+        let compat = self.compat_metrics.then(|| compat::buckets(self.mix.window.longest()));
+        own.chain(compat.into_iter().flatten()).collect()
     }
 
     /// When credentials end, where they do.

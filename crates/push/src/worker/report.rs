@@ -7,6 +7,7 @@ use reveille_mixer::{DropGuard, Governor};
 use reveille_model::{CredentialSet, Outcome, Provider, Reach, Reason, Timestamp, Verdict};
 
 use super::scopes::Scopes;
+use crate::compat;
 use crate::metrics::{
     CONFIG_ERROR, DELIVERIES, DELIVERIES_IN_FLIGHT, DELIVERY_DURATION, DROP_GUARD, PACE, PAUSED,
     SCOPES_PAUSED,
@@ -59,6 +60,7 @@ impl Report {
         });
         counter.increment(1);
         self.duration.record(seconds);
+        compat::answered(self.set.provider(), verdict.outcome, seconds);
     }
 
     /// Remembers where our configuration is refused until a push is taken there. What a host says that a client chose is not about us.

@@ -113,6 +113,7 @@ impl Windows {
                 self.released.send_replace(until);
                 counter!(WINDOWS).increment(1);
                 gauge!(BATCH).set(float(batch.wakeups));
+                crate::compat::flushed(float(batch.wakeups));
                 histogram!(RELEASE_DURATION).record(watch.seconds());
                 let Batch { wakeups, collapsed, .. } = batch;
                 if wakeups > 0 {

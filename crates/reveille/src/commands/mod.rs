@@ -13,4 +13,5 @@ pub(crate) mod migrate;
 pub(crate) mod pause;
 pub(crate) mod push;
 pub(crate) mod quarantine;
+mod reference;
 pub(crate) mod sandbox;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
 use reveille_model::Duration;
-use reveille_push::{BUCKETS, Parts, PushConfig, PushServer, describe_metrics, senders};
+use reveille_push::{Parts, PushConfig, PushServer, describe_metrics, senders};
 use reveille_service::clock::{Clock, SystemClock};
 use reveille_service::lifecycle::Lifecycle;
 use reveille_service::telemetry::{LogFormat, start_logs, start_metrics};
@@ -13,19 +13,29 @@ use reveille_store_sqlite::SqliteStore;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::load::{close_store, open_store, push_config};
-use crate::cli::ConfigArguments;
+use super::reference;
+use crate::cli::PushArguments;
 use crate::failure::Failure;
 
 /// How long a stop may take: what is in flight gets ten seconds, the rest is for settling it.
 const GRACE: Duration = Duration::from_s(25);
 
-pub(crate) async fn run(arguments: ConfigArguments) -> Result<(), Failure> {
-    let config = push_config(&arguments.config)?;
+pub(crate) async fn run(arguments: PushArguments) -> Result<(), Failure> {
+    let (config, ignored) = match &arguments.config {
+        Some(path) => (push_config(path)?, Vec::new()),
+        None => reference::config(&arguments.reference)?,
+    };
     start_logs(LogFormat::Json, LevelFilter::INFO);
+    for ignored in ignored {
+        tracing::warn!(ignored, "the reference service's configuration");
+    }
     for warning in config.warnings(SystemClock.now()) {
         tracing::warn!(warning, "configuration");
     }
-    let metrics = start_metrics(&BUCKETS).context("cannot collect metrics")?;
+    let buckets = config.buckets();
+    let buckets: Vec<(&str, &[f64])> =
+        buckets.iter().map(|(name, bounds)| (*name, bounds.as_slice())).collect();
+    let metrics = start_metrics(&buckets).context("cannot collect metrics")?;
     let store = open_store(&config.store)?;
     let lifecycle = Lifecycle::default();
     lifecycle.stop_on_signals().context("cannot listen for signals")?;

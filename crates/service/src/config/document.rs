@@ -46,13 +46,18 @@ pub struct Document {
 
 impl Document {
     /// Reads a file and applies the environment.
-    #[expect(clippy::disallowed_methods, reason = "this is the file that reads the environment")]
     pub fn load(path: &Path) -> Result<Self, LoadError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| LoadError::File { path: path.to_owned(), source })?;
         let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-        let mut document = Self::parse(&text, folder)
-            .map_err(|message| LoadError::Syntax { path: path.to_owned(), message })?;
+        Self::from_text(&text, folder)
+            .map_err(|message| LoadError::Syntax { path: path.to_owned(), message })
+    }
+
+    /// From text, with the environment applied. Relative paths in it count from `folder`.
+    #[expect(clippy::disallowed_methods, reason = "this is the file that reads the environment")]
+    pub fn from_text(text: &str, folder: PathBuf) -> Result<Self, String> {
+        let mut document = Self::parse(text, folder)?;
         document.apply(std::env::vars_os().filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         }));

@@ -21,6 +21,7 @@ use super::{
     Readiness, docs, halting, importing, info, message, notifications, operations, quarantine,
     subscriptions, trail, users,
 };
+use crate::compat;
 use crate::intake::Intake;
 
 /// What handlers share.
@@ -88,6 +89,7 @@ pub(crate) fn router(state: ApiState, callers: Callers) -> Router {
     api.merge(operations)
         .fallback(async || not_found())
         .method_not_allowed_fallback(async || method_not_allowed())
+        .layer(from_fn(compat::measure))
         .layer(from_fn(http_metrics::measure))
         .layer(from_fn(request_id::echo))
         .layer(from_fn(headers::secure))

@@ -1,0 +1,423 @@
+//! The configuration of Wikimedia's push-notifications service (contract: push-notifications.md §4), as ours.
+
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use reveille_push::PushConfig;
+use reveille_service::config::Document;
+use reveille_service::entropy;
+use serde_json::{Map, Value};
+
+use super::load::whole;
+use crate::cli::ReferenceArguments;
+use crate::failure::Failure;
+
+/// Largest file that is read, in bytes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+/// What the reference does where nothing is said.
+const PORT: u64 = 8888;
+const INTERFACE: &str = "0.0.0.0";
+const FLUSH_MS: u64 = 10_000;
+const WIKI: &str = "https://meta.wikimedia.org/w/api.php";
+
+/// What has no counterpart, and what there is instead.
+const IGNORED: [(&str, &str); 12] = [
+    ("compression_level", "answers are a few bytes and are not compressed"),
+    ("cors", "the private API answers no pages of other sites"),
+    ("csp", "the policy is fixed and the strictest there is"),
+    (
+        "express_rate_limiter",
+        "intake has bounds of its own; beyond them it answers 503 before anything is accepted",
+    ),
+    ("log_header_whitelist", "no header is logged"),
+    ("max_body_size", "bodies may have up to 1 MiB"),
+    ("no_proxy_list", "there is no proxy for what goes out"),
+    ("proxy", "there is no proxy for what goes out"),
+    ("spec", "the description of the API is generated"),
+    ("user_agent", "requests to the wiki say Reveille and its version"),
+    ("salt_key", "nothing is salted"),
+    ("enable_custom_cookie_jar", "all cookies are kept and shown, always"),
+];
+/// The same of what stands beside the service's own settings.
+const IGNORED_AROUND: [(&str, &str); 4] = [
+    ("num_workers", "one process uses all processors"),
+    ("worker_heap_limit_mb", "every queue has a bound of its own"),
+    ("logging", "logs are JSON lines on standard error"),
+    ("metrics", "metrics are at /metrics of the same port"),
+];
+
+/// What a file says, as a configuration of ours.
+#[derive(Debug, Default)]
+struct Converted {
+    /// TOML.
+    text: String,
+    /// What was passed over, and why.
+    ignored: Vec<String>,
+    /// Secrets that stand in the file itself, by the names of files that ours names.
+    secrets: Vec<(&'static str, String)>,
+}
+
+/// Reads such a file. What was passed over is said.
+pub(crate) fn config(arguments: &ReferenceArguments) -> Result<(PushConfig, Vec<String>), Failure> {
+    let path = arguments.reference_config.as_deref().unwrap_or(Path::new(""));
+    let of_file = || format!("{} cannot be used (--reference-config)", path.display());
+    let length = std::fs::metadata(path).with_context(of_file)?.len();
+    if length > FILE_BYTES_MAX {
+        return Err(Failure::Usage(format!(
+            "{}: it has more than {FILE_BYTES_MAX} bytes",
+            of_file()
+        )));
+    }
+    let yaml = std::fs::read_to_string(path).with_context(of_file)?;
+    let value: Value = serde_saphyr::from_str(&yaml)
+        .map_err(|_| Failure::Usage(format!("{}: it is no YAML", of_file())))?;
+    let secrets = Secrets::new();
+    let converted = convert(value, (arguments, secrets.folder()))
+        .map_err(|what| Failure::Usage(format!("{}: {what}", of_file())))?;
+    secrets.write(&converted.secrets).context("secrets cannot be put into a file of their own")?;
+    let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+    let document = Document::from_text(&converted.text, folder)
+        .map_err(|what| Failure::Usage(format!("{}: {what}", of_file())))?;
+    let config = whole(PushConfig::read(&document), &document)?;
+    Ok((config, converted.ignored))
+}
+
+/// A folder for secrets, which only this user may read, and which goes as soon as they were read.
+struct Secrets(PathBuf);
+
+impl Secrets {
+    fn new() -> Self {
+        let number = entropy::rng().next_u64();
+        Self(std::env::temp_dir().join(format!("reveille-{number:016x}")))
+    }
+
+    fn folder(&self) -> &Path {
+        &self.0
+    }
+
+    fn write(&self, secrets: &[(&'static str, String)]) -> std::io::Result<()> {
+        if secrets.is_empty() {
+            return Ok(());
+        }
+        std::fs::DirBuilder::new().mode(0o700).create(&self.0)?;
+        for (name, text) in secrets {
+            let path = self.0.join(name);
+            let file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(path);
+            std::io::Write::write_all(&mut file?, text.as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Secrets {
+    fn drop(&mut self) {
+        // There is none if there were no secrets.
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+/// A text of TOML.
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+/// Members that are taken out one by one; what is left at the end was not understood.
+struct Section {
+    path: &'static str,
+    members: Map<String, Value>,
+}
+
+impl Section {
+    fn new(path: &'static str, value: Option<Value>) -> Result<Self, String> {
+        match value {
+            None | Some(Value::Null) => Ok(Self { path, members: Map::new() }),
+            Some(Value::Object(members)) => Ok(Self { path, members }),
+            Some(_) => Err(format!("{path} must have members")),
+        }
+    }
+
+    fn section(&mut self, name: &str, path: &'static str) -> Result<Self, String> {
+        Self::new(path, self.members.remove(name))
+    }
+
+    fn text(&mut self, name: &str) -> Result<Option<String>, String> {
+        match self.members.remove(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(Value::Number(number)) => Ok(Some(number.to_string())),
+            Some(_) => Err(format!("{}.{name} must be a text", self.path)),
+        }
+    }
+
+    fn number(&mut self, name: &str) -> Result<Option<u64>, String> {
+        let text = self.text(name)?;
+        let number = text.map(|text| {
+            text.parse().map_err(|_| format!("{}.{name} must be a whole number", self.path))
+        });
+        number.transpose()
+    }
+
+    fn flag(&mut self, name: &str) -> Result<bool, String> {
+        match self.members.remove(name) {
+            None | Some(Value::Null) => Ok(false),
+            Some(Value::Bool(flag)) => Ok(flag),
+            Some(_) => Err(format!("{}.{name} must be true or false", self.path)),
+        }
+    }
+
+    /// What is left has no counterpart.
+    fn finish(self, known: &[(&str, &str)], ignored: &mut Vec<String>) {
+        for name in self.members.keys() {
+            let why = known.iter().find(|(each, _)| each == name);
+            let why = why.map_or("it is not known", |(_, why)| why);
+            ignored.push(format!("{}.{name}: {why}", self.path));
+        }
+    }
+}
+
+fn convert(
+    value: Value,
+    (arguments, secrets): (&ReferenceArguments, &Path),
+) -> Result<Converted, String> {
+    let mut around = Section::new("the file", Some(value))?;
+    let services = around.members.remove("services");
+    let Some(Value::Array(services)) = services else {
+        return Err("it has no list `services`".to_owned());
+    };
+    let [service] =
+        services.try_into().map_err(|_| "`services` must name one service".to_owned())?;
+    let mut service = Section::new("services[0]", Some(service))?;
+    let mut conf = service.section("conf", "conf")?;
+    let mut done = Converted::default();
+    let interface = conf.text("interface")?.unwrap_or_else(|| INTERFACE.to_owned());
+    let port = conf.number("port")?.unwrap_or(PORT);
+    let mut push = vec!["[push]\nstore = \"sqlite:reveille.db\"\ncompat_metrics = true".to_owned()];
+    let mut rest = Vec::new();
+    queueing(
+        conf.section("queueing", "conf.queueing")?,
+        (&mut push, &mut rest),
+        &mut done.ignored,
+    )?;
+    let address = match interface.as_str() {
+        "localhost" => format!("127.0.0.1:{port}"),
+        ipv6 if ipv6.contains(':') => format!("[{ipv6}]:{port}"),
+        ipv4 => format!("{ipv4}:{port}"),
+    };
+    rest.push(format!("[push.intake]\nlisten = {}", quoted(&address)));
+    feedback(&mut conf, (&mut rest, secrets), (&mut done.secrets, &mut done.ignored))?;
+    let apns = conf.section("apns", "conf.apns")?;
+    apns_section(apns, (&mut rest, arguments, secrets), (&mut done.secrets, &mut done.ignored))?;
+    match &arguments.fcm_credentials {
+        Some(file) => {
+            let file = std::path::absolute(file).map_err(|error| error.to_string())?;
+            let file = quoted(&file.display().to_string());
+            rest.push(format!("[fcm.default]\nservice_account_file = {file}"));
+        }
+        None => done.ignored.push(
+            "GOOGLE_APPLICATION_CREDENTIALS is not set: nothing is sent to FCM, and what is accepted for it waits".to_owned(),
+        ),
+    }
+    conf.finish(&IGNORED, &mut done.ignored);
+    service.members.retain(|name, _| !["name", "module"].contains(&name.as_str()));
+    service.finish(&[], &mut done.ignored);
+    around.members.remove("services");
+    around.finish(&IGNORED_AROUND, &mut done.ignored);
+    push.extend(rest);
+    done.text = push.join("\n");
+    Ok(done)
+}
+
+/// Windows: how long is waited before messages leave, and how many may wait.
+fn queueing(
+    mut queueing: Section,
+    (push, rest): (&mut Vec<String>, &mut Vec<String>),
+    ignored: &mut Vec<String>,
+) -> Result<(), String> {
+    let seconds = |ms: u64| ms.div_ceil(1_000).max(1);
+    let waits = queueing.text("flushTimeoutMs")?;
+    let (min, max) = (queueing.number("flushTimeoutMin")?, queueing.number("flushTimeoutMax")?);
+    rest.push("[push.mix]".to_owned());
+    if waits.as_deref() == Some("random") {
+        let (min, max) = (seconds(min.unwrap_or(0)), seconds(max.unwrap_or(FLUSH_MS)));
+        rest.push(if min < max {
+            format!("window_min_s = {min}\nwindow_max_s = {max}")
+        } else {
+            format!("window_s = {min}")
+        });
+    } else {
+        let ms = waits.map_or(Ok(FLUSH_MS), |text| {
+            text.parse()
+                .map_err(|_| "conf.queueing.flushTimeoutMs must be a number or `random`".to_owned())
+        })?;
+        rest.push(format!("window_s = {}", seconds(ms)));
+    }
+    if let Some(most) = queueing.number("maxSize")?.filter(|most| *most > 0) {
+        push.push(format!("outbox_wakeups_max = {most}"));
+    }
+    queueing.finish(&[("verbose", "logs say what matters")], ignored);
+    Ok(())
+}
+
+/// Deletion of dead tokens at the wiki.
+fn feedback(
+    conf: &mut Section,
+    (rest, secrets): (&mut Vec<String>, &Path),
+    (secret, ignored): (&mut Vec<(&'static str, String)>, &mut Vec<String>),
+) -> Result<(), String> {
+    let username = conf.text("mw_subscription_manager_username")?;
+    let password = conf.text("mw_subscription_manager_password")?;
+    let mut request = conf.section("mwapi_req", "conf.mwapi_req")?;
+    let uri = request.text("uri")?.unwrap_or_else(|| WIKI.to_owned());
+    let mut headers = request.section("headers", "conf.mwapi_req.headers")?;
+    let mut header = |name: &str| {
+        let known = headers.members.keys().find(|each| each.eq_ignore_ascii_case(name)).cloned();
+        known.map_or(Ok(None), |known| headers.text(&known))
+    };
+    // What is made of the request is not text: the service fills it in.
+    let filled = |value: Option<String>| value.filter(|value| !value.contains("{{"));
+    let (host, proto) = (filled(header("host")?), filled(header("x-forwarded-proto")?));
+    headers.finish(&[("user-agent", "it says Reveille and its version")], ignored);
+    request.finish(
+        &[("method", "it is POST"), ("body", "it is what the wiki needs to be asked")],
+        ignored,
+    );
+    let (Some(username), Some(password)) = (username, password) else {
+        ignored.push(
+            "without mw_subscription_manager_username and _password dead tokens are not deleted at the wiki".to_owned(),
+        );
+        return Ok(());
+    };
+    let file = quoted(&secrets.join("wiki-password").display().to_string());
+    secret.push(("wiki-password", password));
+    rest.push(format!(
+        "[push.feedback]\nmode = \"mediawiki\"\napi = {}\nusername = {}\npassword_file = {file}",
+        quoted(&uri),
+        quoted(&username)
+    ));
+    for (key, value) in [("host_header", host), ("forwarded_proto", proto)] {
+        if let Some(value) = value {
+            rest.push(format!("{key} = {}", quoted(&value)));
+        }
+    }
+    Ok(())
+}
+
+/// Apple's section: the key and where to.
+fn apns_section(
+    mut apns: Section,
+    (rest, arguments, secrets): (&mut Vec<String>, &ReferenceArguments, &Path),
+    (secret, ignored): (&mut Vec<(&'static str, String)>, &mut Vec<String>),
+) -> Result<(), String> {
+    let is_mock = apns.flag("mock")?;
+    let is_production = apns.flag("production")?;
+    let mut token = apns.section("token", "conf.apns.token")?;
+    let key = token.text("key")?;
+    let (key_id, team_id) = (token.text("keyId")?, token.text("teamId")?);
+    token.finish(&[], ignored);
+    let (certificate, private) = (apns.text("cert")?, apns.text("key")?);
+    apns.finish(&[("passphrase", "a key with a passphrase cannot be read; take it off")], ignored);
+    if is_mock || (key.is_none() && certificate.is_none()) {
+        ignored.push(
+            "conf.apns: nothing is sent to APNs, and what is accepted for it waits".to_owned(),
+        );
+        return Ok(());
+    }
+    if arguments.apns_topics.is_empty() {
+        return Err("it names no topics, which come with each message there: name those of your apps, --apns-topic org.wikimedia.wikipedia".to_owned());
+    }
+    let topics: Vec<String> = arguments.apns_topics.iter().map(|topic| quoted(topic)).collect();
+    let endpoint = if is_production { "production" } else { "sandbox" };
+    rest.push(format!(
+        "[apns.default]\ntopics = [{}]\nendpoint = \"{endpoint}\"",
+        topics.join(", ")
+    ));
+    let mut file = |name: &'static str, value: String| {
+        // Its content may stand in the place of a path.
+        if !value.contains("-----BEGIN") {
+            return quoted(&value);
+        }
+        secret.push((name, value));
+        quoted(&secrets.join(name).display().to_string())
+    };
+    if let Some(key) = key {
+        rest.push(format!("key_file = {}", file("apns-key.p8", key)));
+        for (name, value) in [("key_id", key_id), ("team_id", team_id)] {
+            if let Some(value) = value {
+                rest.push(format!("{name} = {}", quoted(&value)));
+            }
+        }
+    } else if let (Some(certificate), Some(private)) = (certificate, private) {
+        rest.push(format!("certificate_file = {}", file("apns-certificate.pem", certificate)));
+        rest.push(format!("private_key_file = {}", file("apns-private-key.pem", private)));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{Converted, ReferenceArguments, convert};
+
+    fn converted(conf: &str, topics: &[&str]) -> Result<Converted, String> {
+        let arguments = ReferenceArguments {
+            reference_config: None,
+            apns_topics: topics.iter().map(ToString::to_string).collect(),
+            fcm_credentials: None,
+        };
+        let yaml = format!("services:\n  - name: push\n    conf:\n{conf}");
+        convert(serde_saphyr::from_str(&yaml).unwrap(), (&arguments, Path::new("/secrets")))
+    }
+
+    #[test]
+    fn what_it_says_is_said_in_our_words() {
+        for (conf, expected) in [
+            ("      port: 8900\n      interface: localhost\n", "listen = \"127.0.0.1:8900\""),
+            ("      interface: '::'\n", "listen = \"[::]:8888\""),
+            ("      port: 1\n", "window_s = 10"),
+            ("      queueing: {flushTimeoutMs: 1}\n", "window_s = 1"),
+            (
+                "      queueing: {flushTimeoutMs: random, flushTimeoutMin: 1000, flushTimeoutMax: 60000}\n",
+                "window_min_s = 1\nwindow_max_s = 60",
+            ),
+            (
+                "      queueing: {flushTimeoutMs: random, flushTimeoutMin: 900, flushTimeoutMax: 200}\n",
+                "window_s = 1",
+            ),
+            ("      queueing: {maxSize: 500}\n", "outbox_wakeups_max = 500"),
+            (
+                "      mw_subscription_manager_username: Bot\n      mw_subscription_manager_password: 12\n",
+                "api = \"https://meta.wikimedia.org/w/api.php\"\nusername = \"Bot\"\npassword_file = \"/secrets/wiki-password\"",
+            ),
+            (
+                "      apns: {production: true, token: {key: k.p8, keyId: A, teamId: B}}\n",
+                "endpoint = \"production\"\nkey_file = \"k.p8\"\nkey_id = \"A\"\nteam_id = \"B\"",
+            ),
+            (
+                "      apns: {cert: '-----BEGIN x', key: k.pem}\n",
+                "endpoint = \"sandbox\"\ncertificate_file = \"/secrets/apns-certificate.pem\"\nprivate_key_file = \"k.pem\"",
+            ),
+        ] {
+            let done = converted(conf, &["a.b"]).unwrap();
+            assert!(done.text.contains(expected), "{expected} is not in\n{}", done.text);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_said_is_an_error_with_its_place() {
+        for (conf, expected) in [
+            ("      port: x\n", "conf.port must be a whole number"),
+            ("      apns: 7\n", "conf.apns must have members"),
+            ("      apns: {production: 1}\n", "conf.apns.production must be true or false"),
+            (
+                "      queueing: {flushTimeoutMs: soon}\n",
+                "flushTimeoutMs must be a number or `random`",
+            ),
+            ("      apns: {token: {key: k.p8}}\n", "--apns-topic"),
+        ] {
+            let error = converted(conf, &[]).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}
