@@ -5,6 +5,7 @@
 
 mod api;
 mod app;
+mod check;
 mod client;
 mod compat;
 mod config;
@@ -17,6 +18,7 @@ mod worker;
 
 pub use api::{intake_openapi, public_openapi};
 pub use app::{Parts, PushServer, Senders, StartError, senders};
+pub use check::Tried;
 pub use config::{
     ApnsSection, EventConfig, FcmSection, Providers, PublicConfig, PushConfig, StoreUrl,
     WebPushSection,

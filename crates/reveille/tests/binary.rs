@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use reveille_sandbox::{Ports, init};
 use reveille_testkit::{
-    Client, Dir, Server, free_port, free_port_range, free_ports, needs_all, python,
+    Client, Dir, RealWiki, Server, free_port, free_port_range, free_ports, needs_all, python,
 };
 use serde_json::json;
 
@@ -101,6 +101,51 @@ async fn the_first_steps_work_as_written() {
     drop(sandbox);
     let migrated = reveille(&["migrate", "--config", rig.path()]);
     assert!(text(&migrated.stdout).contains("has schema 11, the latest"), "{migrated:?}");
+}
+
+/// A real wiki, with an account of its own and without the group that may delete.
+#[tokio::test]
+async fn the_wikis_a_configuration_names_are_tried() {
+    let Some(wiki) = RealWiki::start().await else {
+        println!("{}", needs_all("trying a real wiki"));
+        return;
+    };
+    let rig = Rig::new();
+    let sandbox = rig.start("sandbox", "the sandbox is listening").await;
+    std::fs::write(rig.dir.join("password"), RealWiki::PASSWORD).unwrap();
+    let written = std::fs::read_to_string(&rig.config).unwrap();
+    let check = |username: &str, id: &str| {
+        let password = rig.dir.join("password").display().to_string();
+        let api = &wiki.api;
+        let feedback = format!(
+            "[push.feedback]\nmode = \"mediawiki\"\napi = \"{api}\"\nusername = \"{username}\"\npassword_file = \"{password}\"\n"
+        );
+        let auth =
+            format!("[push.public.auth]\nmode = \"mediawiki\"\napi = \"{api}\"\nwiki = \"{id}\"\n");
+        let (before, _) = written.split_once("[push.public.auth]").unwrap();
+        let (_, after) = written.split_once("[push.public.auth]").unwrap();
+        let after = after.split_once("\n[").map_or("", |(_, after)| after);
+        std::fs::write(&rig.config, format!("{before}{auth}{feedback}[{after}")).unwrap();
+        let output = reveille(&["check", "--config", rig.path()]);
+        format!("{}{}", text(&output.stdout), text(&output.stderr))
+    };
+    wiki.set("$wgGroupPermissions['sysop']['manage-all-push-subscriptions'] = true;");
+    let said = check("Admin", "testwiki");
+    assert!(
+        said.contains("the wiki knows Admin and lets it delete 500 tokens in a call"),
+        "{said}"
+    );
+    assert!(said.contains("the wiki testwiki says who is calling"), "{said}");
+    let said = check("Alice", "enwiki");
+    assert!(said.contains("the account has not the right manage-all-push-subscriptions"), "{said}");
+    assert!(
+        said.contains("says that it is testwiki, and push.public.auth.wiki that it is enwiki"),
+        "{said}"
+    );
+    let said = check("Nobody", "testwiki");
+    assert!(said.contains("it answers wrongpassword"), "{said}");
+    assert!(!said.contains(RealWiki::PASSWORD), "{said}");
+    drop(sandbox);
 }
 
 #[tokio::test]

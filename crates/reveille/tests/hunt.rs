@@ -66,6 +66,44 @@ async fn register(intake: &Client, public: &Client, browser: &Value, token: &str
     answers
 }
 
+/// What apps that know a wiki send, and what an import does: nothing that is new. Returns how people see it.
+async fn of_wikis(intake: &Client, public: &Client, token: &str) -> Vec<Answer> {
+    let mine = format!("Bearer {token}");
+    let headers =
+        [("authorization", mine.as_str()), ("content-type", "application/x-www-form-urlencoded")];
+    let post = async |form: String| {
+        public.call(Method::POST, "/w/api.php", &headers, form.into_bytes()).await
+    };
+    let tokens = post("action=query&meta=tokens&format=json".to_owned()).await.json();
+    let csrf = tokens["query"]["tokens"]["csrftoken"].as_str().unwrap();
+    let csrf: String = form_urlencoded::byte_serialize(csrf.as_bytes()).collect();
+    let mut answers = Vec::new();
+    for rest in [
+        format!("command=create&provider=fcm&providertoken={TOKEN}-phone"),
+        format!("command=create&provider=fcm&providertoken={TOKEN}%00"),
+        format!(
+            "command=create&provider=apns&providertoken={TOKEN}-no-hex&topic=org.wikimedia.wikipedia"
+        ),
+        format!("command=delete&providertoken={TOKEN}-unknown%7C{TOKEN}"),
+        format!("command=delete&providertoken={}", vec![TOKEN; 51].join("%7C")),
+    ] {
+        for format in ["json", "jsonfm"] {
+            let form = format!("action=echopushsubscriptions&format={format}&token={csrf}&{rest}");
+            answers.push(post(form).await);
+        }
+    }
+    answers.push(post(format!("action=echopushsubscriptions&token={TOKEN}&command=create")).await);
+    let devices = json!([
+        {"user": format!("{USER}-3"), "provider": "fcm", "token": format!("{TOKEN}-phone")},
+        {"user": format!("{USER}-3"), "provider": "apns", "token": format!("{TOKEN}-no-hex")},
+        {"user": format!("{USER}-3"), "provider": TOKEN, "token": TOKEN, TOKEN: TOKEN},
+        {"user": format!("{USER}\u{1}"), "provider": "fcm", "token": TOKEN},
+        TOKEN,
+    ]);
+    answers.push(intake.post("/v1/subscriptions/import", &devices).await);
+    answers
+}
+
 /// Some devices are dead, some make the provider stumble.
 async fn faults(control: &Client) {
     let faults = [("apns", "unregistered"), ("fcm", "invalid_argument"), ("webpush", "internal")];
@@ -95,6 +133,7 @@ async fn secrets_are_found_nowhere() {
     let minted = public.post("/v1/anonymous", &Value::Null).await.json();
     let token = minted["token"].as_str().unwrap();
     let mut answers = register(&intake, &public, &browser, token).await;
+    answers.extend(of_wikis(&intake, &public, token).await);
     let users = json!([format!("{USER}-1"), format!("{USER}-2"), minted["user"]]);
     let body = json!({"users": users, "type": "mention", "content": {"text": CONTENT}});
     answers.push(intake.post("/v1/notifications", &body).await);

@@ -209,7 +209,7 @@ listen = "127.0.0.1:{intake}"
 listen = "127.0.0.1:{public}"
 origins = ["http://127.0.0.1:{demo}", "http://localhost:{demo}"]  # the page of `reveille dev`
 
-[push.public.auth]                      # who is calling: mode = "sessions", "jwt" or "header"
+[push.public.auth]                      # who is calling: mode = "sessions", "jwt", "header" or "mediawiki"
 anonymous = true                        # and devices without an account
 
 [push.inbox]                            # what a notification says waits here, and never crosses a provider

@@ -9,8 +9,6 @@ use serde_json::Value;
 
 use crate::{Answer, Client, Dir, Server, free_port, mediawiki};
 
-/// The password of everybody.
-const PASSWORD: &str = "correct horse battery";
 /// Its people beside Admin.
 const PEOPLE: [&str; 2] = ["Alice", "Bob"];
 
@@ -36,6 +34,9 @@ pub struct Visitor {
 }
 
 impl RealWiki {
+    /// The password of everybody.
+    pub const PASSWORD: &str = "correct horse battery";
+
     /// Starts one, where a `MediaWiki` is installed.
     ///
     /// # Panics
@@ -68,7 +69,7 @@ impl RealWiki {
             "--lang",
             "en",
             "--pass",
-            PASSWORD,
+            Self::PASSWORD,
             "testwiki",
             "Admin",
         ];
@@ -87,7 +88,7 @@ impl RealWiki {
         wiki.set("");
         for name in PEOPLE {
             let create = folder.join("maintenance/createAndPromote.php");
-            wiki.php(&create, &[name, PASSWORD]);
+            wiki.php(&create, &[name, Self::PASSWORD]);
         }
         let wiki = Self { server: Some(wiki.serve().await), ..wiki };
         Some(wiki)
@@ -167,7 +168,7 @@ impl RealWiki {
         let form = [
             ("action", "clientlogin"),
             ("username", name),
-            ("password", PASSWORD),
+            ("password", Self::PASSWORD),
             ("loginreturnurl", "https://example.org/"),
             ("logintoken", token.expect("a token")),
             ("format", "json"),

@@ -42,6 +42,19 @@ pub(crate) struct MediaWikiAuthConfig {
     pub(crate) wiki: WikiConfig,
 }
 
+/// What a wiki says that its id is.
+pub(crate) async fn wiki_of(
+    config: &MediaWikiAuthConfig,
+    now: Timestamp,
+) -> Result<String, String> {
+    let wiki = Wiki::new(config.wiki.clone())?;
+    let asked = [("action", "query"), ("meta", "siteinfo"), ("siprop", "general")];
+    let (_, answer) = wiki.ask(&asked, [], now).await;
+    let answer = answer.map_err(|failure| failure.to_string())?;
+    let id = text(&answer, "/query/general/wikiid").map_err(|failure| failure.to_string())?;
+    Ok(id.to_owned())
+}
+
 /// Names what a request shows, without holding it.
 type Key = [u8; 32];
 

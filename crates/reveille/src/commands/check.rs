@@ -39,6 +39,12 @@ pub(crate) async fn run(arguments: ConfigArguments) -> Result<(), Failure> {
             say::line(&format!("warning  {warning}"));
         }
         problems.extend(try_store(&push).await);
+        for tried in push.try_wikis(SystemClock.now()).await {
+            match tried.outcome {
+                Ok(what) => say::line(&format!("ok       {what}")),
+                Err(what) => problems.push(ConfigProblem { path: tried.path.to_owned(), what }),
+            }
+        }
         problems.extend(try_providers(push).await);
     }
     if problems.is_empty() {

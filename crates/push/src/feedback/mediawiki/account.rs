@@ -48,6 +48,12 @@ struct Session {
     values_max: usize,
 }
 
+/// Logs in, and says how many tokens go in a call.
+pub(crate) async fn try_account(config: &MediaWikiConfig, now: Timestamp) -> Result<usize, String> {
+    let mut account = Account::new(config.clone())?;
+    account.values_max(now).await.map_err(|failure| failure.to_string())
+}
+
 impl Account {
     pub(super) fn new(config: MediaWikiConfig) -> Result<Self, String> {
         let wiki = Wiki::new(config.wiki.clone())?;
