@@ -17,7 +17,7 @@ use super::{inbox, logged_out, preferences, subscriptions};
 #[openapi(
     info(
         title = "Reveille: the public API",
-        description = "For devices and browsers, each acting for the user it is logged in as. Errors are RFC 9457 problem details with a stable `type`."
+        description = "For devices and browsers, each acting for the user it is logged in as. Errors are RFC 9457 problem details with a stable `type`. Beside it, `/w/api.php` answers apps that know a MediaWiki with Echo as that does."
     ),
     paths(
         subscriptions::post_subscription,

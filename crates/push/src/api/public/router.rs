@@ -63,13 +63,16 @@ pub(crate) fn router(state: PublicState, origins: &[HeaderValue]) -> Result<Rout
         .route("/v1/anonymous", post(logged_out::post_anonymous))
         .route("/openapi.json", get(docs::spec))
         .route("/docs", get(docs::page));
+    // It speaks of everything, addresses that call too often too, in its own words.
+    let facade = Router::new()
+        .route("/w/api.php", get(mediawiki::handle).post(mediawiki::handle))
+        .method_not_allowed_fallback(async || method_not_allowed());
     Ok(mine
         .merge(anyones)
         .fallback(async || not_found())
         .method_not_allowed_fallback(async || method_not_allowed())
         .layer(from_fn_with_state(state.clone(), caller::of_address))
-        // It speaks of everything, addresses that call too often too, in its own words.
-        .route("/w/api.php", get(mediawiki::handle).post(mediawiki::handle))
+        .merge(facade)
         .layer(csrf(origins)?)
         .layer(cors(origins))
         .layer(from_fn(http_metrics::measure))
