@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use csv::{ByteRecord, Reader, ReaderBuilder, Writer};
+use csv::{ByteRecord, Reader, ReaderBuilder, Terminator, Writer};
 
 use crate::row::{format_time, parse_time};
 use crate::{EchoError, EchoRow};
@@ -44,7 +44,8 @@ impl Table {
                 File::open(&path).map_err(|error| EchoError::file(&path, error.to_string()))?;
             let mut builder = ReaderBuilder::new();
             if is_tsv {
-                builder.delimiter(b'\t').quoting(false);
+                // A carriage return may stand in a value: the client does not escape it.
+                builder.delimiter(b'\t').quoting(false).terminator(Terminator::Any(b'\n'));
             }
             let mut reader = builder.from_reader(file);
             let headers = reader.byte_headers().map_err(|_| EchoError::file(&path, NO_HEADER))?;
@@ -170,7 +171,7 @@ impl Dump {
             token: table.value(record, "eps_token")?.unwrap_or_default(),
             provider: named(&self.providers, table.number(record, "eps_provider")?),
             topic: named(&self.topics, table.number(record, "eps_topic")?),
-            updated_s: parse_time(&updated).ok_or_else(|| table.wrong("eps_updated is no time"))?,
+            updated_s: parse_time(&updated),
         })
     }
 }
@@ -225,7 +226,7 @@ impl Writing {
             return Err(EchoError::TooManyTopics);
         }
         let (id, user) = (self.rows.to_string(), row.user.to_string());
-        let (sha256, updated) = (row.sha256(), format_time(row.updated_s));
+        let (sha256, updated) = (row.sha256(), format_time(row.updated_s.unwrap_or_default()));
         let fields: [&[u8]; 8] = [
             id.as_bytes(),
             user.as_bytes(),

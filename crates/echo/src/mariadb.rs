@@ -6,6 +6,7 @@ use std::time::Duration;
 use sqlx::mysql::{MySqlConnectOptions, MySqlRow};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, MySqlConnection, Row as _};
 
+use crate::row::{format_time, parse_time};
 use crate::{EchoError, EchoRow};
 
 /// Longest time for one answer. A page is some milliseconds.
@@ -43,7 +44,9 @@ impl MariaDb {
         if let Some(password) = password {
             options = options.password(password);
         }
-        let connection = within(options.disable_statement_logging().connect()).await?;
+        // A wiki writes times as texts, and knows nothing of the database's time zone: they are read and written as texts here, too.
+        let options = options.timezone(None::<String>).disable_statement_logging();
+        let connection = within(options.connect()).await?;
         Ok(Self { connection, prefix: prefix.to_owned() })
     }
 
@@ -65,7 +68,7 @@ impl MariaDb {
         let sql = self.sql(concat!(
             "SELECT CAST(eps_id AS UNSIGNED) AS id, CAST(eps_user AS UNSIGNED) AS user,",
             " CAST(eps_token AS BINARY) AS token, CAST(epp_name AS BINARY) AS provider,",
-            " CAST(ept_text AS BINARY) AS topic, CAST(UNIX_TIMESTAMP(eps_updated) AS SIGNED) AS updated",
+            " CAST(ept_text AS BINARY) AS topic, CAST(DATE_FORMAT(eps_updated, '%Y%m%d%H%i%S') AS BINARY) AS updated",
             " FROM {}echo_push_subscription",
             " LEFT JOIN {}echo_push_provider ON epp_id = eps_provider",
             " LEFT JOIN {}echo_push_topic ON ept_id = eps_topic",
@@ -114,7 +117,7 @@ impl MariaDb {
         self.number(("echo_push_topic", "ept_id", "ept_text"), name).await
     }
 
-    /// Writes a row under its token, whatever its id is: a new one, or in the place of the one that is there.
+    /// Writes a row under its token, whatever its id is: a new one, or in the place of the one that is there, unless that is newer.
     pub(crate) async fn write(
         &mut self,
         row: &EchoRow,
@@ -123,15 +126,19 @@ impl MariaDb {
         let sql = self.sql(concat!(
             "INSERT INTO {}echo_push_subscription",
             " (eps_user, eps_token, eps_token_sha256, eps_provider, eps_updated, eps_topic)",
-            " VALUES (?, ?, ?, ?, FROM_UNIXTIME(?), ?) ON DUPLICATE KEY UPDATE eps_user = VALUES(eps_user),",
-            " eps_provider = VALUES(eps_provider), eps_updated = VALUES(eps_updated), eps_topic = VALUES(eps_topic)"
+            " VALUES (?, ?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE",
+            // Assigned from left to right: what is compared comes last.
+            " eps_user = IF(VALUES(eps_updated) < eps_updated, eps_user, VALUES(eps_user)),",
+            " eps_provider = IF(VALUES(eps_updated) < eps_updated, eps_provider, VALUES(eps_provider)),",
+            " eps_topic = IF(VALUES(eps_updated) < eps_updated, eps_topic, VALUES(eps_topic)),",
+            " eps_updated = GREATEST(eps_updated, VALUES(eps_updated))"
         ));
         let written = sqlx::query(sql)
             .bind(row.user)
             .bind(row.token.as_slice())
             .bind(row.sha256())
             .bind(provider)
-            .bind(row.updated_s)
+            .bind(format_time(row.updated_s.unwrap_or_default()))
             .bind(topic)
             .execute(&mut self.connection);
         within(written).await.map(drop)
@@ -168,6 +175,6 @@ fn read(row: &MySqlRow) -> Result<EchoRow, sqlx::Error> {
         token: row.try_get("token")?,
         provider: named("provider")?,
         topic: named("topic")?,
-        updated_s: row.try_get("updated")?,
+        updated_s: named("updated")?.as_deref().and_then(parse_time),
     })
 }

@@ -13,8 +13,8 @@ pub struct EchoRow {
     pub provider: Option<String>,
     /// `ept_text`: the bundle id.
     pub topic: Option<String>,
-    /// `eps_updated`, in seconds since 1970 (UTC): when it was registered.
-    pub updated_s: i64,
+    /// `eps_updated`, in seconds since 1970: when it was registered. A wiki writes UTC, whatever its database's time zone is. Nothing where it is no time.
+    pub updated_s: Option<i64>,
 }
 
 impl std::fmt::Debug for EchoRow {
@@ -72,7 +72,7 @@ mod tests {
             token: b"abc".to_vec(),
             provider: None,
             topic: None,
-            updated_s: 0,
+            updated_s: None,
         };
         // FIPS 180-2, appendix B.1.
         let hash = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";

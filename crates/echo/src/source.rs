@@ -39,6 +39,11 @@ impl Source {
         Ok(Self { kind, after })
     }
 
+    /// Whether rows come in the order of their ids, so that an import can go on after one of them.
+    pub const fn is_in_order(&self) -> bool {
+        matches!(self.kind, Kind::MariaDb(_))
+    }
+
     /// How many rows there are to be read, where that is known.
     pub async fn count(&mut self) -> Result<Option<u64>, EchoError> {
         match &mut self.kind {

@@ -34,10 +34,10 @@ fn row(user: u32, token: &str, provider: u8, topic: &str) -> String {
 const INSERT: &str = "INSERT INTO w_echo_push_subscription (eps_user, eps_token, eps_token_sha256, eps_provider, eps_updated, eps_topic) VALUES ";
 /// Devices that anybody would take.
 const PLAIN: &str = "INSERT INTO w_echo_push_subscription (eps_id, eps_user, eps_token, eps_token_sha256, eps_provider, eps_updated, eps_topic)
-    SELECT seq, 1000 + seq DIV 3, CONCAT('fcm:', seq, '/_-'), SHA2(CONCAT('fcm:', seq, '/_-'), 256), 1, FROM_UNIXTIME(1700000000 + seq), NULL
+    SELECT seq, 1000 + seq DIV 3, CONCAT('fcm:', seq, '/_-'), SHA2(CONCAT('fcm:', seq, '/_-'), 256), 1, '2023-11-14 22:13:20' + INTERVAL seq SECOND, NULL
     FROM seq_1_to_1200;
     INSERT INTO w_echo_push_subscription (eps_id, eps_user, eps_token, eps_token_sha256, eps_provider, eps_updated, eps_topic)
-    SELECT 1200 + seq, 1000 + seq DIV 3, SHA2(seq, 256), SHA2(SHA2(seq, 256), 256), 2, FROM_UNIXTIME(1700000000 + seq), 1 + seq MOD 2
+    SELECT 1200 + seq, 1000 + seq DIV 3, SHA2(seq, 256), SHA2(SHA2(seq, 256), 256), 2, '2023-11-14 22:13:20' + INTERVAL seq SECOND, 1 + seq MOD 2
     FROM seq_1_to_300;";
 
 struct Rig {
@@ -169,6 +169,11 @@ async fn a_wikis_subscriptions_come_in_and_go_out_as_they_were() {
     wiki.run("UPDATE w_echo_push_subscription SET eps_user = 7, eps_updated = '2020-01-01 00:00:00' WHERE eps_id < 100");
     said(&rig.export(&wiki.url(), "central"));
     assert_eq!(wiki.run(ALL), before, "what is there is put right");
+    // What the wiki has learned since is its own.
+    wiki.run("UPDATE w_echo_push_subscription SET eps_user = 7, eps_updated = '2030-01-01 00:00:00' WHERE eps_token = 'fcm:1/_-'");
+    let newer = wiki.run(ALL);
+    said(&rig.export(&wiki.url(), "central"));
+    assert_eq!(wiki.run(ALL), newer);
     let other = said(&rig.export(&wiki.url(), "enwiki"));
     assert_eq!(other, json!({"written": 0, "other_realms": 1_500, "browsers": 0}));
 }
@@ -194,7 +199,13 @@ async fn what_cannot_be_taken_is_named_and_the_rest_is_taken() {
         row(42, "REPEAT('x', 5000)", 1, "NULL"),
         row(42, "'planted-taken'", 1, "NULL"),
     ];
+    // What one user registers keeps nobody's from coming: pages are large, and odd.
+    let large = "INSERT INTO w_echo_push_subscription (eps_user, eps_token, eps_token_sha256, eps_provider, eps_updated)
+        SELECT 100 + seq, CONCAT(REPEAT('y', 4000), seq), SHA2(CONCAT(REPEAT('y', 4000), seq), 256), 1, 0 FROM seq_1_to_300;
+        INSERT INTO w_echo_push_subscription (eps_user, eps_token, eps_token_sha256, eps_provider, eps_updated)
+        SELECT 44, CONCAT(REPEAT('z', 65000), seq), SHA2(CONCAT(REPEAT('z', 65000), seq), 256), 1, 0 FROM seq_1_to_20";
     wiki.run(&format!("{INSERT}{};", rows.join(",")));
+    wiki.run(&format!("SET sql_mode = ''; {large};"));
     let rig = Rig::new();
     let _server = rig.start().await;
     // Somebody has it by now.
@@ -206,7 +217,7 @@ async fn what_cannot_be_taken_is_named_and_the_rest_is_taken() {
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(
-        said.starts_with("12 rows: 3 registered, 0 known here already, 9 left out\n"),
+        said.starts_with("332 rows: 303 registered, 0 known here already, 29 left out\n"),
         "{said}"
     );
     assert!(said.contains("1 are another user's here by now"), "{said}");
@@ -243,13 +254,13 @@ async fn an_import_that_breaks_off_goes_on_where_it_was() {
     let rig = Rig::new();
     let mut server = rig.start().await;
     // The third page cannot be read.
-    wiki.run("ALTER TABLE w_echo_push_subscription MODIFY eps_updated TIMESTAMP NULL; UPDATE w_echo_push_subscription SET eps_updated = NULL WHERE eps_id = 1200");
+    wiki.run("ALTER TABLE w_echo_push_subscription MODIFY eps_user INT UNSIGNED NULL; UPDATE w_echo_push_subscription SET eps_user = NULL WHERE eps_id = 1200");
     let output = rig.import(&wiki.url(), &[]);
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(error.contains("--after 1000"), "{error}");
     assert!(String::from_utf8_lossy(&output.stdout).starts_with("1000 rows: 1000 registered"));
-    wiki.run("UPDATE w_echo_push_subscription SET eps_updated = NOW() WHERE eps_id = 1200");
+    wiki.run("UPDATE w_echo_push_subscription SET eps_user = 7 WHERE eps_id = 1200");
     server.kill();
     let output = rig.import(&wiki.url(), &["--after", "1000"]);
     let error = String::from_utf8_lossy(&output.stderr);
@@ -324,4 +335,28 @@ async fn dumps_come_in_and_go_out() {
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.code() == Some(code) && error.contains(what), "{error}");
     }
+}
+
+#[tokio::test]
+async fn files_of_the_databases_client_come_in() {
+    let rig = Rig::new();
+    // The client of the database escapes less than one would think.
+    let tsv = rig.dir.join("tsv");
+    std::fs::create_dir(&tsv).unwrap();
+    for (name, text) in [
+        (
+            "subscription",
+            "eps_id\teps_user\teps_token\teps_provider\teps_updated\teps_topic\n1\t7\ta\rb\t1\t2026-01-02 03:04:05\tNULL\n2\t7\tgood\t1\t0000-00-00 00:00:00\tNULL\n",
+        ),
+        ("provider", "epp_id\tepp_name\n1\tfcm\n"),
+        ("topic", "ept_id\tept_text\n"),
+    ] {
+        std::fs::write(tsv.join(format!("w_echo_push_{name}.tsv")), text).unwrap();
+    }
+    let server = rig.start().await;
+    let of_tsv = said(&rig.import(tsv.to_str().unwrap(), &["--json"]));
+    assert_eq!(of_tsv["results"], json!({"created": 1, "refused": 1}));
+    let after = rig.import(tsv.to_str().unwrap(), &["--after", "1"]);
+    assert_eq!(after.status.code(), Some(2), "rows of a file may stand in any order");
+    drop(server);
 }

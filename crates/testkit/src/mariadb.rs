@@ -41,6 +41,8 @@ impl MariaDb {
             "--user=root",
             "--bind-address=127.0.0.1",
             "--innodb-buffer-pool-size=32M",
+            // Wikis write UTC, wherever their database is.
+            "--default-time-zone=+05:00",
             &data,
             &socket,
             &port_of,

@@ -7,13 +7,14 @@ use std::io::{IsTerminal as _, Write as _};
 use anyhow::Context as _;
 use http::{Method, StatusCode};
 use reveille_echo::{EchoRow, Source};
-use reveille_model::{Duration, Timestamp};
+use reveille_model::limits::TOKEN_BYTES_MAX;
+use reveille_model::{Duration, Realm, Timestamp};
 use reveille_service::clock::{Clock as _, SystemClock};
 use reveille_service::text_time;
 use serde_json::{Value, json};
 
 use super::client::{ask, refusal, text};
-use super::echo::{Realm, password};
+use super::echo::{password, realm};
 use crate::cli::{ImportEchoArguments, ServerArguments};
 use crate::failure::Failure;
 use crate::say;
@@ -21,6 +22,8 @@ use crate::say;
 /// How often some rows are sent to a server that is busy, and how long it is left alone in between.
 const TRIES_MAX: u32 = 10;
 const BUSY: Duration = Duration::from_s(3);
+/// Bytes of JSON that are sent in one go, but for a single device: half of what the server takes.
+const BODY_BYTES: usize = 512 * 1024;
 /// Rows that were left out which are shown.
 const SHOWN_MAX: usize = 20;
 
@@ -37,12 +40,15 @@ fn wrong(row: &EchoRow) -> Option<&'static str> {
     if row.provider.as_deref() == Some("apns") && row.topic.is_none() {
         return Some("it is of apns and has no topic");
     }
+    if row.token.len() > TOKEN_BYTES_MAX {
+        return Some("its token is longer than 4096 bytes");
+    }
     std::str::from_utf8(&row.token).is_err().then_some("its token is no text")
 }
 
 /// A row as the server reads it.
 fn device(realm: &Realm, row: &EchoRow) -> Value {
-    let at = text_time::format(Timestamp::from_ms(row.updated_s.saturating_mul(1_000)));
+    let at = row.updated_s.map(|s| text_time::format(Timestamp::from_ms(s.saturating_mul(1_000))));
     let provider = row.provider.as_deref().unwrap_or_default();
     let mut device = json!({
         "user": realm.user(row.user),
@@ -131,14 +137,25 @@ impl Report {
 
 pub(crate) async fn run(arguments: ImportEchoArguments) -> Result<(), Failure> {
     let ImportEchoArguments { from, echo, after, left_out, server } = arguments;
-    let realm = Realm::of(&echo)?;
+    let realm = realm(&echo)?;
     let password = password(&echo)?;
     let opened = Source::open(&from, password.as_deref(), (&echo.table_prefix, after)).await;
     let mut source = opened.context("cannot read the wiki's subscriptions (--from)")?;
+    if after > 0 && !source.is_in_order() {
+        return Err(Failure::Usage(
+            "--after is for databases: the rows of a file may stand in any order. Import all of it again; what is known here already is left as it is".to_owned(),
+        ));
+    }
     let file = match &left_out {
         None => None,
         Some(path) => {
-            let file = File::create(path);
+            // What goes on adds to what was left out before.
+            let file = File::options()
+                .create(true)
+                .write(true)
+                .append(after > 0)
+                .truncate(after == 0)
+                .open(path);
             Some(file.with_context(|| format!("cannot write {}", path.display()))?)
         }
     };
@@ -150,10 +167,12 @@ pub(crate) async fn run(arguments: ImportEchoArguments) -> Result<(), Failure> {
     }
     report.say(&server);
     if done.is_err() {
-        say::note(&format!(
-            "it broke off after eps_id {}: run it again, from a database with --after {}; what is known here already is left as it is",
-            report.last, report.last
-        ));
+        let how = if source.is_in_order() {
+            format!("run it again with --after {}", report.last)
+        } else {
+            "run it again".to_owned()
+        };
+        say::note(&format!("it broke off: {how}; what is known here already is left as it is"));
     }
     done
 }
@@ -168,20 +187,22 @@ async fn import(
     loop {
         let rows = source.next().await?;
         let Some(last) = rows.last().map(|row| row.id) else { return Ok(()) };
-        let (mut sent, mut devices) = (Vec::new(), Vec::new());
+        let (mut some, mut bytes) = (Vec::new(), 0);
         for row in &rows {
-            match wrong(row) {
-                Some(why) => report.leave_out("refused", row.id, why)?,
-                None => {
-                    devices.push(device(realm, row));
-                    sent.push(row.id);
-                }
+            if let Some(why) = wrong(row) {
+                report.leave_out("refused", row.id, why)?;
+                continue;
             }
+            let device = device(realm, row);
+            let length = device.to_string().len();
+            if bytes + length > BODY_BYTES {
+                send(server, std::mem::take(&mut some), report).await?;
+                bytes = 0;
+            }
+            bytes += length;
+            some.push((row.id, device));
         }
-        if !sent.is_empty() {
-            let answer = send(server, devices.into()).await?;
-            hear(&answer, &sent, report)?;
-        }
+        send(server, some, report).await?;
         report.last = last;
         if std::io::stderr().is_terminal() {
             say::progress(&format!("{}{of_total} rows", report.total()));
@@ -209,8 +230,22 @@ fn hear(answer: &Value, sent: &[u64], report: &mut Report) -> Result<(), Failure
     Ok(())
 }
 
-/// Sends some, again while the server is busy.
-async fn send(server: &ServerArguments, devices: Value) -> Result<Value, Failure> {
+/// Sends some, and hears what became of them.
+async fn send(
+    server: &ServerArguments,
+    some: Vec<(u64, Value)>,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    if some.is_empty() {
+        return Ok(());
+    }
+    let (sent, devices): (Vec<u64>, Vec<Value>) = some.into_iter().unzip();
+    let answer = post(server, devices.into()).await?;
+    hear(&answer, &sent, report)
+}
+
+/// One request, again while the server is busy.
+async fn post(server: &ServerArguments, devices: Value) -> Result<Value, Failure> {
     for _ in 1..TRIES_MAX {
         let path = "/v1/subscriptions/import";
         let (status, answer) = ask(server, Method::POST, path, Some(devices.clone())).await?;
