@@ -32,10 +32,12 @@ impl PushConfig {
         let auth = self.public.as_ref().map(|public| &public.auth);
         if let Some(AuthMode::MediaWiki(config)) = auth {
             let outcome = match wiki_of(config, now).await {
-                Ok(id) if id == config.id => Ok(format!("the wiki {id} says who is calling")),
+                Ok(id) if id == config.realm.as_str() => {
+                    Ok(format!("the wiki {id} says who is calling"))
+                }
                 Ok(id) => Err(format!(
                     "the wiki says that it is {id}, and push.public.auth.wiki that it is {}",
-                    config.id
+                    config.realm
                 )),
                 Err(what) => Err(format!("the wiki cannot be asked who is calling: {what}")),
             };

@@ -205,6 +205,13 @@ impl Tables {
                 " ORDER BY seq LIMIT ?2) WHERE at < ?1)"
             ))?
             .execute(params![before.as_ms(), limit])?;
+        // Whatever was there then is gone, too.
+        self.connection
+            .prepare_cached(concat!(
+                "DELETE FROM seen WHERE (user_name, section) IN (SELECT user_name, section FROM seen",
+                " WHERE at < ?1 LIMIT ?2)"
+            ))?
+            .execute(params![before.as_ms(), limit])?;
         Ok(gone as u64)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 use http::HeaderName;
-use reveille_model::Duration;
+use reveille_model::{Duration, Realm};
 use reveille_providers::client_tls;
 use reveille_service::config::Section;
 
@@ -12,7 +12,7 @@ use super::public::read_ranges;
 use super::wiki::read_proxied;
 use crate::client::ClientSettings;
 use crate::identity::{
-    AuthMode, HeaderConfig, JwtConfig, KeySource, MediaWikiAuthConfig, REALMS, SessionFormat,
+    AuthMode, HeaderConfig, JwtConfig, KeySource, MediaWikiAuthConfig, SessionFormat,
     SessionsConfig,
 };
 use crate::wiki::WikiConfig;
@@ -83,7 +83,7 @@ fn read_sessions(auth: &mut Section) -> Option<SessionsConfig> {
     let store_token = read_secret(auth, "store_token_file");
     let wiki = auth.string("wiki");
     if let Some(wiki) = &wiki {
-        check_wiki(auth, wiki);
+        read_realm(auth, wiki);
     }
     if wiki.is_none() && auth.has("hmac_key_file") {
         auth.problem("hmac_key_file", "this is MediaWiki's; set wiki = \"…\" too");
@@ -173,13 +173,13 @@ fn read_header(auth: &mut Section) -> Option<HeaderConfig> {
 
 fn read_mediawiki(auth: &mut Section) -> Option<MediaWikiAuthConfig> {
     let api = read_url(auth, "api", "https://en.example.org/w/api.php");
-    let id = auth.required_string("wiki", "enwiki").filter(|id| check_wiki(auth, id));
+    let realm = auth.required_string("wiki", "enwiki").and_then(|id| read_realm(auth, &id));
     let central = auth.string("central_ids").unwrap_or_else(|| "CentralAuth".to_owned());
     let cache_s = auth.number("cache_s", 0..=600).unwrap_or(60);
     let (host_header, forwarded_proto) = read_proxied(auth);
     let client = read_client(auth);
     Some(MediaWikiAuthConfig {
-        id: id?,
+        realm: realm?,
         central,
         kept_for: Duration::from_s(cache_s),
         wiki: WikiConfig { api: api?, host_header, forwarded_proto, client: client? },
@@ -187,13 +187,7 @@ fn read_mediawiki(auth: &mut Section) -> Option<MediaWikiAuthConfig> {
 }
 
 /// A wiki's id stands before its users' numbers: those of two wikis, and of people without one, are never one user.
-fn check_wiki(auth: &mut Section, id: &str) -> bool {
-    let is_word = (1..=64).contains(&id.len())
-        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
-    let is_free = !REALMS.contains(&id);
-    if !is_word || !is_free {
-        let what = "this must be the wiki's id, \"enwiki\": letters, digits, _ . or -, and neither \"central\" nor \"anonymous\"";
-        auth.problem("wiki", what);
-    }
-    is_word && is_free
+fn read_realm(auth: &mut Section, id: &str) -> Option<Realm> {
+    let what = "this must be the wiki's id, \"enwiki\": letters, digits, _ . or -, and neither \"central\" nor \"anonymous\"";
+    Realm::of_wiki(id).map_err(|_| auth.problem("wiki", what)).ok()
 }

@@ -111,10 +111,14 @@ pub(crate) struct ActionApiConfig {
     pub(crate) managers: BTreeSet<User>,
     /// What answers call this wiki.
     pub(crate) wiki: Arc<str>,
+    /// Whether something is said about it: somebody means to use it.
+    pub(crate) is_meant: bool,
 }
 
 impl ActionApiConfig {
     fn read(mut section: Section, auth: Option<&(AuthMode, bool)>) -> Self {
+        let is_meant = ["managers", "wiki"].iter().any(|key| section.has(key))
+            || matches!(auth, Some((AuthMode::MediaWiki(_), _)));
         let names = section.strings("managers").unwrap_or_default();
         let managers: Result<BTreeSet<User>, _> =
             names.iter().map(|name| User::parse(name)).collect();
@@ -126,11 +130,11 @@ impl ActionApiConfig {
         }
         let named = section.string("wiki");
         let wiki = named.as_deref().or(match auth {
-            Some((AuthMode::MediaWiki(config), _)) => Some(&config.id),
+            Some((AuthMode::MediaWiki(config), _)) => Some(config.realm.as_str()),
             _ => None,
         });
         let wiki = wiki.unwrap_or("reveille").into();
         section.finish();
-        Self { managers: managers.unwrap_or_default(), wiki }
+        Self { managers: managers.unwrap_or_default(), wiki, is_meant }
     }
 }

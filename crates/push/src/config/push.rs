@@ -232,6 +232,13 @@ impl PushConfig {
                     .push(format!("the certificate of {} ends at {day}; renew it", section.set));
             }
         }
+        let is_facade_meant = self.public.as_ref().is_some_and(|public| public.mediawiki.is_meant);
+        if self.subscriptions.verify && is_facade_meant {
+            warnings.push(
+                "push.subscriptions.verify is on: a device that is registered at /w/api.php waits for a proof, which Wikipedia's apps do not know of, and is not woken until then"
+                    .to_owned(),
+            );
+        }
         if let Some(key) = self.feedback.as_ref().and_then(FeedbackConfig::in_the_clear) {
             warnings.push(format!(
                 "push.feedback.{key} is http: and leaves this machine: tokens cross the network unencrypted"

@@ -7,13 +7,13 @@ use aws_lc_rs::hmac;
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE, HeaderName, HeaderValue};
 use lru::LruCache;
-use reveille_model::{Duration, Timestamp, User};
+use reveille_model::{Duration, Realm, Timestamp, User};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::credentials::bearer;
 use super::{Account, Caller, Denied};
-use crate::wiki::{Wiki, WikiConfig, text};
+use crate::wiki::{Failure, Wiki, WikiConfig, text};
 
 /// Most answers that are remembered, of each kind.
 const KEPT_MAX: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
@@ -21,20 +21,14 @@ const KEPT_MAX: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 const QUESTIONS_MAX: usize = 64;
 /// Most bytes of cookies and bearer token that are shown to the wiki.
 const SHOWN_BYTES_MAX: usize = 16 * 1024;
-/// What users who are the same person at every wiki begin with.
-const CENTRAL: &str = "central";
-/// The codes with which a wiki says that it does not know who is asking, rather than that it cannot tell.
-const UNKNOWN: [&str; 3] = [
-    "mwoauth-invalid-authorization",
-    "mwoauth-invalid-authorization-invalid-user",
-    "readapidenied",
-];
+/// What the codes begin with by which a wiki says that it does not know who is asking, rather than that it cannot tell.
+const UNKNOWN: [&str; 2] = ["mwoauth-invalid-authorization", "readapidenied"];
 
 /// `mode = "mediawiki"`.
 #[derive(Debug, Clone)]
 pub(crate) struct MediaWikiAuthConfig {
-    /// The wiki's id, `enwiki`: its own accounts are `enwiki:42`.
-    pub(crate) id: String,
+    /// The wiki's: its own accounts are `enwiki:42`.
+    pub(crate) realm: Realm,
     /// The central id lookup whose numbers name people at every wiki, who are `central:42`.
     pub(crate) central: String,
     /// How long a positive answer is remembered.
@@ -144,7 +138,11 @@ impl ByWiki {
             .map_err(|_| unavailable("too many questions are under way"))?;
         let (_, answer) = self.wiki.ask(parameters, proofs, now).await;
         answer.map_err(|failure| {
-            if failure.is(&UNKNOWN) { Denied::Unknown } else { unavailable(&failure.to_string()) }
+            let is_unknown = |code: &str| UNKNOWN.iter().any(|known| code.starts_with(known));
+            match failure {
+                Failure::Refused(code) if is_unknown(&code) => Denied::Unknown,
+                failure => unavailable(&failure.to_string()),
+            }
         })
     }
 
@@ -158,8 +156,8 @@ impl ByWiki {
         let is_attached = of_central("attachedlocal").is_some_and(|attached| attached != false);
         let central = of_central("centralids").and_then(Value::as_u64);
         let user = match central.filter(|id| *id != 0 && is_attached) {
-            Some(central) => format!("{CENTRAL}:{central}"),
-            None => format!("{}:{id}", self.config.id),
+            Some(central) => Realm::central().user(central),
+            None => self.config.realm.user(id),
         };
         let user = User::parse(&user).map_err(|_| Denied::Unknown)?;
         let rights = userinfo.get("rights").and_then(Value::as_array);
@@ -206,8 +204,11 @@ fn kept<T: Clone>(kept: &Kept<T>, key: &Key, now: Timestamp) -> Option<T> {
 
 /// Cookies, all of them (which ones hold the session differs by how one has logged in), and a bearer token (OAuth 2). Nothing where there are none.
 fn proofs(headers: &HeaderMap) -> Option<Proofs> {
-    let mut proofs: Proofs =
-        headers.get_all(COOKIE).iter().map(|value| (COOKIE, value.clone())).collect();
+    // Over HTTP/2 they come in pieces, which belong together (RFC 9113 §8.2.3).
+    let pieces: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    let cookies = HeaderValue::from_bytes(&pieces.join(&b"; "[..])).ok();
+    let cookies = cookies.filter(|cookies| !cookies.is_empty());
+    let mut proofs: Proofs = cookies.into_iter().map(|value| (COOKIE, value)).collect();
     if bearer(headers).is_some() {
         proofs.extend(headers.get(AUTHORIZATION).map(|value| (AUTHORIZATION, value.clone())));
     }

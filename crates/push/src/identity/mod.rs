@@ -15,5 +15,5 @@ pub(crate) use header::HeaderConfig;
 pub(crate) use jwt::JwtConfig;
 pub(crate) use keyset::KeySource;
 pub(crate) use mediawiki::{MediaWikiAuthConfig, wiki_of};
-pub(crate) use modes::{Account, AuthMode, Caller, Denied, Identity, REALMS};
+pub(crate) use modes::{Account, AuthMode, Caller, Denied, Identity};
 pub(crate) use sessions::{SessionFormat, SessionsConfig};

@@ -15,8 +15,6 @@ use super::jwt::{Jwt, JwtConfig};
 use super::mediawiki::{ByWiki, MediaWikiAuthConfig};
 use super::sessions::{Sessions, SessionsConfig};
 
-/// What stands before the users of no single wiki.
-pub(crate) const REALMS: [&str; 2] = ["central", "anonymous"];
 /// What users of devices without an account begin with. Nobody who logs in elsewhere is taken for one of them.
 pub(super) const ANONYMOUS: &str = "anonymous:";
 

@@ -196,6 +196,10 @@ async fn the_wikis_own_tokens_count() {
     let success = json!({"create": {"result": "Success"}});
     assert_eq!(create(&alice, &token, "one").await.json(), success);
     assert_eq!(create(&bob, &token, "two").await.json()["error"]["code"], "badtoken");
+    // One that counts vouches for no other.
+    for wrong in ["0123+\\".to_owned(), "0".repeat(1_000)] {
+        assert_eq!(create(&alice, &wrong, "two").await.json()["error"]["code"], "badtoken");
+    }
 
     // Who may not edit what is private about them may not register what is private about them.
     wiki.set("$wgGroupPermissions['*']['editmyprivateinfo'] = false;");
@@ -235,8 +239,15 @@ async fn people_see_a_page_and_what_is_no_form_has_no_parameters() {
 
 #[tokio::test]
 async fn whoever_comes_too_often_is_told_in_its_words() {
-    let public = super::PUBLIC.replace("per_minute_max = 1000000", "per_minute_max = 2");
-    let app = PushApp::start_public(Arc::new(MemoryStore::default()), &public).await;
+    for of in ["user", "address"] {
+        let many = format!("{of}_requests_per_minute_max = 1000000");
+        let few = format!("{of}_requests_per_minute_max = 2");
+        is_limited(&super::PUBLIC.replace(&many, &few)).await;
+    }
+}
+
+async fn is_limited(public: &str) {
+    let app = PushApp::start_public(Arc::new(MemoryStore::default()), public).await;
     for limited in [false, false, true] {
         let answer =
             super::ask(&app, Some("Bob"), &[("action", "query"), ("format", "json")]).await;

@@ -119,8 +119,14 @@ fn answer(request: &Delivered) -> Response<Full<Bytes>> {
             json!({"errors": [{"code": "internal_api_error_DBConnectionError", "text": "planted"}]})
         }
         (Some("Bearer odd"), _) => json!({"query": {}}),
+        (Some("Bearer blocked"), _) => {
+            json!({"errors": [{"code": "mwoauth-invalid-authorization-blocked-user", "text": "planted"}]})
+        }
         (Some(_), _) => {
             json!({"errors": [{"code": "mwoauth-invalid-authorization", "text": "planted"}]})
+        }
+        (None, Some("a=1; b=2")) => {
+            json!({"query": {"userinfo": {"id": 7, "name": "Carol", "rights": []}}})
         }
         (None, Some(_)) => json!({"errors": [{"code": "readapidenied", "text": "planted"}]}),
         (None, None) => panic!("asked for nobody"),
@@ -148,14 +154,24 @@ async fn a_bearer_token_is_shown_to_the_wiki_and_refused_if_it_refuses() {
 
     for (shown, status) in [
         (("authorization", with("mallorys")), StatusCode::UNAUTHORIZED),
+        (("authorization", with("blocked")), StatusCode::UNAUTHORIZED),
         (("cookie", "a=b".to_owned()), StatusCode::UNAUTHORIZED),
         (("authorization", with("broken")), StatusCode::SERVICE_UNAVAILABLE),
         (("authorization", with("odd")), StatusCode::SERVICE_UNAVAILABLE),
-        // What cannot be a proof is not shown to anybody.
-        (("authorization", "Basic YTpi".to_owned()), StatusCode::UNAUTHORIZED),
-        (("cookie", "a=".to_owned() + &"b".repeat(20_000)), StatusCode::UNAUTHORIZED),
     ] {
         let (name, value) = &shown;
         assert_eq!(list(&app, &[(name, value)]).await.status, status, "{name}");
     }
+    // What cannot be a proof is not shown to anybody.
+    let asked = wiki.delivered().len();
+    for (name, value) in [
+        ("authorization", "Basic YTpi".to_owned()),
+        ("cookie", "a=".to_owned() + &"b".repeat(20_000)),
+    ] {
+        assert_eq!(list(&app, &[(name, &value)]).await.status, StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(wiki.delivered().len(), asked);
+    // Over HTTP/2 cookies come in pieces.
+    let pieces = [("cookie", "a=1"), ("cookie", "b=2")];
+    assert_eq!(list(&app, &pieces).await.status, StatusCode::OK);
 }

@@ -4,11 +4,11 @@ use std::io::IsTerminal as _;
 
 use anyhow::Context as _;
 use reveille_echo::{EchoRow, Sink};
-use reveille_model::{Provider, Subscription};
+use reveille_model::{Provider, Realm, Subscription};
 use reveille_store::Subscriptions as _;
 use serde_json::json;
 
-use super::echo::{Realm, password};
+use super::echo::{password, realm};
 use super::load::{close_store, open_store, push_config};
 use crate::cli::ExportEchoArguments;
 use crate::failure::Failure;
@@ -28,7 +28,7 @@ struct Report {
 }
 
 pub(crate) async fn run(arguments: &ExportEchoArguments) -> Result<(), Failure> {
-    let realm = Realm::of(&arguments.echo)?;
+    let realm = realm(&arguments.echo)?;
     let password = password(&arguments.echo)?;
     let config = push_config(&arguments.config)?;
     let store = open_store(&config.store)?;
@@ -82,6 +82,6 @@ fn row(realm: &Realm, known: Subscription, report: &mut Report) -> Option<EchoRo
         token: known.token.identity(provider).as_bytes().to_vec(),
         provider: Some(provider.as_str().to_owned()),
         topic: known.topic.map(|topic| topic.as_str().to_owned()),
-        updated_s: known.refreshed_at.as_s(),
+        updated_s: Some(known.refreshed_at.as_s()),
     })
 }

@@ -128,12 +128,16 @@ async fn bounded(scene: Scene) {
         limit: 1_000,
     };
     assert_eq!(scene.store.sweep(sweep).await.expect("sweep").inbox_items, 0);
+    scene.store.see(&user("u"), vec![Section::Alert], at(10)).await.expect("seen");
+    scene.store.see(&user("v"), vec![Section::Alert], at(11)).await.expect("seen");
     let sweep = Sweep { inbox_before: at(11), ..sweep };
     assert_eq!(
         scene.store.sweep(sweep).await.expect("sweep").inbox_items,
         INBOX_PER_USER_MAX as u64
     );
     assert_eq!(scene.inbox("u", None, 10).await, []);
+    let seen = async |name: &str| scene.store.seen(&user(name)).await.expect("seen").alerts;
+    assert_eq!((seen("u").await, seen("v").await), (None, Some(at(11))), "seen goes with it");
 }
 
 async fn due(scene: Scene) {

@@ -10,7 +10,7 @@ use reveille_model::{
 use super::MemoryStore;
 use super::state::{Gathered, Remembered, Row, Shape, State, Target, Targets};
 use crate::{
-    AcceptError, Acceptance, Accepted, Claim, Claimed, Depth, Device, Expanded, Item, Outbox,
+    AcceptError, Acceptance, Accepted, Claim, Claimed, Depth, Device, Expanded, Item, Outbox, Seen,
     SettleBatch, SettleReport, StoreError, Sweep, Swept, TokenKey, WakeupKey,
 };
 
@@ -377,6 +377,11 @@ impl Outbox for MemoryStore {
         let unproven_before = sweep.now.minus(Duration::from_s(PROOF_RETENTION_S));
         state.unproven.retain(|_, each| each.asked_at >= unproven_before);
         let mut inbox_items = 0;
+        for seen in state.seen.values_mut() {
+            let kept = |at: &Timestamp| *at >= sweep.inbox_before;
+            *seen = Seen { alerts: seen.alerts.filter(kept), messages: seen.messages.filter(kept) };
+        }
+        state.seen.retain(|_, seen| *seen != Seen::default());
         for items in state.inbox.values_mut() {
             let before = items.len();
             items.retain(|item| item.at >= sweep.inbox_before);

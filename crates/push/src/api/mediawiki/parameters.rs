@@ -70,15 +70,16 @@ impl Parameters {
     /// Values that were separated, if it is given (`MediaWiki` API: multivalue parameters).
     pub(super) fn values(&mut self, name: &str, max: usize) -> Result<Option<Vec<String>>, Fault> {
         let Some(text) = self.text(name) else { return Ok(None) };
+        // One more than are taken tells that there are too many.
         let values: Vec<String> = match text.strip_prefix('\u{1f}') {
-            Some(rest) => rest.split('\u{1f}').map(str::to_owned).collect(),
-            None if text.is_empty() => Vec::new(),
-            None => text.split('|').map(str::to_owned).collect(),
+            _ if text.is_empty() || text == "\u{1f}" => Vec::new(),
+            Some(rest) => rest.split('\u{1f}').take(max + 1).map(str::to_owned).collect(),
+            None => text.split('|').take(max + 1).map(str::to_owned).collect(),
         };
         if values.len() > max { Err(Fault::too_many(name, max)) } else { Ok(Some(values)) }
     }
 
-    /// Those of some words that are given, or those that are meant where it is not; others are warned of. `*` is all of them.
+    /// Those of some words that are given, or those that are meant where it is not; others are warned of.
     pub(super) fn choices<T: Copy>(
         &mut self,
         name: &str,
@@ -86,17 +87,13 @@ impl Parameters {
         (module, warnings): (&'static str, &mut Vec<Warning>),
     ) -> Result<Vec<T>, Fault> {
         let Some(values) = self.values(name, VALUES_MAX)? else { return Ok(default.to_vec()) };
-        let mut unknown: Vec<&str> = Vec::new();
-        let mut chosen = Vec::new();
-        for value in &values {
-            match words.iter().find(|(word, _)| word == value) {
-                Some((_, meant)) => chosen.push(*meant),
-                None if value == "*" && values.len() == 1 => {
-                    chosen.extend(words.iter().map(|(_, meant)| *meant));
-                }
-                None => unknown.push(value),
-            }
-        }
+        let is_known = |value: &&str| words.iter().any(|(word, _)| word == value);
+        let texts = values.iter().map(String::as_str);
+        let unknown: Vec<&str> = texts.filter(|value| !is_known(value)).collect();
+        // Each once, however often it is named.
+        let is_named = |word: &str| values.iter().any(|value| value == word);
+        let chosen = words.iter().filter(|(word, _)| is_named(word)).map(|(_, meant)| *meant);
+        let chosen = chosen.collect();
         if !unknown.is_empty() {
             warnings.push(Warning::unknown_values(module, name, &unknown));
         }
@@ -149,6 +146,7 @@ mod tests {
         assert_eq!(values("\u{1f}x|y"), Ok(Some(vec!["x|y".to_owned()])));
         assert_eq!(values("\u{1f}x\u{1f}y"), Ok(Some(vec!["x".to_owned(), "y".to_owned()])));
         assert_eq!(values(""), Ok(Some(Vec::new())));
+        assert_eq!(values("\u{1f}"), Ok(Some(Vec::new())));
         assert_eq!(values("1|2|3|4"), Err("toomanyvalues"));
         assert_eq!(Parameters::new("", b"").values("a", 3), Ok(None));
     }

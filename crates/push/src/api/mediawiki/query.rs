@@ -75,7 +75,9 @@ fn nothing_known(call: &mut Call<'_>, name: &str) -> Result<(), Fault> {
 /// `meta=tokens`: what proves that a form is one's own.
 fn tokens(call: &mut Call<'_>) -> Result<Value, Fault> {
     let place = ("query+tokens", &mut call.warnings);
-    let types = call.parameters.choices("type", (&[("csrf", ())], &[()]), place)?;
+    // `*` is all there are.
+    let words = [("csrf", ()), ("*", ())];
+    let types = call.parameters.choices("type", (&words, &[()]), place)?;
     let token = match &call.caller {
         None => csrf::ANONYMOUS.to_owned(),
         Some(caller) => csrf::mint(&call.state.action.csrf, &caller.user, call.now),
