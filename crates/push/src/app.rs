@@ -30,6 +30,7 @@ use crate::config::{
     PushConfig, WebPushSection,
 };
 use crate::feedback::{MediaWiki, Webhook};
+use crate::halting::Halting;
 use crate::identity::{Anonymous, Identity};
 use crate::intake::{App, Intake, IntakeSettings, NO_APP};
 use crate::metrics::CREDENTIAL_EXPIRY;
@@ -220,13 +221,12 @@ impl PushServer {
             metrics: metrics.clone(),
             tell: feedback.tell.clone(),
             deaths: feedback.deaths.clone(),
-            halted: watch::Sender::new(store.halted().await?),
-            halting: Arc::default(),
+            halting: Halting::load(Arc::clone(&store), lifecycle.clone()).await?,
         };
         let delivery = ToDeliver {
             drop_guard: config.drop_guard,
             of_delivery,
-            halted: state.halted.subscribe(),
+            halted: state.halting.subscribe(),
             feedback: &feedback,
         };
         delivery.start(senders, (&store, &clock), lifecycle).await?;

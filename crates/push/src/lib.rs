@@ -10,6 +10,7 @@ mod client;
 mod compat;
 mod config;
 mod feedback;
+mod halting;
 mod identity;
 mod intake;
 mod metrics;

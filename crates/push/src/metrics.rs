@@ -17,6 +17,7 @@ pub(crate) const DELIVERIES: &str = "reveille_deliveries_total";
 pub(crate) const DELIVERY_DURATION: &str = "reveille_delivery_duration_seconds";
 pub(crate) const DELIVERIES_IN_FLIGHT: &str = "reveille_deliveries_in_flight";
 pub(crate) const PAUSED: &str = "reveille_provider_paused";
+pub(crate) const HALTED: &str = "reveille_provider_halted";
 pub(crate) const CONFIG_ERROR: &str = "reveille_provider_config_error";
 pub(crate) const PACE: &str = "reveille_provider_pace_per_minute";
 pub(crate) const SCOPES_PAUSED: &str = "reveille_scopes_paused";
@@ -221,6 +222,7 @@ fn describe_delivery() {
     );
     describe_gauge!(DELIVERIES_IN_FLIGHT, "Pushes sent and not answered, by credential set.");
     describe_gauge!(PAUSED, "1 while a credential set is paused.");
+    describe_gauge!(HALTED, "1 while an operator has paused delivery at a provider.");
     describe_gauge!(
         CONFIG_ERROR,
         "1 while a credential set's configuration is refused, for all of it or for one topic."

@@ -86,6 +86,8 @@ async fn the_reference_services_configuration_is_enough() {
         "conf.express_rate_limiter:",
         "conf.enable_custom_cookie_jar:",
         "conf.queueing.verbose:",
+        "conf.queueing.maxSize: a window ends by the clock",
+        "apps are woken in cohorts",
         "conf.mwapi_req.method:",
         "conf.mwapi_req.body:",
         "conf.mwapi_req.headers.user-agent:",
@@ -97,7 +99,7 @@ async fn the_reference_services_configuration_is_enough() {
     ] {
         assert!(log.contains(ignored), "{ignored} is not in\n{log}");
     }
-    assert_eq!(log.matches("the reference service's configuration").count(), 20, "{log}");
+    assert_eq!(log.matches("the reference service's configuration").count(), 22, "{log}");
     assert!(!log.contains("planted"), "{log}");
     let left = std::fs::read_dir(std::env::temp_dir()).unwrap();
     let left: Vec<_> =

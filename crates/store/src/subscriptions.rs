@@ -107,7 +107,7 @@ pub enum Imported {
     Known,
     /// Another user had.
     Elsewhere,
-    /// Its provider has said that it is dead.
+    /// Its provider has said that it is dead, and others are still to be told.
     Dead,
     /// Its user has as many that are newer.
     NoRoom,

@@ -194,11 +194,7 @@ fn convert(
     let port = conf.number("port")?.unwrap_or(PORT);
     let mut push = vec!["[push]\nstore = \"sqlite:reveille.db\"\ncompat_metrics = true".to_owned()];
     let mut rest = Vec::new();
-    queueing(
-        conf.section("queueing", "conf.queueing")?,
-        (&mut push, &mut rest),
-        &mut done.ignored,
-    )?;
+    queueing(conf.section("queueing", "conf.queueing")?, &mut rest, &mut done.ignored)?;
     let address = match interface.as_str() {
         "localhost" => format!("127.0.0.1:{port}"),
         ipv6 if ipv6.contains(':') => format!("[{ipv6}]:{port}"),
@@ -228,16 +224,19 @@ fn convert(
     Ok(done)
 }
 
-/// Windows: how long is waited before messages leave, and how many may wait.
+/// Windows: how long is waited before messages leave.
 fn queueing(
     mut queueing: Section,
-    (push, rest): (&mut Vec<String>, &mut Vec<String>),
+    rest: &mut Vec<String>,
     ignored: &mut Vec<String>,
 ) -> Result<(), String> {
     let seconds = |ms: u64| ms.div_ceil(1_000).max(1);
     let waits = queueing.text("flushTimeoutMs")?;
     let (min, max) = (queueing.number("flushTimeoutMin")?, queueing.number("flushTimeoutMax")?);
-    rest.push("[push.mix]".to_owned());
+    rest.push("[push.mix]\nmode = \"cohort\"".to_owned());
+    ignored.push(
+        "apps are woken in cohorts, which that service does not know: see docs/mediawiki.md, and for a wake-up of each device by itself REVEILLE_PUSH__MIX__MODE=batch".to_owned(),
+    );
     if waits.as_deref() == Some("random") {
         let (min, max) = (seconds(min.unwrap_or(0)), seconds(max.unwrap_or(FLUSH_MS)));
         rest.push(if min < max {
@@ -252,10 +251,11 @@ fn queueing(
         })?;
         rest.push(format!("window_s = {}", seconds(ms)));
     }
-    if let Some(most) = queueing.number("maxSize")?.filter(|most| *most > 0) {
-        push.push(format!("outbox_wakeups_max = {most}"));
-    }
-    queueing.finish(&[("verbose", "logs say what matters")], ignored);
+    let known = [
+        ("maxSize", "a window ends by the clock, however many came"),
+        ("verbose", "logs say what matters"),
+    ];
+    queueing.finish(&known, ignored);
     Ok(())
 }
 
@@ -385,7 +385,6 @@ mod tests {
                 "      queueing: {flushTimeoutMs: random, flushTimeoutMin: 900, flushTimeoutMax: 200}\n",
                 "window_s = 1",
             ),
-            ("      queueing: {maxSize: 500}\n", "outbox_wakeups_max = 500"),
             (
                 "      mw_subscription_manager_username: Bot\n      mw_subscription_manager_password: 12\n",
                 "api = \"https://meta.wikimedia.org/w/api.php\"\nusername = \"Bot\"\npassword_file = \"/secrets/wiki-password\"",

@@ -1,11 +1,11 @@
 //! Cases of what wakes devices beside cohorts, and for no news of theirs.
 
-use reveille_model::{MessageType, Settled, SubscriptionChange};
+use reveille_model::{MessageType, NewSubscription, Settled, SubscriptionChange, SubscriptionId};
 
 use super::Case;
 use super::cohort_scene::{SIZES, apns, iphones, mix, phones};
-use super::scene::{Scene, at, message, notification, user};
-use crate::{Accepted, Item, Mix};
+use super::scene::{Scene, at, message, notification, set, token, user};
+use crate::{Accepted, Imported, Item, Mix};
 
 pub(super) fn cases() -> Vec<(&'static str, Case)> {
     vec![
@@ -42,9 +42,14 @@ async fn unnamed(scene: Scene) {
     assert!(matches!(accepted, Accepted::New { wakeups: 2, .. }), "{accepted:?}");
     assert_eq!((scene.live().await, scene.in_nurseries().await), (vec![(4, 1)], vec![(1, 1)]));
     // Whoever registers a token has it from then on, and its place. Those without a name leave no ghost.
-    for token in ["p1", "p2", "p3"] {
+    for token in ["p1", "p2"] {
         scene.register("b", token, at(12)).await;
     }
+    // So has whoever it comes to from elsewhere.
+    let new = NewSubscription { user: user("b"), set: set(), topic: None, token: token("p3") };
+    let device = (new, SubscriptionId::from_bytes([9; 16]), at(12));
+    let imported = scene.store.import(vec![device], 10).await.expect("imported");
+    assert_eq!(imported, [Imported::Created { evicted: 0 }]);
     assert_eq!((scene.live().await, scene.in_nurseries().await), (vec![(4, 1)], vec![(1, 1)]));
     assert_eq!(scene.store.census(at(0)).await.expect("census").ghosts, 0);
 }

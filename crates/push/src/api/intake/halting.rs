@@ -46,7 +46,7 @@ fn shown(halted: Providers) -> Json<HaltedResponse> {
     ),
 )]
 pub(super) async fn get_pause(State(state): State<ApiState>) -> Json<HaltedResponse> {
-    shown(*state.halted.borrow())
+    shown(state.halting.halted())
 }
 
 /// Stops delivery until it is resumed, over restarts too. What is accepted waits, as long as its time to live; what is in flight ends.
@@ -103,13 +103,7 @@ async fn change(
     }
     let named = async |body: Bytes| named(&body);
     let named = state.bodies.read(headers, body, named).await??;
-    // Two at once go one after the other.
-    let _changing = state.halting.lock().await;
-    let halted = changed(*state.halted.borrow(), named);
-    state.intake.store.halt(halted).await?;
-    state.halted.send_replace(halted);
-    tracing::warn!(?halted, "delivery is stopped by an operator at these providers");
-    Ok(shown(halted))
+    Ok(shown(state.halting.change(named, changed).await?))
 }
 
 fn named(body: &[u8]) -> Result<Providers, ApiError> {

@@ -49,7 +49,7 @@ pub(super) struct ImportResponse {
 /// What became of a device.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct ImportResult {
-    /// `created`; `known`, and left as it is; `elsewhere`: another user has registered it here since; `dead`: its provider has said so;
+    /// `created`; `known`, and left as it is; `elsewhere`: another user has registered it here since; `dead`: others are still to be told so;
     /// `no_room`: its user has as many that are newer; or `refused`.
     result: &'static str,
     /// Why it is refused.

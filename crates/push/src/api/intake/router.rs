@@ -7,13 +7,12 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
-use reveille_model::Providers;
 use reveille_service::auth::{self, Callers};
 use reveille_service::body::BodyLimits;
 use reveille_service::problem::{method_not_allowed, not_found};
 use reveille_service::{http_metrics, request_id};
 use reveille_store::Destination;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 
 use super::super::devices::Devices;
 use super::super::headers;
@@ -22,6 +21,7 @@ use super::{
     subscriptions, trail, users,
 };
 use crate::compat;
+use crate::halting::Halting;
 use crate::intake::Intake;
 
 /// What handlers share.
@@ -39,9 +39,7 @@ pub(crate) struct ApiState {
     /// Told when there are new ones.
     pub(crate) deaths: watch::Sender<()>,
     /// Where delivery is halted.
-    pub(crate) halted: watch::Sender<Providers>,
-    /// Held while that changes.
-    pub(crate) halting: Arc<Mutex<()>>,
+    pub(crate) halting: Halting,
 }
 
 pub(crate) fn router(state: ApiState, callers: Callers) -> Router {
