@@ -4,6 +4,7 @@
 mod captured;
 mod core;
 mod inbox;
+mod soup;
 mod subscriptions;
 
 use std::sync::Arc;
