@@ -201,6 +201,13 @@ async fn the_wikis_own_tokens_count() {
         assert_eq!(create(&alice, &wrong, "two").await.json()["error"]["code"], "badtoken");
     }
 
+    // Whoever has logged out at the wiki is known here for a while, and by no token that everybody has.
+    let mut bobs_phone = wiki.log_in("Bob").await;
+    let before = bobs_phone.clone();
+    assert_eq!(create(&bobs_phone, "0123+\\", "two").await.json()["error"]["code"], "badtoken");
+    wiki.log_out(&mut bobs_phone).await;
+    assert_eq!(create(&before, "+\\", "two").await.json()["error"]["code"], "badtoken");
+
     // Who may not edit what is private about them may not register what is private about them.
     wiki.set("$wgGroupPermissions['*']['editmyprivateinfo'] = false;");
     app.clock.advance(reveille_model::Duration::from_s(60));
