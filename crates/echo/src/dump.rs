@@ -143,15 +143,12 @@ impl Dump {
         Ok(Self { table, providers, topics })
     }
 
-    /// The next rows with ids above `after`.
-    pub(crate) fn page(&mut self, after: u64, limit: u32) -> Result<Vec<EchoRow>, EchoError> {
+    /// The next rows, in the order in which they stand.
+    pub(crate) fn page(&mut self, limit: u32) -> Result<Vec<EchoRow>, EchoError> {
         let mut rows = Vec::new();
         while rows.len() < usize::try_from(limit).unwrap_or(usize::MAX) {
             let Some(record) = self.table.next()? else { break };
-            let row = self.read(&record)?;
-            if row.id > after {
-                rows.push(row);
-            }
+            rows.push(self.read(&record)?);
         }
         Ok(rows)
     }
@@ -192,6 +189,7 @@ fn read_names(
 /// A folder that is written.
 pub(crate) struct Writing {
     folder: PathBuf,
+    prefix: String,
     table: Writer<File>,
     providers: Vec<String>,
     topics: Vec<String>,
@@ -206,13 +204,14 @@ impl std::fmt::Debug for Writing {
 
 impl Writing {
     /// Into a folder that holds no such files yet.
-    pub(crate) fn create(folder: &Path) -> Result<Self, EchoError> {
+    pub(crate) fn create(folder: &Path, prefix: &str) -> Result<Self, EchoError> {
         std::fs::create_dir_all(folder)
             .map_err(|error| EchoError::file(folder, error.to_string()))?;
-        let mut table = writer(folder, SUBSCRIPTIONS)?;
+        let mut table = writer(folder, prefix, SUBSCRIPTIONS)?;
         table.write_record(COLUMNS).map_err(|error| EchoError::file(folder, error.to_string()))?;
         let (providers, topics) = (Vec::new(), Vec::new());
-        Ok(Self { folder: folder.to_owned(), table, providers, topics, rows: 0 })
+        let (folder, prefix) = (folder.to_owned(), prefix.to_owned());
+        Ok(Self { folder, prefix, table, providers, topics, rows: 0 })
     }
 
     pub(crate) fn write(&mut self, row: &EchoRow) -> Result<(), EchoError> {
@@ -249,7 +248,7 @@ impl Writing {
             (PROVIDERS, ["epp_id", "epp_name"], &self.providers),
             (TOPICS, ["ept_id", "ept_text"], &self.topics),
         ] {
-            let mut table = writer(&self.folder, name)?;
+            let mut table = writer(&self.folder, &self.prefix, name)?;
             let mut write = |record: [&str; 2]| {
                 let written = table.write_record(record);
                 written.map_err(|error| EchoError::file(&self.folder, error.to_string()))
@@ -274,9 +273,9 @@ fn number(names: &mut Vec<String>, name: &str) -> usize {
 }
 
 /// A file that is not there yet: tokens are in it, which only its owner may read.
-fn writer(folder: &Path, name: &str) -> Result<Writer<File>, EchoError> {
+fn writer(folder: &Path, prefix: &str, name: &str) -> Result<Writer<File>, EchoError> {
     use std::os::unix::fs::OpenOptionsExt as _;
-    let path = folder.join(format!("{name}.csv"));
+    let path = folder.join(format!("{prefix}{name}.csv"));
     let file = File::options().write(true).create_new(true).mode(0o600).open(&path);
     let file = file.map_err(|error| EchoError::file(&path, error.to_string()))?;
     Ok(Writer::from_writer(file))

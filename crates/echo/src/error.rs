@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum EchoError {
     /// It is neither an address nor a folder.
-    #[error("it must be mariadb://USER@HOST/DATABASE, or a folder with echo_push_subscription.csv")]
+    #[error(
+        "it must be mariadb://USER@HOST/DATABASE, or a folder with echo_push_subscription.csv or .tsv (behind --table-prefix, if the tables have one)"
+    )]
     Address,
     /// The prefix of the tables is no word.
     #[error("a prefix of tables has letters, digits and _ only")]

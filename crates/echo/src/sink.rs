@@ -23,12 +23,12 @@ enum Kind {
 }
 
 impl Sink {
-    /// Opens `mariadb://…`, or a folder for files that are not there yet.
+    /// Opens `mariadb://…`, or a folder for files that are not there yet; the tables' names begin with `prefix`.
     pub async fn open(to: &str, password: Option<&str>, prefix: &str) -> Result<Self, EchoError> {
         let kind = if is_database(to) {
             Kind::MariaDb(Box::new(MariaDb::open(to, password, prefix).await?))
         } else {
-            Kind::Dump(Box::new(Writing::create(Path::new(to))?))
+            Kind::Dump(Box::new(Writing::create(Path::new(to), prefix)?))
         };
         Ok(Self { kind, providers: BTreeMap::new(), topics: BTreeMap::new() })
     }

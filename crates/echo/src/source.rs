@@ -23,7 +23,7 @@ enum Kind {
 }
 
 impl Source {
-    /// Opens `mariadb://…` or a folder. Rows with ids up to `after` are left out; the tables' names begin with `prefix`.
+    /// Opens `mariadb://…` or a folder. Of a database, rows with ids up to `after` are left out; the tables' names begin with `prefix`.
     pub async fn open(
         from: &str,
         password: Option<&str>,
@@ -56,7 +56,7 @@ impl Source {
     pub async fn next(&mut self) -> Result<Vec<EchoRow>, EchoError> {
         let rows = match &mut self.kind {
             Kind::MariaDb(database) => database.page(self.after, PAGE).await?,
-            Kind::Dump(dump) => dump.page(self.after, PAGE)?,
+            Kind::Dump(dump) => dump.page(PAGE)?,
         };
         // A dump goes on where it is: its rows may stand in any order.
         if let (Kind::MariaDb(_), Some(last)) = (&self.kind, rows.last()) {

@@ -290,11 +290,16 @@ async fn dumps_come_in_and_go_out() {
 
     let out = rig.dir.join("out");
     assert_eq!(said(&rig.export(out.to_str().unwrap(), "central"))["written"], json!(2));
-    let text = std::fs::read_to_string(out.join("echo_push_subscription.csv")).unwrap();
+    let text = std::fs::read_to_string(out.join("w_echo_push_subscription.csv")).unwrap();
     let tokens: Vec<&str> = text.lines().skip(1).collect();
     assert!(tokens.iter().any(|line| line.contains(",42,\"a,\"\"b\",")), "{text}");
     let again = rig.export(out.to_str().unwrap(), "central");
     assert_eq!(again.status.code(), Some(1), "nothing is overwritten");
+    // What was written is read as it is, by a server that knows it already.
+    let mut server = rig.start().await;
+    let again = said(&rig.import(out.to_str().unwrap(), &["--json"]));
+    assert_eq!(again["results"], json!({"known": 2}));
+    assert_eq!(server.terminate(), Some(0));
 
     // What cannot be read is said, with its place.
     for (name, text, what) in [
