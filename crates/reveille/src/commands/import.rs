@@ -246,15 +246,16 @@ async fn send(
 
 /// One request, again while the server is busy.
 async fn post(server: &ServerArguments, devices: Value) -> Result<Value, Failure> {
-    for _ in 1..TRIES_MAX {
+    let clock = SystemClock;
+    for tried in 0..TRIES_MAX {
+        if tried > 0 {
+            clock.sleep_until(clock.now().plus(BUSY)).await;
+        }
         let path = "/v1/subscriptions/import";
         let (status, answer) = ask(server, Method::POST, path, Some(devices.clone())).await?;
         match status {
             StatusCode::OK => return Ok(answer),
-            StatusCode::SERVICE_UNAVAILABLE => {
-                let clock = SystemClock;
-                clock.sleep_until(clock.now().plus(BUSY)).await;
-            }
+            StatusCode::SERVICE_UNAVAILABLE => {}
             _ => return Err(refusal(status, &answer)),
         }
     }
