@@ -131,11 +131,8 @@ impl ByWiki {
         proofs: Proofs,
         now: Timestamp,
     ) -> Result<Value, Denied> {
-        // Who waits for a wiki that hangs would wait for nothing.
-        let _asking = self
-            .questions
-            .try_acquire()
-            .map_err(|_| unavailable("too many questions are under way"))?;
+        // Who waits for a wiki that hangs would wait for nothing. The log is told by those that hang, not by each that is refused.
+        let _asking = self.questions.try_acquire().map_err(|_| Denied::Unavailable)?;
         let (_, answer) = self.wiki.ask(parameters, proofs, now).await;
         answer.map_err(|failure| {
             let is_unknown = |code: &str| UNKNOWN.iter().any(|known| code.starts_with(known));

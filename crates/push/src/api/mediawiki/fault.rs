@@ -98,6 +98,12 @@ impl Fault {
         Self { retry_after_s: Some(retry_after_s), ..Self::new("ratelimited", text) }
     }
 
+    /// A store that was asked, and not to write.
+    pub(super) fn unreadable(error: &StoreError) -> Self {
+        log(error);
+        Self::unavailable(STORE_RETRY_AFTER_S)
+    }
+
     /// What is needed to answer cannot be asked.
     pub(super) fn unavailable(retry_after_s: u32) -> Self {
         let text = "What is needed to answer is out of reach. Nothing was done; try again.";
@@ -125,8 +131,15 @@ impl From<CallerError> for Fault {
 /// Of a store that was asked to write.
 impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
-        tracing::error!(%error, "the store failed");
+        log(&error);
         Self::read_only(STORE_RETRY_AFTER_S)
+    }
+}
+
+/// A store that is busy is no failure: under load there would be a line for each request.
+fn log(error: &StoreError) {
+    if *error != StoreError::Busy {
+        tracing::error!(%error, "the store failed");
     }
 }
 

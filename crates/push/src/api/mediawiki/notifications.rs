@@ -6,10 +6,9 @@ use std::collections::BTreeMap;
 use metrics::counter;
 use reveille_model::User;
 use reveille_model::limits::INBOX_PER_USER_MAX;
-use reveille_store::{ReadWhich, Section, StoreError};
+use reveille_store::{ReadWhich, Section};
 use serde_json::{Map, Value, json};
 
-use super::super::error::STORE_RETRY_AFTER_S;
 use super::entry::{Call, Members, iso_8601};
 use super::fault::{Fault, Warning};
 use super::item::{Entry, Rendered, digits, name_of};
@@ -59,13 +58,7 @@ fn user(call: &Call<'_>) -> Result<User, Fault> {
 /// All of an inbox, newest first.
 async fn entries(call: &Call<'_>, user: &User) -> Result<Vec<Entry>, Fault> {
     let items = call.state.devices.intake.store.items(user, None, INBOX_PER_USER_MAX).await;
-    Ok(items.map_err(|error| unreadable(&error))?.into_iter().map(Entry::new).collect())
-}
-
-/// A store that was asked, and not to write.
-fn unreadable(error: &StoreError) -> Fault {
-    tracing::error!(%error, "an inbox cannot be read");
-    Fault::unavailable(STORE_RETRY_AFTER_S)
+    Ok(items.map_err(|error| Fault::unreadable(&error))?.into_iter().map(Entry::new).collect())
 }
 
 fn count(entries: &[Entry], section: Section) -> usize {
@@ -104,7 +97,7 @@ pub(super) async fn list(call: &mut Call<'_>) -> Result<Value, Fault> {
     }
     if asked.properties.contains(&Property::SeenTime) {
         let seen = call.state.devices.intake.store.seen(&user).await;
-        let seen = seen.map_err(|error| unreadable(&error))?;
+        let seen = seen.map_err(|error| Fault::unreadable(&error))?;
         let times = asked.sections.iter().map(|section| {
             let at = seen.of(*section).map_or_else(|| NEVER.to_owned(), iso_8601);
             (name_of(*section).to_owned(), json!(at))
