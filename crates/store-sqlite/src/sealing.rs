@@ -7,6 +7,7 @@ use reveille_store::{TokenKey, WakeupKey};
 use reveille_vault::{KeyFile, KeyId, Purpose, Vault};
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, TransactionBehavior, params};
 
+use crate::engine::rewrite;
 use crate::OpenError;
 use crate::codec::{credential_set, dry_run, message_type, misfit, token_key, topic};
 
@@ -85,10 +86,6 @@ fn wipe(connection: &Connection) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Writes the whole database anew, on disk: what is temporary is otherwise kept in memory.
-pub(crate) fn rewrite(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch("PRAGMA temp_store = FILE; VACUUM; PRAGMA temp_store = MEMORY;")
-}
 
 fn sealed_with(connection: &Connection) -> rusqlite::Result<Option<KeyId>> {
     connection.query_row("SELECT key_id FROM sealing", [], |row| row.get(0).map(KeyId)).optional()

@@ -2,18 +2,14 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, OnceLock};
 
 use reveille_model::Timestamp;
 use reveille_store::StoreError;
 use reveille_vault::{KeyFileError, KeyId, Vault};
-use rusqlite::Connection;
-use rusqlite::config::DbConfig;
-use tokio::sync::oneshot;
 
 use crate::codec::store_error;
-use crate::engine::{Activity, Readers, Tables, Writer};
+use crate::engine::{Activity, Readers, Tables, Writer, WriterThread, connect, lock};
 use crate::migrations::{SCHEMA_VERSION, migrate};
 use crate::outbox::{Waiting, find_waiting};
 use crate::sealing::{Progress, change_key, default_key_file, unlock};
@@ -61,7 +57,7 @@ pub enum OpenError {
 /// The embedded store. One process at a time may have a database.
 #[derive(Debug)]
 pub struct SqliteStore {
-    pub(crate) writer: Writer,
+    pub(crate) writer: Writer<Tables>,
     pub(crate) readers: Readers,
     /// Seals tokens and finds them.
     pub(crate) vault: Arc<Vault>,
@@ -70,15 +66,7 @@ pub struct SqliteStore {
     /// The file, for looking at what is left in it. Never closed: see [`crate::residue::is_left`].
     pub(crate) file: OnceLock<&'static File>,
     // Declared after the senders: the thread ends once they are gone.
-    thread: Thread,
-}
-
-/// The writer thread and the lock on the database, which is given up only when the thread has ended.
-#[derive(Debug)]
-struct Thread {
-    handle: Mutex<Option<JoinHandle<()>>>,
-    ended: Mutex<Option<oneshot::Receiver<()>>>,
-    _lock: File,
+    thread: WriterThread,
 }
 
 impl SqliteStore {
@@ -105,11 +93,7 @@ impl SqliteStore {
             vault,
             path: path.to_owned(),
             file: OnceLock::new(),
-            thread: Thread {
-                handle: Mutex::new(Some(thread)),
-                ended: Mutex::new(Some(ended)),
-                _lock: lock,
-            },
+            thread: WriterThread::new(thread, ended, lock),
         })
     }
 
@@ -138,14 +122,7 @@ impl SqliteStore {
     /// Returns when the writer has ended, which without a `close` means that it panicked: nothing can be stored any more, and the process
     /// should end. For one caller; to any other it never returns.
     pub fn writer_ended(&self) -> impl Future<Output = ()> + Send + 'static {
-        let ended = self.thread.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
-        async move {
-            match ended {
-                // An error is what an ended thread leaves.
-                Some(ended) => drop(ended.await),
-                None => std::future::pending().await,
-            }
-        }
+        self.thread.ended()
     }
 
     /// What the writer did since the database was opened.
@@ -159,46 +136,8 @@ impl SqliteStore {
         let Self { writer, readers, thread, .. } = self;
         drop(writer);
         drop(readers);
-        let handle = thread.handle.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if handle.is_some_and(|handle| handle.join().is_err()) {
-            tracing::error!("the writer thread panicked");
-        }
+        thread.join();
     }
-}
-
-fn lock(path: &Path) -> Result<File, OpenError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let file = File::create(Path::new(&name))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse),
-        Err(std::fs::TryLockError::Error(error)) => Err(error.into()),
-    }
-}
-
-fn connect(path: &Path) -> Result<Connection, OpenError> {
-    let connection = Connection::open(path)?;
-    connection.busy_timeout(std::time::Duration::from_secs(5))?;
-    // A partial index otherwise makes SQLite plan a statement anew for each value it is bound to, in case the value implies the condition.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    // FULL: a commit is on disk when it returns. The WAL is cut back to 64 MiB after a checkpoint; 32 MiB of pages are cached.
-    connection.execute_batch(concat!(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864;",
-        " PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -32768; PRAGMA temp_store = MEMORY;",
-        // What is deleted is overwritten with zeros.
-        " PRAGMA secure_delete = ON;"
-    ))?;
-    let synchronous: i64 = connection.query_row("PRAGMA synchronous", [], |row| row.get(0))?;
-    let journal: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
-    if synchronous != 2 || journal != "wal" {
-        return Err(StoreError::Unavailable(
-            "the database cannot be put into WAL mode with synchronous=FULL; is it on a network file system?"
-                .to_owned(),
-        )
-        .into());
-    }
-    Ok(connection)
 }
 
 impl From<&rusqlite::Error> for OpenError {

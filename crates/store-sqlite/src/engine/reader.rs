@@ -13,7 +13,9 @@ use crate::store::OpenError;
 /// How many reads run at once.
 const READERS: usize = 2;
 /// How many reads may wait for a thread.
-const QUEUE_MAX: usize = 256;
+const QUEUE_MAX: usize = 1_024;
+/// How many reads a thread takes at once. They see the same state of the database, which is that of after they were asked.
+const TURN_MAX: usize = 64;
 
 type Job = Box<dyn FnOnce(&Connection) + Send>;
 
@@ -34,13 +36,7 @@ impl Readers {
             connection.busy_timeout(std::time::Duration::from_secs(5))?;
             let queue = Arc::clone(&queue);
             let name = "store-reader".to_owned();
-            std::thread::Builder::new().name(name).spawn(move || {
-                loop {
-                    let job = queue.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
-                    let Some(job) = job else { return };
-                    job(&connection);
-                }
-            })?;
+            std::thread::Builder::new().name(name).spawn(move || run(&connection, &queue))?;
         }
         Ok(Self { jobs })
     }
@@ -57,6 +53,28 @@ impl Readers {
         });
         self.jobs.send(job).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
+    }
+}
+
+fn run(connection: &Connection, queue: &Mutex<mpsc::Receiver<Job>>) {
+    let mut turn = Vec::with_capacity(TURN_MAX);
+    loop {
+        {
+            let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(first) = queue.blocking_recv() else { return };
+            turn.push(first);
+            while turn.len() < TURN_MAX
+                && let Ok(next) = queue.try_recv()
+            {
+                turn.push(next);
+            }
+        }
+        // One look at the log for all of them. Where that fails, so do they, each with its own error.
+        let transaction = (turn.len() > 1).then(|| connection.unchecked_transaction());
+        for job in turn.drain(..) {
+            job(connection);
+        }
+        drop(transaction);
     }
 }
 

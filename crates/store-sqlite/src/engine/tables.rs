@@ -9,6 +9,7 @@ use reveille_vault::Vault;
 use rusqlite::Connection;
 
 use super::journaled::Journaled;
+use super::state::State;
 use crate::codec::{credential_set, read_ledger, store_error, token_key};
 use crate::cohorts::Mixing;
 use crate::outbox::{Plan, join_twins};
@@ -37,6 +38,8 @@ pub(crate) struct Tables {
     pub(crate) vault: Arc<Vault>,
     /// Written back once per transaction.
     pub(crate) ledger: Ledger,
+    /// As it is in the table.
+    ledger_written: Ledger,
     /// Users and subscriptions that scheduled notifications name.
     pub(crate) scheduled: u64,
     /// Rows of `suspects`: with none there is nothing to look up.
@@ -82,6 +85,7 @@ impl Tables {
             connection,
             vault,
             ledger: Ledger::default(),
+            ledger_written: Ledger::default(),
             scheduled: 0,
             suspects: 0,
             deaths: 0,
@@ -111,34 +115,6 @@ impl Tables {
         self.write_ledger()?;
         self.batch("COMMIT")?;
         self.committed();
-        Ok(())
-    }
-
-    /// Reads anew the numbers that are kept beside the connection.
-    pub(super) fn reload(&mut self) -> Result<(), StoreError> {
-        (self.ledger, self.closed_until, self.expanded_until) = self
-            .connection
-            .prepare_cached(concat!(
-                "SELECT accepted, waiting, collapsed, settled_sent, settled_dead, settled_expired,",
-                " settled_cancelled, settled_payload_error, settled_dry_run, settled_limited, closed_until, expanded_until FROM state"
-            ))
-            .and_then(|mut read| read.query_row([], |row| Ok((read_ledger(row, 0)?, row.get(10)?, row.get(11)?))))
-            .map_err(|error| store_error(&error))?;
-        let last_gathered: i64;
-        (self.scheduled, self.suspects, self.deaths, self.preferences, last_gathered) = self
-            .connection
-            .prepare_cached(concat!(
-                "SELECT (SELECT COALESCE(SUM(named), 0) FROM scheduled),",
-                " (SELECT COUNT(*) FROM suspects), (SELECT COUNT(*) FROM deaths),",
-                " (SELECT COUNT(*) FROM preferences),",
-                " (SELECT MAX(fetched_until, COALESCE((SELECT MAX(id) FROM gathered), 0)) FROM state)"
-            ))
-            .and_then(|mut read| {
-                read.query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
-            })
-            .map_err(|error| store_error(&error))?;
-        self.gathered_next = self.gathered_next.max(last_gathered + 1);
-        self.sets.clear();
         Ok(())
     }
 
@@ -219,8 +195,19 @@ impl Tables {
         }
     }
 
-    /// What a command that fails must not leave changed.
-    pub(super) fn kept(&self) -> Kept {
+    fn batch(&self, sql: &str) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(sql)?.execute([]).map(drop)
+    }
+}
+
+impl State for Tables {
+    type Kept = Kept;
+
+    fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    fn kept(&self) -> Kept {
         Kept {
             ledger: self.ledger,
             scheduled: self.scheduled,
@@ -235,7 +222,7 @@ impl Tables {
         }
     }
 
-    pub(super) fn put_back(&mut self, kept: Kept) {
+    fn put_back(&mut self, kept: Kept) {
         let Kept { ledger, scheduled, suspects, deaths, .. } = kept;
         (self.ledger, self.scheduled, self.suspects) = (ledger, scheduled, suspects);
         (self.deaths, self.preferences) = (deaths, kept.preferences);
@@ -246,28 +233,59 @@ impl Tables {
         self.sets.clear();
     }
 
-    /// The transaction was taken back.
-    pub(super) fn undo(&mut self) {
+    fn command_done(&mut self) -> rusqlite::Result<()> {
+        self.enrol_changed()
+    }
+
+    fn before_commit(&mut self) -> rusqlite::Result<()> {
+        if self.ledger == self.ledger_written { Ok(()) } else { self.write_ledger() }
+    }
+
+    fn committed(&mut self) {
+        self.ledger_written = self.ledger;
+        self.leases.commit();
+        self.waiting.commit();
+    }
+
+    fn undo(&mut self) {
         self.leases.undo_to(0);
         self.waiting.undo_to(0);
         self.cursors.clear();
         self.plan = None;
     }
 
-    /// The transaction is on disk.
-    pub(super) fn committed(&mut self) {
-        self.leases.commit();
-        self.waiting.commit();
-    }
-
-    pub(super) fn batch(&self, sql: &str) -> rusqlite::Result<()> {
-        self.connection.prepare_cached(sql)?.execute([]).map(drop)
+    fn reload(&mut self) -> Result<(), StoreError> {
+        (self.ledger, self.closed_until, self.expanded_until) = self
+            .connection
+            .prepare_cached(concat!(
+                "SELECT accepted, waiting, collapsed, settled_sent, settled_dead, settled_expired,",
+                " settled_cancelled, settled_payload_error, settled_dry_run, settled_limited, closed_until, expanded_until FROM state"
+            ))
+            .and_then(|mut read| read.query_row([], |row| Ok((read_ledger(row, 0)?, row.get(10)?, row.get(11)?))))
+            .map_err(|error| store_error(&error))?;
+        let last_gathered: i64;
+        (self.scheduled, self.suspects, self.deaths, self.preferences, last_gathered) = self
+            .connection
+            .prepare_cached(concat!(
+                "SELECT (SELECT COALESCE(SUM(named), 0) FROM scheduled),",
+                " (SELECT COUNT(*) FROM suspects), (SELECT COUNT(*) FROM deaths),",
+                " (SELECT COUNT(*) FROM preferences),",
+                " (SELECT MAX(fetched_until, COALESCE((SELECT MAX(id) FROM gathered), 0)) FROM state)"
+            ))
+            .and_then(|mut read| {
+                read.query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
+            })
+            .map_err(|error| store_error(&error))?;
+        self.ledger_written = self.ledger;
+        self.gathered_next = self.gathered_next.max(last_gathered + 1);
+        self.sets.clear();
+        Ok(())
     }
 }
 
 /// What of [`Tables`] goes back, as it was.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Kept {
+pub(crate) struct Kept {
     ledger: Ledger,
     scheduled: u64,
     suspects: u64,

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use metrics::counter;
 use reveille_store::StoreError;
+use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::tables::Tables;
+use super::file;
+use super::state::State;
 use crate::codec::store_error;
-use crate::sealing;
 
 /// Commands of intake that may wait. Beyond it intake is refused, so that the wait stays bounded.
 const INTAKE_QUEUE_MAX: usize = 4_096;
@@ -42,7 +43,7 @@ impl Activity {
 
 /// Answers a command once it is known whether its transaction was committed.
 type Reply = Box<dyn FnOnce(Result<(), StoreError>)>;
-type Command = Box<dyn FnOnce(&mut Tables) -> Reply + Send>;
+type Command<S> = Box<dyn FnOnce(&mut S) -> Reply + Send>;
 
 /// Whether the file is written anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,24 +55,36 @@ pub(crate) enum Rewrite {
 }
 
 /// What the thread is given.
-enum Job {
+enum Job<S> {
     /// Joins the transaction.
-    Command(Command),
+    Command(Command<S>),
     /// Runs between two transactions. Answered with whether it came to an end.
     TruncateLog(Rewrite, oneshot::Sender<Result<bool, StoreError>>),
 }
 
-#[derive(Debug, Clone)]
-pub(crate) struct Writer {
-    jobs: mpsc::Sender<Job>,
+/// Hands commands to the thread.
+#[derive(Debug)]
+pub(crate) struct Writer<S> {
+    jobs: mpsc::Sender<Job<S>>,
     intake: Arc<Semaphore>,
     activity: Arc<Activity>,
 }
 
-impl Writer {
+impl<S> Clone for Writer<S> {
+    fn clone(&self) -> Self {
+        let Self { jobs, intake, activity } = self;
+        Self {
+            jobs: jobs.clone(),
+            intake: Arc::clone(intake),
+            activity: Arc::clone(activity),
+        }
+    }
+}
+
+impl<S: State> Writer<S> {
     /// Starts the thread. What is returned beside it ends with the thread, however that ends.
     pub(crate) fn start(
-        tables: Tables,
+        state: S,
     ) -> std::io::Result<(Self, std::thread::JoinHandle<()>, oneshot::Receiver<()>)> {
         let (jobs, queue) = mpsc::channel(INTAKE_QUEUE_MAX + WORKER_QUEUE_MAX);
         let activity = Arc::new(Activity::default());
@@ -80,7 +93,7 @@ impl Writer {
         let thread =
             std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
                 let _alive: oneshot::Sender<()> = alive;
-                run(tables, queue, &of_thread);
+                run(state, queue, &of_thread);
             })?;
         let intake = Arc::new(Semaphore::new(INTAKE_QUEUE_MAX));
         Ok((Self { jobs, intake, activity }, thread, ended))
@@ -93,7 +106,7 @@ impl Writer {
     /// Runs a command of intake, or refuses it at once where too many wait.
     pub(crate) async fn write_or_refuse<T, E>(
         &self,
-        command: impl FnOnce(&mut Tables) -> Result<T, E> + Send + 'static,
+        command: impl FnOnce(&mut S) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
@@ -102,8 +115,8 @@ impl Writer {
         let place = Arc::clone(&self.intake).try_acquire_owned();
         let Ok(place) = place else { return Err(StoreError::Busy.into()) };
         // Held until the command has run, whether its caller still waits or not.
-        let holding = move |tables: &mut Tables| {
-            let result = command(tables);
+        let holding = move |state: &mut S| {
+            let result = command(state);
             drop(place);
             result
         };
@@ -129,15 +142,15 @@ impl Writer {
     /// Runs a command and returns what it returned, once that is on disk.
     pub(crate) async fn write<T, E>(
         &self,
-        command: impl FnOnce(&mut Tables) -> Result<T, E> + Send + 'static,
+        command: impl FnOnce(&mut S) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let command: Command = Box::new(move |tables| {
-            let result = in_savepoint(tables, command);
+        let command: Command<S> = Box::new(move |state| {
+            let result = in_savepoint(state, command);
             Box::new(move |committed| {
                 let answer = match committed {
                     Ok(()) => result,
@@ -157,37 +170,41 @@ fn stopped() -> StoreError {
 }
 
 /// Whether the log is empty now. Waits for readers as long as a connection waits for locks.
-fn truncate(tables: &Tables, rewrite: Rewrite) -> Result<bool, StoreError> {
+fn truncate(connection: &Connection, rewrite: Rewrite) -> Result<bool, StoreError> {
     if rewrite == Rewrite::Whole {
-        sealing::rewrite(&tables.connection).map_err(|error| store_error(&error))?;
+        file::rewrite(connection).map_err(|error| store_error(&error))?;
     }
-    tables
-        .connection
+    connection
         .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))
         .map(|busy| busy == 0)
         .map_err(|error| store_error(&error))
 }
 
 /// Runs one command so that its failure undoes only its own writes.
-fn in_savepoint<T, E: From<StoreError>>(
-    tables: &mut Tables,
-    command: impl FnOnce(&mut Tables) -> Result<T, E>,
+fn in_savepoint<S: State, T, E: From<StoreError>>(
+    state: &mut S,
+    command: impl FnOnce(&mut S) -> Result<T, E>,
 ) -> Result<T, E> {
-    tables.batch("SAVEPOINT command").map_err(|error| store_error(&error))?;
-    let before = tables.kept();
-    let result = command(tables).and_then(|done| match tables.enrol_changed() {
+    let sql = |state: &S, sql| batch(state, sql).map_err(|error| store_error(&error));
+    sql(state, "SAVEPOINT command")?;
+    let before = state.kept();
+    let result = command(state).and_then(|done| match state.command_done() {
         Ok(()) => Ok(done),
         Err(error) => Err(store_error(&error).into()),
     });
     if result.is_err() {
-        tables.put_back(before);
-        tables.batch("ROLLBACK TO command").map_err(|error| store_error(&error))?;
+        state.put_back(before);
+        sql(state, "ROLLBACK TO command")?;
     }
-    tables.batch("RELEASE command").map_err(|error| store_error(&error))?;
+    sql(state, "RELEASE command")?;
     result
 }
 
-fn run(mut tables: Tables, mut queue: mpsc::Receiver<Job>, activity: &Activity) {
+fn batch<S: State>(state: &S, sql: &str) -> rusqlite::Result<()> {
+    state.connection().prepare_cached(sql)?.execute([]).map(drop)
+}
+
+fn run<S: State>(mut state: S, mut queue: mpsc::Receiver<Job<S>>, activity: &Activity) {
     let mut replies: Vec<Reply> = Vec::new();
     let mut is_stale = false;
     let mut next = None;
@@ -196,15 +213,15 @@ fn run(mut tables: Tables, mut queue: mpsc::Receiver<Job>, activity: &Activity) 
             Job::Command(command) => command,
             Job::TruncateLog(rewrite, reply) => {
                 // Nobody waits for the answer any more: nothing to do.
-                drop(reply.send(truncate(&tables, rewrite)));
+                drop(reply.send(truncate(state.connection(), rewrite)));
                 continue;
             }
         };
-        // What is kept beside the tables must be known again before anything is decided by it.
-        if is_stale && tables.reload().is_err() {
+        // What is kept beside the connection must be known again before anything is decided by it.
+        if is_stale && state.reload().is_err() {
             continue;
         }
-        let committed = transaction(&mut tables, first, (&mut queue, &mut next), &mut replies);
+        let committed = transaction(&mut state, first, (&mut queue, &mut next), &mut replies);
         activity.commands.fetch_add(replies.len() as u64, Ordering::Relaxed);
         counter!("reveille_store_commands_total").increment(replies.len() as u64);
         let outcome = match committed {
@@ -212,18 +229,18 @@ fn run(mut tables: Tables, mut queue: mpsc::Receiver<Job>, activity: &Activity) 
                 activity.commits.fetch_add(1, Ordering::Relaxed);
                 counter!("reveille_store_commits_total").increment(1);
                 is_stale = false;
-                tables.committed();
+                state.committed();
                 Ok(())
             }
             Err(error) => {
                 tracing::error!(%error, "the store cannot write");
-                if !tables.connection.is_autocommit()
-                    && let Err(error) = tables.batch("ROLLBACK")
+                if !state.connection().is_autocommit()
+                    && let Err(error) = batch(&state, "ROLLBACK")
                 {
                     tracing::error!(%error, "the store cannot roll back");
                 }
-                tables.undo();
-                is_stale = tables.reload().is_err();
+                state.undo();
+                is_stale = state.reload().is_err();
                 Err(store_error(&error))
             }
         };
@@ -233,21 +250,20 @@ fn run(mut tables: Tables, mut queue: mpsc::Receiver<Job>, activity: &Activity) 
     }
 }
 
-fn transaction(
-    tables: &mut Tables,
-    first: Command,
-    (queue, after): (&mut mpsc::Receiver<Job>, &mut Option<Job>),
+fn transaction<S: State>(
+    state: &mut S,
+    first: Command<S>,
+    (queue, after): (&mut mpsc::Receiver<Job<S>>, &mut Option<Job<S>>),
     replies: &mut Vec<Reply>,
 ) -> rusqlite::Result<()> {
     // Without a transaction no command may run; dropping it tells its caller that the store is unavailable.
-    tables.batch("BEGIN IMMEDIATE")?;
-    let before = tables.ledger;
+    batch(state, "BEGIN IMMEDIATE")?;
     let mut next = Some(first);
     while let Some(command) = next.take() {
-        replies.push(command(tables));
+        replies.push(command(state));
         // On a full disk SQLite may take the whole transaction back by itself. Nothing more may be written outside of one, and nobody may
         // be told that it was.
-        if tables.connection.is_autocommit() {
+        if state.connection().is_autocommit() {
             let rolled_back = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK);
             return Err(rusqlite::Error::SqliteFailure(rolled_back, None));
         }
@@ -259,8 +275,6 @@ fn transaction(
             }
         }
     }
-    if tables.ledger != before {
-        tables.write_ledger()?;
-    }
-    tables.batch("COMMIT")
+    state.before_commit()?;
+    batch(state, "COMMIT")
 }
