@@ -70,5 +70,14 @@ pub const QUARANTINE_PAGE_MAX: usize = 1_000;
 /// Most settlements one transaction carries.
 pub const SETTLE_MAX: usize = 1_024;
 
+/// Longest key of the session store, in bytes. Escaped to the last byte it still fits into the head of a request.
+pub const SESSION_KEY_BYTES_MAX: usize = 16_384;
+/// Largest value of the session store, in bytes: what Cassandra takes in one write unless it is told otherwise, less what goes with it.
+pub const SESSION_VALUE_BYTES_MAX: usize = 15 * 1024 * 1024;
+/// Longest time to live in the session store, in seconds: Cassandra's, 20 years.
+pub const SESSION_TTL_S_MAX: u32 = 630_720_000;
+/// Most entries that one step of a sweep deletes, so that writers wait a few milliseconds for it at most.
+pub const SESSION_SWEEP_MAX: usize = 500;
+
 const _: () = assert!(TOKENS_PER_REQUEST_MAX <= TARGETS_PER_ROW_MAX);
 const _: () = assert!(SUBSCRIPTIONS_PER_USER_MAX <= TARGETS_PER_ROW_MAX);

@@ -1,6 +1,7 @@
-//! Short words callers choose: event types, message types and topics.
+//! Short words callers and operators choose: event types, message types, namespaces and topics.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::limits::{TOPIC_BYTES_MAX, WORD_CHARS_MAX};
 
@@ -56,6 +57,27 @@ impl MessageType {
 impl fmt::Display for MessageType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// Keys of the session store that begin alike and have settings of their own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Namespace(Arc<str>);
+
+impl Namespace {
+    /// Where everything is that no other namespace takes.
+    pub fn default_one() -> Self {
+        Self("default".into())
+    }
+
+    /// From `[A-Za-z0-9_.-]{1,64}`.
+    pub fn parse(text: &str) -> Result<Self, WordError> {
+        if is_word(text) { Ok(Self(text.into())) } else { Err(WordError) }
+    }
+
+    /// The word.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 

@@ -7,9 +7,9 @@ use reveille_store::{TokenKey, WakeupKey};
 use reveille_vault::{KeyFile, KeyId, Purpose, Vault};
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, TransactionBehavior, params};
 
-use crate::engine::rewrite;
 use crate::OpenError;
 use crate::codec::{credential_set, dry_run, message_type, misfit, token_key, topic};
+use crate::engine::rewrite;
 
 /// Rows read before they are written again.
 const CHUNK: usize = 1_000;
@@ -85,7 +85,6 @@ fn wipe(connection: &Connection) -> Result<(), OpenError> {
     connection.execute("UPDATE sealing SET wiped = 1", [])?;
     Ok(())
 }
-
 
 fn sealed_with(connection: &Connection) -> rusqlite::Result<Option<KeyId>> {
     connection.query_row("SELECT key_id FROM sealing", [], |row| row.get(0).map(KeyId)).optional()

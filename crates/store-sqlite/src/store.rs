@@ -10,7 +10,7 @@ use reveille_vault::{KeyFileError, KeyId, Vault};
 
 use crate::codec::store_error;
 use crate::engine::{Activity, Readers, Tables, Writer, WriterThread, connect, lock};
-use crate::migrations::{SCHEMA_VERSION, migrate};
+use crate::migrations::{SCHEMA_VERSION, STEPS, migrate};
 use crate::outbox::{Waiting, find_waiting};
 use crate::sealing::{Progress, change_key, default_key_file, unlock};
 
@@ -80,7 +80,7 @@ impl SqliteStore {
     pub fn open_with_key(path: &Path, key_file: &Path, now: Timestamp) -> Result<Self, OpenError> {
         let lock = lock(path)?;
         let mut connection = connect(path)?;
-        migrate(&mut connection)?;
+        migrate(&mut connection, &STEPS)?;
         let vault = Arc::new(unlock(&mut connection, key_file)?);
         let Waiting { by_head, twins } = find_waiting(&connection)?;
         let mut tables = Tables::load(connection, Arc::clone(&vault), by_head)?;
@@ -101,7 +101,7 @@ impl SqliteStore {
     pub fn migrate(path: &Path, key_file: &Path) -> Result<(usize, usize), OpenError> {
         let _lock = lock(path)?;
         let mut connection = connect(path)?;
-        let steps = migrate(&mut connection)?;
+        let steps = migrate(&mut connection, &STEPS)?;
         unlock(&mut connection, key_file)?;
         Ok((SCHEMA_VERSION - steps, SCHEMA_VERSION))
     }
@@ -115,7 +115,7 @@ impl SqliteStore {
     ) -> Result<(KeyId, KeyId), OpenError> {
         let _lock = lock(path)?;
         let mut connection = connect(path)?;
-        migrate(&mut connection)?;
+        migrate(&mut connection, &STEPS)?;
         change_key(&mut connection, key_file, progress)
     }
 

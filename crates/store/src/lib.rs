@@ -1,7 +1,8 @@
 //! What is kept, as small traits; the in-memory store; the contract every store passes.
 //!
 //! No driver is named here. A store is any type that implements [`Outbox`], [`Cohorts`], [`Trails`], [`Subscriptions`], [`Proofs`], [`Preferences`], [`Inbox`], [`Users`],
-//! [`Quarantine`], [`Feedback`] and [`Keys`]; it is a Reveille store once it passes `contract`. Times are arguments: a store reads no clock.
+//! [`Quarantine`], [`Feedback`] and [`Keys`]; it is a Reveille store once it passes `contract`. The session store is one trait of its own, [`Sessions`], with a
+//! contract of its own. Times are arguments: a store reads no clock.
 
 mod cohorts;
 mod error;
@@ -12,6 +13,7 @@ mod outbox;
 mod preferences;
 mod proofs;
 mod quarantine;
+mod sessions;
 mod subscriptions;
 mod trails;
 
@@ -32,6 +34,7 @@ pub use outbox::{
 pub use preferences::{Preferences, Wakes};
 pub use proofs::{AskProof, Asked, Proofs, Proved};
 pub use quarantine::{Quarantine, QuarantineId, Quarantined, Which};
+pub use sessions::{Condition, Entry, Etag, Quota, Refused, Sessions, Usage, Write};
 pub use subscriptions::{Imported, Put, Subscriptions, TokenKey};
 pub use trails::{TakeBack, Trail, Trails};
 

@@ -73,11 +73,7 @@ pub(crate) struct Writer<S> {
 impl<S> Clone for Writer<S> {
     fn clone(&self) -> Self {
         let Self { jobs, intake, activity } = self;
-        Self {
-            jobs: jobs.clone(),
-            intake: Arc::clone(intake),
-            activity: Arc::clone(activity),
-        }
+        Self { jobs: jobs.clone(), intake: Arc::clone(intake), activity: Arc::clone(activity) }
     }
 }
 

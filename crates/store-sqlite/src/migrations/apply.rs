@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::OpenError;
 
 /// The statements that lead from version `n` to `n + 1`, in order.
-const STEPS: [&str; 11] = [
+pub(crate) const STEPS: [&str; 11] = [
     include_str!("0001_start.sql"),
     include_str!("0002_suspects.sql"),
     include_str!("0003_release.sql"),
@@ -22,18 +22,19 @@ const STEPS: [&str; 11] = [
 /// The schema this version reads and writes.
 pub(crate) const SCHEMA_VERSION: usize = STEPS.len();
 
-/// Applies what is missing and returns how many steps that was. A schema newer than this version is refused.
-pub(crate) fn migrate(connection: &mut Connection) -> Result<usize, OpenError> {
+/// Applies what is missing of `steps` and returns how many that was. A schema newer than the last of them is refused.
+pub(crate) fn migrate(connection: &mut Connection, steps: &[&str]) -> Result<usize, OpenError> {
+    let known = steps.len();
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let found = usize::try_from(found).unwrap_or(usize::MAX);
-    if found > SCHEMA_VERSION {
-        return Err(OpenError::Newer { found, known: SCHEMA_VERSION });
+    if found > known {
+        return Err(OpenError::Newer { found, known });
     }
-    for step in STEPS.iter().skip(found) {
+    for step in steps.iter().skip(found) {
         transaction.execute_batch(step)?;
     }
-    transaction.execute_batch(&format!("PRAGMA user_version = {SCHEMA_VERSION}"))?;
+    transaction.execute_batch(&format!("PRAGMA user_version = {known}"))?;
     transaction.commit()?;
-    Ok(SCHEMA_VERSION - found)
+    Ok(known - found)
 }

@@ -14,6 +14,7 @@ mod moving;
 mod providers;
 mod proving;
 mod scene;
+pub mod sessions;
 mod settling;
 mod suspecting;
 

@@ -8,6 +8,7 @@ mod members;
 mod outbox;
 mod preferences;
 mod proofs;
+mod sessions;
 mod settle;
 mod state;
 mod subscriptions;
@@ -15,4 +16,5 @@ mod suspects;
 mod trails;
 
 pub use cohorts::CohortFacts;
+pub use sessions::MemorySessions;
 pub use state::MemoryStore;
