@@ -1,6 +1,7 @@
 //! The wiring of the push server: configuration and parts in, running tasks out. Reads from top to bottom.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
@@ -15,6 +16,7 @@ use reveille_providers::webpush::{Service, WebPushSender};
 use reveille_providers::{Now, Sender};
 use reveille_service::body::BodyLimits;
 use reveille_service::clock::Clock;
+use reveille_service::health::Readiness;
 use reveille_service::lifecycle::Lifecycle;
 use reveille_service::telemetry::fold_metrics;
 use reveille_service::{entropy, listen};
@@ -23,7 +25,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::api::{
-    ActionApi, ApiState, Devices, PublicState, RateLimits, Readiness, intake_router, public_router,
+    ActionApi, ApiState, Devices, PublicState, RateLimits, intake_router, public_router,
 };
 use crate::config::{
     ApnsSection, DropGuardConfig, FcmSection, FeedbackConfig, MixConfig, Providers, PublicConfig,
@@ -190,7 +192,7 @@ impl PushServer {
     pub async fn start(self, lifecycle: &Lifecycle) -> Result<(), StartError> {
         let Self { listener, public, config, parts, schedule } = self;
         let Parts { store, clock, senders, metrics, mix, .. } = parts;
-        let tls = config.tls.as_ref().map(reveille_service::config::ServerTls::acceptor);
+        let tls = config.tls.clone().into();
         let (released, of_delivery) = watch::channel(Timestamp::EPOCH);
         let intake = Arc::new(Intake::new(
             Arc::clone(&store),
@@ -203,7 +205,12 @@ impl PushServer {
             crate::compat::turn_on();
         }
         adopt_known_topics(&store, &senders).await?;
-        let readiness = Readiness::new(Arc::clone(&store), Arc::clone(&clock), lifecycle.clone());
+        let asked = Arc::clone(&store);
+        let ask = move |now| -> Pin<Box<dyn Future<Output = _> + Send>> {
+            let store = Arc::clone(&asked);
+            Box::pin(async move { store.check(now).await.map_err(|error| error.to_string()) })
+        };
+        let readiness = Readiness::new(ask, Arc::clone(&clock), lifecycle.clone());
         let bodies = BodyLimits::new(BODY_BYTES_MAX, BODY_TIME_MAX, BODIES_TOGETHER_MAX);
         let devices = Devices {
             intake: Arc::clone(&intake),
@@ -356,7 +363,7 @@ async fn start_public(
     let state = PublicState { devices, identity, rates, vapid_key, action };
     let router = public_router(state, &config.origins).map_err(StartError::Public)?;
     tracing::info!(address = %config.listen, "the public API is listening");
-    let tls = config.tls.as_ref().map(reveille_service::config::ServerTls::acceptor);
+    let tls = config.tls.clone().into();
     lifecycle.spawn("public", listen::serve(listener, tls, router, lifecycle.clone()));
     Ok(())
 }

@@ -66,7 +66,10 @@ impl Sandbox {
             lifecycle.spawn(name, serving);
         }
         let router = control::router(Arc::clone(&state));
-        lifecycle.spawn("sandbox control", listen::serve(control, None, router, lifecycle.clone()));
+        lifecycle.spawn(
+            "sandbox control",
+            listen::serve(control, None.into(), router, lifecycle.clone()),
+        );
         Watch(state)
     }
 }

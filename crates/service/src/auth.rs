@@ -90,8 +90,8 @@ impl Callers {
         }
     }
 
-    /// Who is calling, by the `Authorization` header.
-    fn caller(&self, authorization: Option<&HeaderValue>) -> Option<Caller> {
+    /// Who is calling, by the `Authorization` header; nobody known where there is none, or one that is not of the file.
+    pub fn caller(&self, authorization: Option<&HeaderValue>) -> Option<Caller> {
         if self.hashes.is_empty() {
             return Some(Caller::ANYONE);
         }

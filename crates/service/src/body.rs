@@ -40,7 +40,10 @@ impl BodyLimits {
             headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         let expected = announced.unwrap_or(self.bytes_max);
         if expected > self.bytes_max {
-            discard(body).await;
+            // Whoever asks first has sent nothing yet, and is not to be told to.
+            if !headers.contains_key(header::EXPECT) {
+                discard(body).await;
+            }
             return Err(self.too_large());
         }
         let share = u32::try_from(kib(expected)).unwrap_or(u32::MAX);
@@ -76,7 +79,7 @@ impl BodyLimits {
 
     fn too_large(&self) -> Problem {
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large")
-            .detail(format!("it may have up to {} bytes; split the request", self.bytes_max))
+            .detail(format!("it may have up to {} bytes", self.bytes_max))
     }
 }
 

@@ -5,6 +5,7 @@ pub mod body;
 pub mod clock;
 pub mod config;
 pub mod entropy;
+pub mod health;
 pub mod http_metrics;
 pub mod lifecycle;
 pub mod listen;

@@ -17,13 +17,15 @@ use hyper_util::service::TowerToHyperService;
 use reveille_model::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::clock::{Clock as _, SystemClock};
+use crate::config::ServerTls;
 use crate::lifecycle::Lifecycle;
 
-/// Most connections one listener holds. Beyond it new ones wait in the kernel's queue.
+/// Most connections one listener holds unless it is told otherwise. Beyond it new ones wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 8_192;
 /// Longest time for a request's head to arrive, and for a connection to do nothing.
 const HEAD_TIME_MAX: StdDuration = StdDuration::from_secs(30);
@@ -31,12 +33,14 @@ const HEAD_TIME_MAX: StdDuration = StdDuration::from_secs(30);
 const GOODBYE_TIME_MAX: StdDuration = StdDuration::from_secs(2);
 /// Longest time for a TLS handshake.
 const HANDSHAKE_TIME_MAX: StdDuration = StdDuration::from_secs(10);
-/// Largest request head, in bytes.
+/// Largest request head unless a listener is told otherwise, in bytes.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Most streams one HTTP/2 connection may have open.
 const STREAMS_MAX: u32 = 250;
 /// How long to wait after a connection could not be accepted.
 const ACCEPT_RETRY: Duration = Duration::from_ms(100);
+/// How often a certificate is looked at, in case nobody says that it has changed.
+const CERTIFICATE_INTERVAL: Duration = Duration::from_s(60);
 /// How often an idle HTTP/2 connection is asked whether it is still there.
 const PING_INTERVAL: StdDuration = StdDuration::from_mins(1);
 
@@ -44,14 +48,41 @@ const PING_INTERVAL: StdDuration = StdDuration::from_mins(1);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer(pub IpAddr);
 
-/// Serves a router on a bound socket until the lifecycle stops; requests under way are answered.
+/// How a listener is to be.
+#[derive(Debug, Clone)]
+pub struct Listening {
+    /// Its certificate; without one it speaks plain HTTP.
+    pub tls: Option<ServerTls>,
+    /// Most connections at once.
+    pub connections_max: usize,
+    /// Largest request head, in bytes.
+    pub head_bytes_max: usize,
+}
+
+impl Default for Listening {
+    fn default() -> Self {
+        Self { tls: None, connections_max: CONNECTIONS_MAX, head_bytes_max: HEAD_BYTES_MAX }
+    }
+}
+
+impl From<Option<ServerTls>> for Listening {
+    fn from(tls: Option<ServerTls>) -> Self {
+        Self { tls, ..Self::default() }
+    }
+}
+
+/// Serves a router on a bound socket until the lifecycle stops; requests under way are answered. A certificate that changes is taken up.
 pub async fn serve(
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    listening: Listening,
     router: Router,
     lifecycle: Lifecycle,
 ) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let Listening { tls, connections_max, head_bytes_max } = listening;
+    if let Some(tls) = &tls {
+        lifecycle.spawn_brief(keep_certificate(tls.clone(), lifecycle.clone()));
+    }
+    let places = Arc::new(Semaphore::new(connections_max));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let accepted = tokio::select! {
@@ -59,11 +90,12 @@ pub async fn serve(
             () = lifecycle.stopping() => return,
         };
         let Some((stream, peer)) = usable(accepted).await else { continue };
-        let (tls, life) = (tls.clone(), lifecycle.clone());
+        let (tls, life) = (tls.as_ref().map(ServerTls::acceptor), lifecycle.clone());
         let service = OfPeer {
             router: TowerToHyperService::new(router.clone()),
             peer: Peer(peer.ip()),
             under_way: watch::Sender::new(0),
+            head_bytes_max,
         };
         lifecycle.spawn_brief(async move {
             connection(stream, tls, service, &life).await;
@@ -99,6 +131,34 @@ struct OfPeer {
     peer: Peer,
     /// How many requests of the connection are under way.
     under_way: watch::Sender<usize>,
+    head_bytes_max: usize,
+}
+
+/// Reads a certificate again at SIGHUP, and every so often.
+async fn keep_certificate(tls: ServerTls, lifecycle: Lifecycle) {
+    let mut hangup = signal(SignalKind::hangup()).ok();
+    loop {
+        let hung_up = async {
+            match &mut hangup {
+                Some(hangup) => drop(hangup.recv().await),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = hung_up => {}
+            () = SystemClock.sleep_until(SystemClock.now().plus(CERTIFICATE_INTERVAL)) => {}
+            () = lifecycle.stopping() => return,
+        }
+        let file = tls.cert_file().display();
+        match tls.reload() {
+            Ok(true) => tracing::info!(%file, "the certificate has changed and is used now"),
+            Ok(false) => {}
+            Err(error) => tracing::error!(
+                error,
+                "the certificate cannot be read again; the one before is used"
+            ),
+        }
+    }
 }
 
 /// A request under way.
@@ -183,18 +243,19 @@ async fn http(
     service: OfPeer,
     life: &Lifecycle,
 ) {
+    let head_bytes_max = service.head_bytes_max;
     builder
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME_MAX)
-        .max_buf_size(HEAD_BYTES_MAX)
+        .max_buf_size(head_bytes_max)
         .half_close(false);
     builder
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_INTERVAL)
         .max_concurrent_streams(STREAMS_MAX)
-        .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX));
+        .max_header_list_size(u32::try_from(head_bytes_max).unwrap_or(u32::MAX));
     let under_way = service.under_way.subscribe();
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
@@ -220,7 +281,7 @@ async fn http(
 
 #[cfg(test)]
 mod tests {
-    use super::serve;
+    use super::{Listening, serve};
     use crate::lifecycle::Lifecycle;
     use axum::Router;
     use axum::routing::get;
@@ -233,7 +294,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let lifecycle = Lifecycle::default();
         let router = Router::new().route("/", get(async || "hello"));
-        lifecycle.spawn("server", serve(listener, None, router, lifecycle.clone()));
+        lifecycle.spawn("server", serve(listener, Listening::default(), router, lifecycle.clone()));
         (TcpStream::connect(address).await.unwrap(), lifecycle)
     }
 

@@ -24,7 +24,7 @@ pub enum LogFormat {
 /// printed.
 pub fn start_logs(format: LogFormat, level: LevelFilter) {
     let targets = Targets::new().with_default(LevelFilter::WARN.min(level)).with_targets(
-        ["push", "service", "providers", "store_sqlite", "sandbox"]
+        ["push", "sessions", "service", "providers", "store_sqlite", "store_cassandra", "sandbox"]
             .map(|name| (format!("reveille_{name}"), level)),
     );
     let targets = targets.with_target("reveille", level);

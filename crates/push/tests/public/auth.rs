@@ -52,7 +52,7 @@ impl Pages {
         let lifecycle = Lifecycle::default();
         lifecycle.spawn(
             "pages",
-            listen::serve(listener, tls.map(ServerTls::acceptor), router, lifecycle.clone()),
+            listen::serve(listener, tls.cloned().into(), router, lifecycle.clone()),
         );
         (url, lifecycle)
     }

@@ -95,7 +95,7 @@ impl Demo {
             .route("/sandbox/subscriptions", post(subscribe))
             .route("/sandbox/pushes/{token}", get(arrived))
             .with_state(self);
-        lifecycle.spawn("demo", listen::serve(listener, None, router, lifecycle.clone()));
+        lifecycle.spawn("demo", listen::serve(listener, None.into(), router, lifecycle.clone()));
     }
 }
 

@@ -14,5 +14,4 @@ mod trail;
 mod users;
 
 pub use docs::openapi;
-pub(crate) use operations::Readiness;
 pub(crate) use router::{ApiState, router};

@@ -1,19 +1,14 @@
 //! Health and metrics.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{StatusCode, header};
+use http::header;
 use metrics::gauge;
 use reveille_model::{Duration, Settled, Timestamp};
-use reveille_service::clock::Clock;
-use reveille_service::lifecycle::Lifecycle;
 use reveille_service::problem::Problem;
-use reveille_store::{Depth, Store};
+use reveille_store::Depth;
 use serde_json::json;
-use tokio::sync::Mutex;
 
 use super::router::ApiState;
 use crate::metrics::{
@@ -21,52 +16,8 @@ use crate::metrics::{
     SUBSCRIPTIONS, SUBSCRIPTIONS_REFRESHED, float,
 };
 
-/// How long an answer about the store is good for. Asking writes, and anyone may ask.
-const CHECK_INTERVAL: Duration = Duration::from_s(1);
-/// Longest time the store may take to answer.
-const CHECK_TIME_MAX: Duration = Duration::from_s(5);
-
 /// Ages by which subscriptions are counted, in days.
 const AGES_DAYS: [u16; 7] = [1, 2, 7, 30, 90, 180, 365];
-
-/// Whether the server can do its work.
-pub(crate) struct Readiness {
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
-    lifecycle: Lifecycle,
-    last: Mutex<Option<(Timestamp, bool)>>,
-}
-
-impl Readiness {
-    pub(crate) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, lifecycle: Lifecycle) -> Self {
-        Self { store, clock, lifecycle, last: Mutex::default() }
-    }
-
-    /// Asks the store to write something, at most once a second.
-    async fn is_store_usable(&self) -> bool {
-        let mut last = self.last.lock().await;
-        let now = self.clock.now();
-        if let Some((at, usable)) = *last
-            && now < at.plus(CHECK_INTERVAL)
-        {
-            return usable;
-        }
-        let asked = tokio::time::timeout(CHECK_TIME_MAX.to_std(), self.store.check(now)).await;
-        let usable = match asked {
-            Ok(Ok(())) => true,
-            Ok(Err(error)) => {
-                tracing::error!(%error, "not ready: the store cannot be used");
-                false
-            }
-            Err(_) => {
-                tracing::error!("not ready: the store does not answer");
-                false
-            }
-        };
-        *last = Some((now, usable));
-        usable
-    }
-}
 
 /// Whether the process is alive.
 #[utoipa::path(get, path = "/healthz", tag = "operations", responses((status = 200, description = "It is")))]
@@ -85,18 +36,7 @@ pub(crate) async fn healthz() -> Json<serde_json::Value> {
 pub(crate) async fn readyz(
     State(state): State<ApiState>,
 ) -> Result<Json<serde_json::Value>, Problem> {
-    let not_ready = |detail: &str| {
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", "Not ready")
-            .detail(detail)
-            .retry_after(5)
-    };
-    if state.readiness.lifecycle.is_stopping() {
-        return Err(not_ready("the server is stopping"));
-    }
-    if !state.readiness.is_store_usable().await {
-        return Err(not_ready("the store cannot be used; the log says why"));
-    }
-    Ok(Json(json!({"status": "ready"})))
+    state.readiness.answer().await
 }
 
 /// Everything measured, in the Prometheus text format.

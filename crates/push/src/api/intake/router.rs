@@ -9,6 +9,7 @@ use axum::routing::{delete, get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
 use reveille_service::auth::{self, Callers};
 use reveille_service::body::BodyLimits;
+use reveille_service::health::Readiness;
 use reveille_service::problem::{method_not_allowed, not_found};
 use reveille_service::{http_metrics, request_id};
 use reveille_store::Destination;
@@ -17,8 +18,8 @@ use tokio::sync::watch;
 use super::super::devices::Devices;
 use super::super::headers;
 use super::{
-    Readiness, docs, halting, importing, info, message, notifications, operations, quarantine,
-    subscriptions, trail, users,
+    docs, halting, importing, info, message, notifications, operations, quarantine, subscriptions,
+    trail, users,
 };
 use crate::compat;
 use crate::halting::Halting;
