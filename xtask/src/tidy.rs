@@ -10,15 +10,17 @@ use crate::process::{output, root, say};
 const LINES_MAX: usize = 500;
 
 /// Which of our crates each crate may use (ARCHITECTURE.md, code map). Development dependencies are not looked at.
-const LAYERS: [(&str, &[&str]); 14] = [
+const LAYERS: [(&str, &[&str]); 16] = [
     ("model", &[]),
     ("mixer", &["model"]),
     ("store", &["model"]),
     ("vault", &[]),
     ("store-sqlite", &["model", "store", "vault"]),
+    ("store-cassandra", &["model", "store"]),
     ("providers", &["model"]),
     ("service", &["model"]),
     ("push", &["model", "mixer", "store", "providers", "service"]),
+    ("sessions", &["model", "store", "service"]),
     ("sandbox", &["model", "service"]),
     ("lab", &["model", "mixer"]),
     ("echo", &[]),
@@ -29,9 +31,11 @@ const LAYERS: [(&str, &[&str]); 14] = [
             "mixer",
             "store",
             "store-sqlite",
+            "store-cassandra",
             "providers",
             "service",
             "push",
+            "sessions",
             "sandbox",
             "lab",
             "echo",

@@ -21,12 +21,14 @@ pub(crate) enum Command {
     Dev(DevArguments),
     /// The push server
     Push(PushArguments),
+    /// The session store: values under keys, each for a time, as Kask has it
+    Sessions(SessionsArguments),
     /// The look-alike providers, and `init`, which makes keys and a configuration for them
     Sandbox(SandboxArguments),
     /// Reads the configuration, tries store and provider credentials, and says everything that is wrong
     Check(ConfigArguments),
-    /// Brings the store to this version's schema
-    Migrate(ConfigArguments),
+    /// Brings the stores to this version's schema
+    Migrate(SessionsArguments),
     /// The key that seals the store: `rotate` takes a fresh one
     Keys(KeysArguments),
     /// Wakes the devices of users
@@ -91,6 +93,21 @@ pub(crate) struct ReferenceArguments {
         hide_env_values = true
     )]
     pub(crate) fcm_credentials: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SessionsArguments {
+    /// The configuration file
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "kask_config",
+        conflicts_with = "kask_config"
+    )]
+    pub(crate) config: Option<PathBuf>,
+    /// The configuration of Kask (YAML) in its place. What is passed over is said
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kask_config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

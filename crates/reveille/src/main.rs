@@ -37,9 +37,10 @@ async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Dev(arguments) => commands::dev::run(arguments).await,
         Command::Push(arguments) => commands::push::run(arguments).await,
+        Command::Sessions(arguments) => commands::sessions::run(&arguments).await,
         Command::Sandbox(arguments) => commands::sandbox::run(arguments).await,
         Command::Check(arguments) => commands::check::run(arguments).await,
-        Command::Migrate(arguments) => commands::migrate::run(&arguments),
+        Command::Migrate(arguments) => commands::migrate::run(&arguments).await,
         Command::Keys(arguments) => commands::keys::run(&arguments),
         Command::Send(arguments) => commands::client::send(arguments).await,
         Command::Trail(arguments) => commands::client::trail(arguments).await,

@@ -116,7 +116,7 @@ async fn under_constant_churn_the_file_stays_as_large() {
             writes.spawn(async move { store.set(write, now).await });
         }
         assert!(writes.join_all().await.iter().all(Result::is_ok));
-        while store.sweep(now).await.unwrap() > 0 {}
+        while store.upkeep(now).await.unwrap() > 0 {}
         let usage = store.usage().await.unwrap().unwrap();
         assert_eq!(usage[0].1.entries, 1_000);
         // The log is written back into the file every so many pages: both count.

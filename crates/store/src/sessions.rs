@@ -147,9 +147,9 @@ pub trait Sessions: Send + Sync + fmt::Debug {
     /// Whether entries can be read and written now.
     async fn ready(&self) -> Result<(), StoreError>;
 
-    /// Deletes at most [`reveille_model::limits::SESSION_SWEEP_MAX`] entries that have ended, and says how many that were. A store that forgets them by itself does
-    /// nothing.
-    async fn sweep(&self, now: Timestamp) -> Result<usize, StoreError>;
+    /// One bounded step of what is to be done beside requests, and how much that was: an engine on this machine deletes at most
+    /// [`reveille_model::limits::SESSION_SWEEP_MAX`] entries that have ended; one with data centres does deletions again that some of them lack.
+    async fn upkeep(&self, now: Timestamp) -> Result<usize, StoreError>;
 
     /// How much each namespace holds; nothing where the store does not count.
     async fn usage(&self) -> Result<Option<Vec<(Namespace, Usage)>>, StoreError>;

@@ -53,22 +53,6 @@ fn read_url(section: &mut Section, key: &str, example: &str) -> Option<reqwest::
     url
 }
 
-/// The content of a file, if one is named.
-fn read_secret(section: &mut Section, key: &str) -> Option<String> {
-    let path = section.path(key)?;
-    match std::fs::read_to_string(&path) {
-        Ok(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
-        Ok(_) => {
-            section.problem(key, format!("{} is empty", path.display()));
-            None
-        }
-        Err(error) => {
-            section.problem(key, format!("{}: {error}", path.display()));
-            None
-        }
-    }
-}
-
 /// How whoever knows people is reached.
 fn read_client(auth: &mut Section) -> Option<ClientSettings> {
     let time_max_ms = auth.number("timeout_ms", 10..=60_000).unwrap_or(2_000);
@@ -80,7 +64,7 @@ fn read_client(auth: &mut Section) -> Option<ClientSettings> {
 
 fn read_sessions(auth: &mut Section) -> Option<SessionsConfig> {
     let url = read_url(auth, "url", "http://127.0.0.1:8081/sessions/v1/");
-    let store_token = read_secret(auth, "store_token_file");
+    let store_token = auth.secret("store_token_file");
     let wiki = auth.string("wiki");
     if let Some(wiki) = &wiki {
         read_realm(auth, wiki);
@@ -88,7 +72,7 @@ fn read_sessions(auth: &mut Section) -> Option<SessionsConfig> {
     if wiki.is_none() && auth.has("hmac_key_file") {
         auth.problem("hmac_key_file", "this is MediaWiki's; set wiki = \"…\" too");
     }
-    let hmac_key = read_secret(auth, "hmac_key_file");
+    let hmac_key = auth.secret("hmac_key_file");
     let cookie = auth.string("cookie").unwrap_or_else(|| {
         wiki.as_ref().map_or("session".to_owned(), |wiki| format!("{wiki}_session"))
     });

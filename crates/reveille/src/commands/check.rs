@@ -8,9 +8,12 @@ use reveille_push::{PushConfig, StoreUrl, senders};
 use reveille_sandbox::SandboxConfig;
 use reveille_service::clock::{Clock, SystemClock};
 use reveille_service::config::{ConfigProblem, Document};
-use reveille_store::{Census, Cohorts as _};
-use reveille_store_sqlite::{KeyFile, OpenError, SqliteStore};
+use reveille_sessions::{SessionsConfig, SessionsStoreUrl};
+use reveille_store::{Census, Cohorts as _, Sessions as _};
+use reveille_store_cassandra::CassandraSessions;
+use reveille_store_sqlite::{KeyFile, OpenError, SqliteSessions, SqliteStore};
 
+use super::sessions::settings;
 use crate::cli::ConfigArguments;
 use crate::failure::Failure;
 use crate::say;
@@ -21,18 +24,13 @@ pub(crate) async fn run(arguments: ConfigArguments) -> Result<(), Failure> {
     if document.has("sandbox") {
         SandboxConfig::read(&document);
     }
-    if !document.has("push") && !document.has("sandbox") {
+    if !["push", "sandbox", "sessions"].iter().any(|section| document.has(section)) {
         document.problems().add(
             "push",
-            "there is neither [push] nor [sandbox]; `reveille sandbox init DIR` writes an example",
+            "there is neither [push] nor [sessions] nor [sandbox]; `reveille sandbox init DIR` writes an example",
         );
     }
-    if document.has("sessions") {
-        document.problems().add(
-            "sessions",
-            "the session store is not built yet in this version; remove the section",
-        );
-    }
+    let sessions = document.has("sessions").then(|| SessionsConfig::read(&document)).flatten();
     let mut problems = document.problems().take();
     if let Some(push) = push {
         for warning in push.warnings(SystemClock.now()) {
@@ -46,6 +44,9 @@ pub(crate) async fn run(arguments: ConfigArguments) -> Result<(), Failure> {
             }
         }
         problems.extend(try_providers(push).await);
+    }
+    if let Some(sessions) = sessions {
+        problems.extend(try_sessions(&sessions.store).await);
     }
     if problems.is_empty() {
         say::line("ok       the configuration can be used");
@@ -80,6 +81,47 @@ async fn try_store(push: &PushConfig) -> Option<ConfigProblem> {
             what: format!("cannot open {path}: {error}"),
         }),
     }
+}
+
+async fn try_sessions(store: &SessionsStoreUrl) -> Option<ConfigProblem> {
+    let problem = |what: String| ConfigProblem { path: "sessions.store".to_owned(), what };
+    match store {
+        SessionsStoreUrl::Sqlite(database) => {
+            let path = database.display();
+            match SqliteSessions::open(database) {
+                Ok(store) => {
+                    let ready = store.ready().await;
+                    store.close();
+                    match ready {
+                        Ok(()) => {
+                            say::line(&format!("ok       the session store {path} takes writes"));
+                        }
+                        Err(error) => return Some(problem(format!("{path}: {error}"))),
+                    }
+                }
+                Err(OpenError::InUse) => {
+                    say::line(&format!(
+                        "ok       the session store {path} is in use by a running server"
+                    ));
+                }
+                Err(error) => return Some(problem(format!("cannot open {path}: {error}"))),
+            }
+        }
+        SessionsStoreUrl::Cassandra(config) => {
+            let ready = match CassandraSessions::open(settings(config)).await {
+                Ok(store) => store.ready().await.map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            match ready {
+                Ok(()) => say::line(&format!(
+                    "ok       Cassandra answers for {}.{}",
+                    config.keyspace, config.table
+                )),
+                Err(what) => return Some(problem(what)),
+            }
+        }
+    }
+    None
 }
 
 /// Whoever watches a small cohort guesses right more often than the settings promise.

@@ -15,3 +15,4 @@ pub(crate) mod push;
 pub(crate) mod quarantine;
 mod reference;
 pub(crate) mod sandbox;
+pub(crate) mod sessions;

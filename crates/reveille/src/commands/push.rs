@@ -23,7 +23,7 @@ const GRACE: Duration = Duration::from_s(25);
 pub(crate) async fn run(arguments: PushArguments) -> Result<(), Failure> {
     let (config, ignored) = match &arguments.config {
         Some(path) => (push_config(path)?, Vec::new()),
-        None => reference::config(&arguments.reference)?,
+        None => reference::push::config(&arguments.reference)?,
     };
     start_logs(LogFormat::Json, LevelFilter::INFO);
     for ignored in ignored {

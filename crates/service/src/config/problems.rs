@@ -29,6 +29,11 @@ impl Problems {
         self.0.borrow_mut().push(ConfigProblem { path: path.into(), what: what.into() });
     }
 
+    /// Whether nothing was found so far.
+    pub fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
+
     /// Those found so far, each once, in order of their paths.
     pub fn take(&self) -> Vec<ConfigProblem> {
         let mut found = std::mem::take(&mut *self.0.borrow_mut());

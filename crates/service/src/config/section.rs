@@ -24,6 +24,16 @@ impl Section {
         Self { path, table, folder, problems, read: BTreeSet::new() }
     }
 
+    /// Whether nothing is there.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// The keys that are there.
+    pub fn keys(&self) -> Vec<String> {
+        self.table.keys().cloned().collect()
+    }
+
     /// Whether a key is there.
     pub fn has(&self, key: &str) -> bool {
         self.table.contains_key(key)
@@ -89,6 +99,17 @@ impl Section {
         }
     }
 
+    /// A whole number from one on that may be large: bytes, rows.
+    pub fn count(&mut self, key: &str) -> Option<u64> {
+        let value = self.take(key)?;
+        let number = value.as_integer().and_then(|number| u64::try_from(number).ok());
+        let number = number.filter(|number| *number > 0);
+        if number.is_none() {
+            self.problem(key, "this must be a whole number from 1 on");
+        }
+        number
+    }
+
     /// True or false.
     pub fn boolean(&mut self, key: &str) -> Option<bool> {
         match self.take(key)? {
@@ -129,6 +150,17 @@ impl Section {
         self.string(key).map(|text| self.folder.join(text))
     }
 
+    /// The content of a file that is named, which is all of one secret, without the space around it.
+    pub fn secret(&mut self, key: &str) -> Option<String> {
+        let path = self.path(key)?;
+        let read = match std::fs::read_to_string(&path) {
+            Ok(text) if !text.trim().is_empty() => Ok(text.trim().to_owned()),
+            Ok(_) => Err("it is empty".to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+        read.map_err(|what| self.problem(key, format!("{}: {what}", path.display()))).ok()
+    }
+
     /// A path counted from the file's folder.
     pub fn resolve(&self, relative: &str) -> PathBuf {
         self.folder.join(relative)
@@ -153,8 +185,7 @@ impl Section {
 
     /// All sections inside this one, by name.
     pub fn sections(&mut self) -> Vec<(String, Self)> {
-        let names: Vec<String> = self.table.keys().cloned().collect();
-        names.into_iter().map(|name| (name.clone(), self.section(&name))).collect()
+        self.keys().into_iter().map(|name| (name.clone(), self.section(&name))).collect()
     }
 
     /// Refuses a part of the design that is not built.

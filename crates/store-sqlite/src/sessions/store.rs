@@ -101,7 +101,7 @@ impl Sessions for SqliteSessions {
         self.get(&some, Timestamp::EPOCH).await.map(drop)
     }
 
-    async fn sweep(&self, now: Timestamp) -> Result<usize, StoreError> {
+    async fn upkeep(&self, now: Timestamp) -> Result<usize, StoreError> {
         self.writer.write(move |shelves| shelves.sweep(now)).await
     }
 

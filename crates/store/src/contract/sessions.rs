@@ -335,7 +335,7 @@ impl Scene {
                 .expect("an answer of the store");
         }
         let sweep = async || {
-            self.world.store().sweep(self.world.now()).await.expect("an answer of the store")
+            self.world.store().upkeep(self.world.now()).await.expect("an answer of the store")
         };
         assert_eq!(sweep().await, 0);
         self.world.pass(1).await;

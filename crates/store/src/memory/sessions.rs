@@ -121,7 +121,7 @@ impl Sessions for MemorySessions {
         Ok(())
     }
 
-    async fn sweep(&self, now: Timestamp) -> Result<usize, StoreError> {
+    async fn upkeep(&self, now: Timestamp) -> Result<usize, StoreError> {
         let mut entries = self.entries();
         let ended = entries.iter().filter(|(_, kept)| !kept.lives(now));
         let ended: Vec<_> = ended.map(|(key, _)| key.clone()).take(SESSION_SWEEP_MAX).collect();

@@ -1,20 +1,19 @@
 //! The configuration of Wikimedia's push-notifications service (contract: push-notifications.md §4), as ours.
 
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context as _;
 use reveille_push::PushConfig;
 use reveille_service::config::Document;
-use reveille_service::entropy;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::load::whole;
+use super::secrets::Secrets;
+use super::yaml::{Section, quoted, read, unusable};
 use crate::cli::ReferenceArguments;
+use crate::commands::load::whole;
 use crate::failure::Failure;
 
-/// Largest file that is read, in bytes.
-const FILE_BYTES_MAX: u64 = 1 << 20;
+const OPTION: &str = "--reference-config";
 /// What the reference does where nothing is said.
 const PORT: u64 = 8888;
 const INTERFACE: &str = "0.0.0.0";
@@ -61,17 +60,8 @@ struct Converted {
 /// Reads such a file. What was passed over is said.
 pub(crate) fn config(arguments: &ReferenceArguments) -> Result<(PushConfig, Vec<String>), Failure> {
     let path = arguments.reference_config.as_deref().unwrap_or(Path::new(""));
-    let of_file = || format!("{} cannot be used (--reference-config)", path.display());
-    let length = std::fs::metadata(path).with_context(of_file)?.len();
-    if length > FILE_BYTES_MAX {
-        return Err(Failure::Usage(format!(
-            "{}: it has more than {FILE_BYTES_MAX} bytes",
-            of_file()
-        )));
-    }
-    let yaml = std::fs::read_to_string(path).with_context(of_file)?;
-    let value: Value = serde_saphyr::from_str(&yaml)
-        .map_err(|_| Failure::Usage(format!("{}: it is no YAML", of_file())))?;
+    let of_file = || unusable(path, OPTION);
+    let value = read(path, OPTION)?;
     let secrets = Secrets::new();
     let converted = convert(value, (arguments, secrets.folder()))
         .map_err(|what| Failure::Usage(format!("{}: {what}", of_file())))?;
@@ -81,99 +71,6 @@ pub(crate) fn config(arguments: &ReferenceArguments) -> Result<(PushConfig, Vec<
         .map_err(|what| Failure::Usage(format!("{}: {what}", of_file())))?;
     let config = whole(PushConfig::read(&document), &document)?;
     Ok((config, converted.ignored))
-}
-
-/// A folder for secrets, which only this user may read, and which goes as soon as they were read.
-struct Secrets(PathBuf);
-
-impl Secrets {
-    fn new() -> Self {
-        let number = entropy::rng().next_u64();
-        Self(std::env::temp_dir().join(format!("reveille-{number:016x}")))
-    }
-
-    fn folder(&self) -> &Path {
-        &self.0
-    }
-
-    fn write(&self, secrets: &[(&'static str, String)]) -> std::io::Result<()> {
-        if secrets.is_empty() {
-            return Ok(());
-        }
-        std::fs::DirBuilder::new().mode(0o700).create(&self.0)?;
-        for (name, text) in secrets {
-            let path = self.0.join(name);
-            let file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(path);
-            std::io::Write::write_all(&mut file?, text.as_bytes())?;
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Secrets {
-    fn drop(&mut self) {
-        // There is none if there were no secrets.
-        drop(std::fs::remove_dir_all(&self.0));
-    }
-}
-
-/// A text of TOML.
-fn quoted(text: &str) -> String {
-    Value::from(text).to_string()
-}
-
-/// Members that are taken out one by one; what is left at the end was not understood.
-struct Section {
-    path: &'static str,
-    members: Map<String, Value>,
-}
-
-impl Section {
-    fn new(path: &'static str, value: Option<Value>) -> Result<Self, String> {
-        match value {
-            None | Some(Value::Null) => Ok(Self { path, members: Map::new() }),
-            Some(Value::Object(members)) => Ok(Self { path, members }),
-            Some(_) => Err(format!("{path} must have members")),
-        }
-    }
-
-    fn section(&mut self, name: &str, path: &'static str) -> Result<Self, String> {
-        Self::new(path, self.members.remove(name))
-    }
-
-    fn text(&mut self, name: &str) -> Result<Option<String>, String> {
-        match self.members.remove(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(Value::Number(number)) => Ok(Some(number.to_string())),
-            Some(_) => Err(format!("{}.{name} must be a text", self.path)),
-        }
-    }
-
-    fn number(&mut self, name: &str) -> Result<Option<u64>, String> {
-        let text = self.text(name)?;
-        let number = text.map(|text| {
-            text.parse().map_err(|_| format!("{}.{name} must be a whole number", self.path))
-        });
-        number.transpose()
-    }
-
-    fn flag(&mut self, name: &str) -> Result<bool, String> {
-        match self.members.remove(name) {
-            None | Some(Value::Null) => Ok(false),
-            Some(Value::Bool(flag)) => Ok(flag),
-            Some(_) => Err(format!("{}.{name} must be true or false", self.path)),
-        }
-    }
-
-    /// What is left has no counterpart.
-    fn finish(self, known: &[(&str, &str)], ignored: &mut Vec<String>) {
-        for name in self.members.keys() {
-            let why = known.iter().find(|(each, _)| each == name);
-            let why = why.map_or("it is not known", |(_, why)| why);
-            ignored.push(format!("{}.{name}: {why}", self.path));
-        }
-    }
 }
 
 fn convert(
