@@ -17,7 +17,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Everything on this machine, to look at: sandbox, push server, sample users. Nothing leaves loopback
+    /// Everything on this machine, to look at: sandbox, push server, session store, sample users. Nothing leaves loopback
     Dev(DevArguments),
     /// The push server
     Push(PushArguments),
@@ -127,7 +127,7 @@ pub(crate) struct DevArguments {
     /// Where to keep keys and data; a directory that does not exist yet. Without it a temporary one, removed at the end
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
-    /// The first of the ports: the push server's. Its public API and the demo page come after it, the sandbox's are 10 to 13 above it
+    /// The first of the ports: the push server's. Its public API, the demo page and the session store come after it, the sandbox's are 10 to 13 above it
     #[arg(long, value_name = "PORT", default_value_t = 8900, value_parser = clap::value_parser!(u16).range(1..=65_000))]
     pub(crate) port: u16,
 }

@@ -22,6 +22,8 @@ fn main() -> ExitCode {
         say::error("cannot choose the crypto library");
         return Failure::RUN;
     }
+    // Shells and services begin with few files, and may have more. Where they may not, what there is has to do.
+    drop(rlimit::increase_nofile_limit(u64::MAX));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(run(cli.command)),

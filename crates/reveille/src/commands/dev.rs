@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context as _;
+use metrics_exporter_prometheus::PrometheusHandle;
 use reveille_model::{
     CredentialSet, Duration, NewSubscription, Provider, SubscriptionId, Token, Topic, User,
 };
@@ -11,9 +13,11 @@ use reveille_providers::webpush::Target;
 use reveille_push::{BUCKETS, PushConfig};
 use reveille_sandbox::{Ports, Received, Sandbox, Watch, init_with_cohorts};
 use reveille_service::clock::{Clock as _, SystemClock};
+use reveille_service::config::Document;
 use reveille_service::entropy;
 use reveille_service::lifecycle::Lifecycle;
 use reveille_service::telemetry::{LogFormat, start_logs, start_metrics};
+use reveille_sessions::{Parts, SessionsConfig, SessionsServer};
 use reveille_store::{Cohorts as _, Subscriptions as _};
 use reveille_store_sqlite::SqliteStore;
 use tokio::net::TcpListener;
@@ -22,6 +26,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::load::{close_store, open_store, push_config, sandbox_config};
 use super::push::start;
+use super::sessions::{self, Opened};
 use crate::cli::DevArguments;
 use crate::demo::{Demo, DemoConfig};
 use crate::failure::Failure;
@@ -31,6 +36,8 @@ use crate::say;
 const GRACE: Duration = Duration::from_s(15);
 /// Short windows: somebody is watching.
 const WINDOW_S: u32 = 5;
+/// How far above the first port the session store's is.
+const SESSIONS_ABOVE: u16 = 3;
 /// The sample users, each with an Android phone, an iPhone and a browser.
 const USERS: [&str; 20] = [
     "alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy", "karl",
@@ -87,7 +94,11 @@ async fn serve(config: &Path, dir: &Path, ports: Ports) -> Result<(), Failure> {
     store.mix(push.mix()).await?;
     let watch = sandbox.start(&lifecycle);
     let devices = register(&store, &push, &watch).await?;
-    let metrics = start_metrics(&BUCKETS).context("cannot collect metrics")?;
+    let buckets: Vec<(&str, &[f64])> =
+        BUCKETS.into_iter().chain(reveille_sessions::BUCKETS).collect();
+    let metrics = start_metrics(&buckets).context("cannot collect metrics")?;
+    let sessions = sessions(dir, ports.intake + SESSIONS_ABOVE, metrics.clone(), &lifecycle);
+    let sessions = sessions.await.with_context(busy)?;
     if let Err(failure) = start(push, &store, metrics, &lifecycle).await {
         let Failure::Run(error) = failure else { return Err(failure) };
         return Err(error.context(busy()).into());
@@ -102,8 +113,26 @@ async fn serve(config: &Path, dir: &Path, ports: Ports) -> Result<(), Failure> {
     welcome(dir, ports);
     lifecycle.spawn("watch", show(watch, devices, lifecycle.clone()));
     let ended = lifecycle.finish(GRACE).await;
+    sessions.close();
     close_store(store);
     Ok(ended?)
+}
+
+/// A session store, in a file beside the others.
+async fn sessions(
+    dir: &Path,
+    port: u16,
+    metrics: PrometheusHandle,
+    lifecycle: &Lifecycle,
+) -> anyhow::Result<Opened> {
+    let text =
+        format!("[sessions]\nlisten = \"127.0.0.1:{port}\"\nstore = \"sqlite:sessions.db\"\n");
+    let document = Document::parse(&text, dir.to_owned()).map_err(anyhow::Error::msg)?;
+    let config = SessionsConfig::read(&document).context("the session store's configuration")?;
+    let opened = sessions::open(&config.store, lifecycle).await?;
+    let parts = Parts { store: opened.store(), clock: Arc::new(SystemClock), metrics };
+    SessionsServer::bind(config, parts).await?.start(lifecycle);
+    Ok(opened)
 }
 
 /// Whose device a token is, and what device: for showing pushes.
@@ -160,11 +189,13 @@ async fn register(
 
 fn welcome(dir: &Path, ports: Ports) {
     let Ports { intake, public, demo, control, apns, fcm, webpush } = ports;
+    let sessions = intake + SESSIONS_ABOVE;
     say::line(&format!(
         r#"Reveille is running on this machine; nothing leaves it. Stop it with Ctrl-C.
 
   push server   http://127.0.0.1:{intake}         API at /docs, figures at /metrics
   public API    http://127.0.0.1:{public}         for devices and browsers, described at /docs
+  sessions      http://127.0.0.1:{sessions}/sessions/v1/   a session store: POST, GET and DELETE of any key
   sandbox       https://127.0.0.1:{apns}        a look-alike APNs
                 https://127.0.0.1:{fcm}        a look-alike FCM
                 https://127.0.0.1:{webpush}        look-alike Web Push services

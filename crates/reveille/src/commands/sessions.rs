@@ -86,7 +86,7 @@ impl Opened {
 pub(crate) async fn open(
     store: &SessionsStoreUrl,
     lifecycle: &Lifecycle,
-) -> Result<Opened, Failure> {
+) -> anyhow::Result<Opened> {
     match store {
         SessionsStoreUrl::Sqlite(database) => {
             let opened = SqliteSessions::open(database);
