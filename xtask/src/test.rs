@@ -41,6 +41,12 @@ pub(crate) fn run(options: &[&str]) -> Result<(), String> {
         }
         Err(why) => left_out.push(format!("tests against MariaDB: {why}")),
     }
+    match tools::cassandra() {
+        Ok(jars) => {
+            tests.env("REVEILLE_TEST_CASSANDRA", jars);
+        }
+        Err(why) => left_out.push(format!("tests against Cassandra: {why}")),
+    }
     if all && !left_out.is_empty() {
         return Err(format!("left out, which --all does not allow:\n  {}", left_out.join("\n  ")));
     }

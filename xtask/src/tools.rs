@@ -1,9 +1,10 @@
-//! Tools that tests and benchmarks use, installed where they may be: Debian packages as root, Python packages in a folder of ours.
+//! Tools that tests and benchmarks use, installed where they may be: Debian packages as root, Python packages and jars in folders of ours.
 
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::process::{root, run, succeeds};
+use crate::process::{output, root, run, succeeds};
 
 /// What the independent peers are made of.
 const PYTHON_PACKAGES: [&str; 8] = [
@@ -20,8 +21,11 @@ const PYTHON_PACKAGES: [&str; 8] = [
 const PYTHON_IMPORTS: &str =
     "import h2, jwt, cryptography, http_ece, py_vapid, standardwebhooks, websocket, schemathesis";
 
-/// What a wiki on a file needs of PHP.
-const PHP_NEEDS: &str = "exit(extension_loaded('pdo_sqlite') ? 0 : 1);";
+/// What a wiki on a file needs of PHP, and what its client of a session store needs.
+const PHP_NEEDS: &str = "exit(extension_loaded('pdo_sqlite') && extension_loaded('curl') ? 0 : 1);";
+
+/// The Java releases Cassandra 5.0 runs on.
+const JAVA_RELEASES: [&str; 2] = ["11", "17"];
 
 /// A Python with the packages of the independent peers.
 pub(crate) fn python() -> Result<PathBuf, String> {
@@ -76,11 +80,12 @@ pub(crate) fn mediawiki() -> Result<PathBuf, String> {
         debian("mediawiki")?;
         debian("php-cli")?;
         debian("php-sqlite3")?;
+        debian("php-curl")?;
     }
     if is_there() {
         Ok(mediawiki)
     } else {
-        Err("it was installed and PHP lacks pdo_sqlite".to_owned())
+        Err("it was installed and PHP lacks pdo_sqlite or curl".to_owned())
     }
 }
 
@@ -91,6 +96,61 @@ pub(crate) fn mariadb() -> Result<PathBuf, String> {
         debian("mariadb-server")?;
     }
     Ok(mariadb)
+}
+
+/// The folder of jars of an Apache Cassandra, of the release that `xtask/cassandra/pom.xml` names. Java runs it.
+pub(crate) fn cassandra() -> Result<PathBuf, String> {
+    java()?;
+    let pinned = root().join("xtask/cassandra/pom.xml");
+    let pom = read(&pinned)?;
+    let folder = root().join("target/tools/cassandra");
+    // The pom comes with the jars: those of another release are replaced.
+    if read(&folder.join("pom.xml")).is_ok_and(|there| there == pom) {
+        return Ok(folder.join("jars"));
+    }
+    if !succeeds(Command::new("mvn").arg("--version")) {
+        debian("maven")?;
+    }
+    // Beside it, and renamed once it is whole.
+    let part = root().join("target/tools/cassandra.part");
+    remove(&part)?;
+    let failed = |error: std::io::Error| format!("{}: {error}", part.display());
+    std::fs::create_dir_all(&part).map_err(failed)?;
+    std::fs::write(part.join("pom.xml"), pom).map_err(failed)?;
+    run(Command::new("mvn")
+        .args(["--quiet", "--batch-mode", "--strict-checksums", "dependency:copy-dependencies"])
+        .current_dir(&part))?;
+    remove(&folder)?;
+    std::fs::rename(&part, &folder).map_err(failed)?;
+    Ok(folder.join("jars"))
+}
+
+/// A Java that Cassandra runs on.
+fn java() -> Result<(), String> {
+    let version = || output(Command::new("java").arg("--version"));
+    let found =
+        version().or_else(|_| debian("openjdk-17-jre-headless").and_then(|()| version()))?;
+    // As in `openjdk 17.0.15 2025-04-15`.
+    let release = found.split([' ', '.']).nth(1).unwrap_or_default();
+    if JAVA_RELEASES.contains(&release) {
+        Ok(())
+    } else {
+        Err(format!("Java {} is needed and `java` is {release}", JAVA_RELEASES.join(" or ")))
+    }
+}
+
+fn read(file: &Path) -> Result<String, String> {
+    std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+/// Removes a folder, if it is there.
+fn remove(folder: &Path) -> Result<(), String> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(format!("{}: {error}", folder.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// `strace`, which counts system calls.
@@ -105,8 +165,7 @@ pub(crate) fn perf() -> Result<(), String> {
 
 /// Installs a Debian package, if we are root on Debian.
 fn debian(package: &str) -> Result<(), String> {
-    let is_root =
-        crate::process::output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
+    let is_root = output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
     if !is_root || !succeeds(Command::new("apt-get").arg("--version")) {
         return Err(format!(
             "the Debian package {package} is needed; install it, or run this as root on Debian"

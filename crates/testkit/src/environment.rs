@@ -32,6 +32,11 @@ pub(crate) fn mariadb() -> Option<OsString> {
     variable("REVEILLE_TEST_MARIADB")
 }
 
+/// The jars of an Apache Cassandra, if xtask could set one up.
+pub(crate) fn cassandra() -> Option<OsString> {
+    variable("REVEILLE_TEST_CASSANDRA")
+}
+
 /// Says on standard output that a test is left out, and why. With `--all`, xtask fails before any test runs if a need is not met.
 pub fn needs_all(what: &str) -> String {
     format!("left out: {what}; run `cargo xtask test`, which sets it up")

@@ -1,6 +1,7 @@
 //! Fakes and fixtures for tests; nothing but tests uses it.
 
 mod app;
+mod cassandra;
 mod clock;
 mod environment;
 mod http;
@@ -13,6 +14,7 @@ mod temporary;
 mod wiki;
 
 pub use app::{PushApp, metrics};
+pub use cassandra::Cassandra;
 pub use clock::ManualClock;
 pub use environment::{chromium, is_long, mediawiki, needs_all, python};
 pub use http::{Answer, Client};

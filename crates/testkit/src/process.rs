@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// Longest time to wait for a line of a log.
-const LINE_TIME_MAX: Duration = Duration::from_mins(1);
+/// Longest time to wait for a line of a log, or for its end. Four nodes of Cassandra start at once.
+const LINE_TIME_MAX: Duration = Duration::from_mins(2);
 
 /// A running process whose log is read.
 #[derive(Debug)]
@@ -66,16 +66,47 @@ impl Server {
     /// # Panics
     /// If none comes; the log is shown.
     pub async fn wait_for(&mut self, text: &str) {
+        self.wait_for_after(0, text).await;
+    }
+
+    /// The same, of the lines after so many.
+    ///
+    /// # Panics
+    /// If none comes; the log is shown.
+    pub async fn wait_for_after(&mut self, skipped: usize, text: &str) {
         let coming = async {
-            while !self.log().iter().any(|line| line.contains(text)) {
+            while self.find_after(skipped, text).is_none() {
                 if self.count.changed().await.is_err() {
-                    return self.log().iter().any(|line| line.contains(text));
+                    return self.find_after(skipped, text).is_some();
                 }
             }
             true
         };
         let came = tokio::time::timeout(LINE_TIME_MAX, coming).await;
         assert!(came == Ok(true), "no line holds `{text}`:\n{}", self.log().join("\n"));
+    }
+
+    /// Where the log holds a text, after so many lines: how many lines there are before it.
+    pub fn find_after(&self, skipped: usize, text: &str) -> Option<usize> {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = lines.iter().skip(skipped).position(|line| line.contains(text));
+        found.map(|position| skipped + position)
+    }
+
+    /// How many lines the log has so far.
+    pub fn line_count(&self) -> usize {
+        *self.count.borrow()
+    }
+
+    /// Waits for the end of a process that ends by itself or was asked to. Returns the exit code.
+    ///
+    /// # Panics
+    /// If it does not end; the log is shown.
+    pub async fn wait_for_end(&mut self) -> Option<i32> {
+        let end = async { while self.count.changed().await.is_ok() {} };
+        let came = tokio::time::timeout(LINE_TIME_MAX, end).await;
+        assert!(came.is_ok(), "it did not end:\n{}", self.log().join("\n"));
+        self.child.wait().expect("ended").code()
     }
 
     /// The log so far.
@@ -97,10 +128,18 @@ impl Server {
     /// # Panics
     /// If it cannot be asked.
     pub fn terminate(&mut self) -> Option<i32> {
-        let pid = self.child.id().to_string();
-        let asked = Command::new("kill").args(["-TERM", &pid]).status().expect("kill");
-        assert!(asked.success());
+        self.signal("TERM");
         self.child.wait().expect("ended").code()
+    }
+
+    /// Sends a signal: `TERM`, `STOP`, `CONT`.
+    ///
+    /// # Panics
+    /// If it cannot be sent.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status().expect("kill");
+        assert!(sent.success(), "{name} cannot be sent");
     }
 
     /// Resident memory, in KiB.

@@ -130,13 +130,6 @@ impl RealWiki {
         std::fs::write(path, format!("<?php\n{php}\n")).expect("settings");
     }
 
-    /// Whether its PHP has an extension.
-    pub fn has(&self, extension: &str) -> bool {
-        let code = format!("exit(extension_loaded('{extension}') ? 0 : 1);");
-        let asked = Command::new("php").args(["-r", &code]).stdin(Stdio::null()).status();
-        asked.is_ok_and(|status| status.success())
-    }
-
     fn php(&self, script: &Path, arguments: &[&str]) {
         let output = Command::new("php")
             .arg(script)
