@@ -7,6 +7,7 @@ use bytes::Bytes;
 use reveille_model::{Duration, Namespace, SessionKey, Timestamp, Ttl};
 use reveille_store::{Condition, Entry, Etag, Refused, Sessions, StoreError, Usage, Write};
 use scylla::client::session::Session;
+use scylla::errors::{DbError, ExecutionError, RequestAttemptError, WriteType};
 use scylla::policies::timestamp_generator::{MonotonicTimestampGenerator, TimestampGenerator};
 use scylla::response::query_result::QueryResult;
 use scylla::statement::prepared::PreparedStatement;
@@ -80,24 +81,86 @@ impl CassandraSessions {
         }
     }
 
-    /// Puts `value` in the place of `before`, unless that has changed.
-    async fn replace(
+    async fn once(
         &self,
         key: &SessionKey,
-        (before, value): (&Bytes, &Bytes),
-        ttl: Ttl,
-    ) -> Result<(), Refused> {
-        let ttl = ttl_s(ttl);
-        let values = ((ttl, value, key.expose(), before), (key.expose(), value, ttl));
-        let answer = self.session.batch(&self.statements.replace, values).await;
-        applied(answer.map_err(|error| refused(&error))?)
+        transaction: Transaction<'_>,
+    ) -> Result<QueryResult, ExecutionError> {
+        let (session, statements, key) = (&self.session, &self.statements, key.expose());
+        match transaction {
+            Transaction::Add { value, ttl } => {
+                session.execute_unpaged(&statements.add, (key, value, ttl_s(ttl))).await
+            }
+            Transaction::Replace { before, value, ttl } => {
+                let ttl = ttl_s(ttl);
+                let values = ((ttl, value, key, before), (key, value, ttl));
+                session.batch(&statements.replace, values).await
+            }
+            Transaction::Remove { before } => {
+                session.execute_unpaged(&statements.remove, (key, before)).await
+            }
+        }
     }
 
-    async fn add(&self, key: &SessionKey, value: &Bytes, ttl: Ttl) -> Result<(), Refused> {
-        let values = (key.expose(), value, ttl_s(ttl));
-        let answer = self.session.execute_unpaged(&self.statements.add, values).await;
-        applied(answer.map_err(|error| refused(&error))?)
+    /// Carries out a transaction. One that was crowded out by others may have happened or not: a serial
+    /// read ends whatever is under way (Cassandra 4.0 and later), and where it finds nothing changed, it has not happened and cannot any more.
+    /// Where it finds something else, nobody knows whose doing that was.
+    async fn transact(
+        &self,
+        key: &SessionKey,
+        transaction: Transaction<'_>,
+    ) -> Result<(), Refused> {
+        let error = match self.once(key, transaction).await {
+            Ok(answer) => return applied(answer),
+            Err(error) => error,
+        };
+        if !is_crowded_out(&error) {
+            return Err(refused(&error));
+        }
+        let found = self.read(&self.statements.get_serial, key, Timestamp::EPOCH).await?;
+        if found.as_ref().map(|entry| &entry.value) != transaction.before() {
+            return Err(refused(&error));
+        }
+        applied(self.once(key, transaction).await.map_err(|error| refused(&error))?)
     }
+}
+
+/// What is done at once if an entry is as it was.
+#[derive(Clone, Copy)]
+enum Transaction<'a> {
+    /// Where there was none.
+    Add {
+        value: &'a Bytes,
+        ttl: Ttl,
+    },
+    Replace {
+        before: &'a Bytes,
+        value: &'a Bytes,
+        ttl: Ttl,
+    },
+    Remove {
+        before: &'a Bytes,
+    },
+}
+
+impl<'a> Transaction<'a> {
+    fn before(self) -> Option<&'a Bytes> {
+        match self {
+            Self::Add { .. } => None,
+            Self::Replace { before, .. } | Self::Remove { before } => Some(before),
+        }
+    }
+}
+
+/// Whether others came between on all tries the coordinator had time for.
+fn is_crowded_out(error: &ExecutionError) -> bool {
+    matches!(
+        error,
+        ExecutionError::LastAttemptError(RequestAttemptError::DbError(
+            DbError::WriteTimeout { write_type: WriteType::Cas, .. },
+            _,
+        ))
+    )
 }
 
 /// Whether a transaction was applied: the first column of its answer.
@@ -134,10 +197,11 @@ impl Sessions for CassandraSessions {
                 let done = self.session.execute_unpaged(&self.statements.set, values).await;
                 done.map(drop).map_err(|error| refused(&error))
             }
-            Condition::Absent => self.add(&key, &value, ttl).await,
+            Condition::Absent => self.transact(&key, Transaction::Add { value: &value, ttl }).await,
             Condition::Present | Condition::Match(_) => {
                 let before = self.admitted(&key, &condition, now).await?;
-                self.replace(&key, (&before, &value), ttl).await
+                let replace = Transaction::Replace { before: &before, value: &value, ttl };
+                self.transact(&key, replace).await
             }
         }
     }
@@ -157,9 +221,7 @@ impl Sessions for CassandraSessions {
             },
             Condition::Present | Condition::Match(_) => {
                 let before = self.admitted(key, &condition, now).await?;
-                let values = (key.expose(), &before);
-                let answer = self.session.execute_unpaged(&self.statements.remove, values).await;
-                applied(answer.map_err(|error| refused(&error))?)
+                self.transact(key, Transaction::Remove { before: &before }).await
             }
         }
     }
@@ -172,7 +234,8 @@ impl Sessions for CassandraSessions {
         now: Timestamp,
     ) -> Result<Etag, Refused> {
         let before = self.admitted(key, &condition, now).await?;
-        self.replace(key, (&before, &before), ttl).await?;
+        let again = Transaction::Replace { before: &before, value: &before, ttl };
+        self.transact(key, again).await?;
         Ok(Etag::of(&before))
     }
 

@@ -136,3 +136,19 @@ async fn what_is_no_http_is_refused() {
     let old = app.connect().await.ask(format!("GET {BASE}a HTTP/1.0\r\n\r\n")).await;
     assert_eq!((old.status, old.body.as_slice()), (200, &b"x"[..]));
 }
+
+/// Whoever sends a byte now and then is not waited for, however long they go on.
+#[tokio::test(start_paused = true)]
+async fn slow_clients_are_hung_up_on() {
+    let app = App::start("").await;
+    let mut slow = app.connect().await;
+    slow.send(post("cat", 10)).await;
+    slow.send("half").await;
+    assert_eq!(slow.answer("POST").await.unwrap().status, 408);
+    let mut head = app.connect().await;
+    head.send(format!("GET {BASE}cat HTTP/1.1\r\nhost: x\r\nslow: ")).await;
+    assert!(head.answer("GET").await.is_none_or(|answer| answer.status == 408));
+    let mut silent = app.connect().await;
+    assert!(silent.is_closed().await);
+    assert_eq!(app.status("GET", "cat", &[], "").await, 404);
+}

@@ -242,35 +242,50 @@ impl Scene {
         done
     }
 
+    /// Of an engine with several nodes nobody may know who has won: then the value says it.
     async fn race_to_add(self) {
         let added = self.at_once(10, async |scene, number| {
             let condition = Condition::Absent;
-            scene
-                .try_set(Write { condition, ..scene.write("key", [number]) })
-                .await
-                .map(|()| number)
+            let write = Write { condition, ..scene.write("key", [number]) };
+            (number, scene.try_set(write).await)
         });
-        let winners: Vec<u8> = added.await.into_iter().filter_map(Result::ok).collect();
-        assert_eq!(winners.len(), 1);
-        assert_eq!(self.entry("key").await.expect("the winner's").value, winners);
+        let (mut winners, mut unknown) = (Vec::new(), Vec::new());
+        for (number, added) in added.await {
+            match added {
+                Ok(()) => winners.push(number),
+                Err(Refused::Store(_)) => unknown.push(number),
+                Err(refused) => assert_eq!(refused, Refused::Condition),
+            }
+        }
+        let found = self.entry("key").await.expect("somebody's").value;
+        assert!(winners.len() <= 1, "{winners:?}");
+        let could_be = if winners.is_empty() { unknown } else { winners };
+        assert!(could_be.iter().any(|number| found == [*number][..]), "{could_be:?}");
     }
 
+    /// The same here: what is not known to have happened may have.
     async fn race_to_swap(self) {
         self.set("count", "0").await;
         let rounds = self.at_once(4, async |scene, _| {
-            let mut swapped = 0;
-            while swapped < 5 {
-                let seen = scene.get("count").await.expect("an answer of the store");
-                let next = (seen.parse::<u32>().expect("what was made before") + 1).to_string();
+            let (mut swapped, mut unknown) = (0, 0);
+            while swapped < 5 && unknown < 20 {
+                let seen = scene.get("count").await.expect("it is never deleted");
+                let next = seen.parse::<u32>().expect("a number") + 1;
                 let condition = Condition::Match(vec![Etag::of(seen.as_bytes())]);
-                match scene.try_set(Write { condition, ..scene.write("count", next) }).await {
+                let write = scene.write("count", next.to_string());
+                match scene.try_set(Write { condition, ..write }).await {
                     Ok(()) => swapped += 1,
+                    Err(Refused::Store(_)) => unknown += 1,
                     Err(refused) => assert_eq!(refused, Refused::Condition),
                 }
             }
+            (swapped, unknown)
         });
-        assert_eq!(rounds.await.len(), 4);
-        assert_eq!(self.get("count").await.expect("an answer of the store"), "20");
+        let (swapped, unknown) =
+            rounds.await.into_iter().fold((0, 0), |all, each| (all.0 + each.0, all.1 + each.1));
+        let count = self.get("count").await.expect("it is there").parse::<u32>().expect("a number");
+        assert!((swapped..=swapped + unknown).contains(&count), "{swapped} {unknown} {count}");
+        assert!(swapped > 0);
     }
 
     async fn usage(&self, namespace: &str) -> Option<Usage> {
