@@ -162,6 +162,39 @@ async fn a_stop_answers_what_is_under_way_and_ends_well() {
     assert_unmarked(&server);
 }
 
+/// A certificate is renewed under a running server; one that cannot be used changes nothing.
+#[tokio::test]
+async fn a_certificate_that_changes_is_taken_up() {
+    reveille_testkit::install_crypto();
+    let (dir, port) = (Dir::new(), free_port());
+    let renew = || {
+        let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+        std::fs::write(dir.join("cert.pem"), made.cert.pem()).unwrap();
+        std::fs::write(dir.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+        made.cert.pem()
+    };
+    let ask = async |pem: &str| {
+        let trusted = reqwest::Certificate::from_pem(pem.as_bytes()).unwrap();
+        let client = reqwest::Client::builder().no_proxy().tls_certs_only([trusted]);
+        let asked = client.build().unwrap().get(format!("https://127.0.0.1:{port}/healthz"));
+        asked.send().await.map(|answer| answer.status().as_u16())
+    };
+    let first = renew();
+    let tls = "tls_cert_file = \"cert.pem\"\ntls_key_file = \"key.pem\"\n";
+    let mut server = start(&config(&dir, port, tls)).await;
+    assert_eq!(ask(&first).await.unwrap(), 200);
+    std::fs::write(dir.join("cert.pem"), "half of a certificate").unwrap();
+    server.signal("HUP");
+    server.wait_for("cannot be read again").await;
+    assert_eq!(ask(&first).await.unwrap(), 200);
+    let second = renew();
+    server.signal("HUP");
+    server.wait_for("has changed and is used now").await;
+    assert_eq!(ask(&second).await.unwrap(), 200);
+    assert!(ask(&first).await.is_err(), "the one before is gone");
+    assert_eq!(server.terminate(), Some(0));
+}
+
 /// Those who only sit there keep nobody else out.
 #[tokio::test]
 async fn ten_thousand_idle_connections_keep_nobody_out() {
