@@ -13,8 +13,8 @@ const USAGE: &str = "usage:
                                        --all   a test that is left out fails
                                        --long  thousands of kills and seeds instead of dozens and hundreds
   cargo xtask bench [PART...] [--long]  measures beside a bare peer in the same run, draws the pictures of docs/performance.md;
-                                       PART is startup, intake, delivery, waiting, overload, isolation or profile; without one, all
-                                       --long  ten million waiting, an hour of overload
+                                       PART is startup, intake, subscriptions, sessions, cassandra, delivery, waiting, overload, isolation or profile; without one, all
+                                       --long  ten million waiting, ten million sessions, an hour of overload
   cargo xtask tidy                     checks what no compiler checks: layers, file lengths, manifests, words";
 
 fn main() -> ExitCode {

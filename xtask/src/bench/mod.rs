@@ -4,6 +4,7 @@
 //! at the least, or the worst of them; of the hour and the ten million of `--long` there is one. What is measured commits with
 //! `synchronous=FULL`; the system calls that put it on disk are counted by `strace`.
 
+mod cassandra;
 mod delivery;
 mod http;
 mod intake;
@@ -13,6 +14,7 @@ mod plot;
 mod profile;
 mod report;
 mod rig;
+mod sessions;
 mod startup;
 mod subscriptions;
 mod waiting;
@@ -28,10 +30,12 @@ enum Length {
     Long,
 }
 
-const PARTS: [&str; 8] = [
+const PARTS: [&str; 10] = [
     "startup",
     "intake",
     "subscriptions",
+    "sessions",
+    "cassandra",
     "delivery",
     "waiting",
     "overload",
@@ -62,6 +66,8 @@ pub(crate) fn run(words: &[&str]) -> Result<(), String> {
             "startup" => startup::measure(&rig)?,
             "intake" => intake::measure(&rig)?,
             "subscriptions" => subscriptions::measure(&rig)?,
+            "sessions" => sessions::measure(&rig, length)?,
+            "cassandra" => cassandra::measure(&rig)?,
             "delivery" => delivery::measure(&rig)?,
             "waiting" => waiting::measure(&rig, length)?,
             "overload" => overload::measure(&rig, length)?,
