@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use reveille_model::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::problem::Problem;
 
@@ -40,10 +40,7 @@ impl BodyLimits {
             headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         let expected = announced.unwrap_or(self.bytes_max);
         if expected > self.bytes_max {
-            // Whoever asks first has sent nothing yet, and is not to be told to.
-            if !headers.contains_key(header::EXPECT) {
-                discard(body).await;
-            }
+            refuse(headers, body).await;
             return Err(self.too_large());
         }
         let share = u32::try_from(kib(expected)).unwrap_or(u32::MAX);
@@ -59,27 +56,106 @@ impl BodyLimits {
                 discard(body).await;
                 Err(self.too_large())
             }
-            Ok(Err(_)) => Err(Problem::new(
+            Ok(Err(_)) => Err(self.problem(Unread::Broken)),
+            Err(_) => Err(self.problem(Unread::Slow)),
+        }
+    }
+
+    /// Reads a body whole. It takes its share of memory as it comes, and gives it back when the last of what is returned is dropped, wherever
+    /// that has gone meanwhile.
+    pub async fn read_held(&self, headers: &HeaderMap, mut body: Body) -> Result<Bytes, Problem> {
+        let announced =
+            headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        if announced.is_some_and(|announced: usize| announced > self.bytes_max) {
+            refuse(headers, body).await;
+            return Err(self.too_large());
+        }
+        let reading = tokio::time::timeout(self.time_max.to_std(), self.collect(&mut body)).await;
+        match reading.unwrap_or_else(|_| Err(Unread::Slow)) {
+            Ok(held) => Ok(Bytes::from_owner(held)),
+            Err(unread) => {
+                if matches!(unread, Unread::TooLarge | Unread::NoRoom) {
+                    discard(body).await;
+                }
+                Err(self.problem(unread))
+            }
+        }
+    }
+
+    async fn collect(&self, body: &mut Body) -> Result<Held, Unread> {
+        let mut held = Held { bytes: Vec::new(), share: None };
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|_| Unread::Broken)?.into_data() else { continue };
+            let length = held.bytes.len() + data.len();
+            if length > self.bytes_max {
+                return Err(Unread::TooLarge);
+            }
+            let has = held.share.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+            let more = u32::try_from(kib(length).saturating_sub(has)).unwrap_or(u32::MAX);
+            if more > 0 {
+                let memory = Arc::clone(&self.memory);
+                let share = memory.try_acquire_many_owned(more).map_err(|_| Unread::NoRoom)?;
+                match &mut held.share {
+                    Some(all) => all.merge(share),
+                    none => *none = Some(share),
+                }
+            }
+            held.bytes.extend_from_slice(&data);
+        }
+        Ok(held)
+    }
+
+    fn problem(&self, unread: Unread) -> Problem {
+        match unread {
+            Unread::TooLarge => self.too_large(),
+            Unread::NoRoom => overloaded("too many request bodies are under way"),
+            Unread::Broken => Problem::new(
                 StatusCode::BAD_REQUEST,
                 "body-broken",
                 "The body ended too early",
             )
-            .detail("the connection broke or the chunked encoding is wrong; nothing was accepted")),
-            Err(_) => Err(Problem::new(
-                StatusCode::REQUEST_TIMEOUT,
-                "body-timeout",
-                "The body took too long",
-            )
-            .detail(format!(
-                "it must arrive within {} s; nothing was accepted",
-                self.time_max.as_s()
-            ))),
+            .detail("the connection broke or the chunked encoding is wrong; nothing was accepted"),
+            Unread::Slow => {
+                Problem::new(StatusCode::REQUEST_TIMEOUT, "body-timeout", "The body took too long")
+                    .detail(format!(
+                        "it must arrive within {} s; nothing was accepted",
+                        self.time_max.as_s()
+                    ))
+            }
         }
     }
 
     fn too_large(&self) -> Problem {
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large")
             .detail(format!("it may have up to {} bytes", self.bytes_max))
+    }
+}
+
+/// A body, and its share of memory.
+struct Held {
+    bytes: Vec<u8>,
+    share: Option<OwnedSemaphorePermit>,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Why a body was not read.
+#[derive(Clone, Copy)]
+enum Unread {
+    TooLarge,
+    NoRoom,
+    Broken,
+    Slow,
+}
+
+/// Gets rid of the body of a request that is refused without it. Whoever asks first has sent nothing yet, and is not to be told to.
+pub async fn refuse(headers: &HeaderMap, body: Body) {
+    if !headers.contains_key(header::EXPECT) {
+        discard(body).await;
     }
 }
 
@@ -164,6 +240,37 @@ mod tests {
         let (sender, body) = http_body_util::channel::Channel::<Bytes, std::io::Error>::new(1);
         sender.abort(std::io::Error::other("gone"));
         assert_eq!(read(&limits(), &announcing(10), Body::new(body)).await, Err("body-broken"));
+    }
+
+    /// Two KiB there are. What was read keeps its share wherever it goes, and only what has come takes any.
+    #[tokio::test]
+    async fn what_was_read_holds_its_share_until_it_is_dropped() {
+        let limits = limits();
+        let read = async |length| {
+            let body = Body::from(vec![7; length]);
+            limits.read_held(&announcing(length), body).await.map_err(|problem| problem.word())
+        };
+        let (_never, body) = http_body_util::channel::Channel::<Bytes, std::io::Error>::new(1);
+        let announced = announcing(1_000);
+        let waiting = limits.read_held(&announced, Body::new(body));
+        let mut waiting = Box::pin(waiting);
+        assert!(futures_now(waiting.as_mut()).is_none());
+        let first = read(1_000).await.unwrap();
+        let second = read(900).await.unwrap().slice(..10);
+        assert_eq!(read(1).await, Err("overloaded"));
+        drop(first);
+        assert_eq!(read(1).await.unwrap(), [7; 1][..]);
+        assert_eq!(second, [7; 10][..]);
+        assert_eq!(read(1_001).await, Err("body-too-large"));
+    }
+
+    /// What is there without waiting.
+    fn futures_now<T>(future: std::pin::Pin<&mut impl Future<Output = T>>) -> Option<T> {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        match future.poll(&mut context) {
+            std::task::Poll::Ready(value) => Some(value),
+            std::task::Poll::Pending => None,
+        }
     }
 
     #[tokio::test]

@@ -33,12 +33,14 @@ pub async fn measure(request: Request, next: Next) -> Response {
 }
 
 /// Counts a request as under way until it is answered or its caller goes away.
-struct InFlight;
+#[derive(Debug)]
+pub struct InFlight(());
 
 impl InFlight {
-    fn begin() -> Self {
+    /// It has begun.
+    pub fn begin() -> Self {
         gauge!(IN_FLIGHT).increment(1);
-        Self
+        Self(())
     }
 }
 

@@ -23,7 +23,7 @@ pub enum Ended {
     Unasked(&'static str),
     /// Work was still under way when the time for stopping was over.
     #[error(
-        "not everything could be finished in time; what was in flight is sent again after the next start"
+        "not everything could be finished in time; whatever was answered is kept, and what a push server had in flight is sent again after the next start"
     )]
     TimedOut,
 }
@@ -85,12 +85,17 @@ impl Lifecycle {
         use tokio::signal::unix::{SignalKind, signal};
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        // Asks for certificates to be read again. Where there are none it must not end the process.
+        let mut hangup = signal(SignalKind::hangup())?;
         let lifecycle = self.clone();
         self.tasks.spawn(async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-                () = lifecycle.stopping() => {}
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => break,
+                    _ = interrupt.recv() => break,
+                    _ = hangup.recv() => {}
+                    () = lifecycle.stopping() => break,
+                }
             }
             if !lifecycle.is_stopping() {
                 tracing::info!("stopping");

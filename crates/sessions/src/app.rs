@@ -103,6 +103,7 @@ impl SessionsServer {
             bodies: BodyLimits::new(config.value_bytes_max, BODY_TIME_MAX, VALUES_TOGETHER_MAX),
             answers: Arc::new(Semaphore::new(VALUES_TOGETHER_MAX / 1024)),
             deadline: config.deadline,
+            lifecycle: lifecycle.clone(),
             troubles: Troubles::new(Arc::clone(&clock)),
             has_explained_put: AtomicBool::new(false),
         });

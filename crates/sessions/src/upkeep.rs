@@ -16,7 +16,12 @@ const REST: Duration = Duration::from_s(1);
 /// Goes on until the lifecycle stops. Each step is bounded, and other writers come between two of them.
 pub(crate) async fn keep_up(store: Arc<dyn Sessions>, clock: Arc<dyn Clock>, lifecycle: Lifecycle) {
     while !lifecycle.is_stopping() {
-        match store.upkeep(clock.now()).await {
+        // A step that is broken off is taken again.
+        let step = tokio::select! {
+            step = store.upkeep(clock.now()) => step,
+            () = lifecycle.stopping() => return,
+        };
+        match step {
             Ok(0) => {}
             Ok(done) => {
                 counter!(UPKEEP).increment(done as u64);

@@ -1,7 +1,9 @@
 //! Connecting: which nodes, how they are known, and how long anything may take.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -21,6 +23,11 @@ use crate::settings::{CassandraSettings, Tls};
 
 /// Connections to each node, as many as the reference has. Each carries thousands of queries at once.
 const CONNECTIONS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+
+/// How often an idle connection is asked whether it is still there, and how long an answer may take.
+const KEEPALIVE: Duration = Duration::from_secs(2);
+/// Connecting asks several things, of which each may take as long as a connection.
+const TRIES: u32 = 2;
 
 /// Connects. Queries prefer the nodes of our data centre that have the key, and never leave it.
 pub(crate) async fn connect(
@@ -50,7 +57,11 @@ pub(crate) async fn connect(
         .connection_timeout(settings.connect_timeout.to_std())
         .pool_size(PoolSize::PerHost(CONNECTIONS))
         .timestamp_generator(timestamps)
-        .fetch_schema_metadata(false)
+        // Without the keyspace nobody knows which nodes have a key.
+        .keyspaces_to_fetch([&settings.keyspace])
+        .fetch_full_schema_metadata(false)
+        .keepalive_interval(KEEPALIVE)
+        .keepalive_timeout(KEEPALIVE)
         .default_execution_profile_handle(profile.into_handle());
     if let Some(tls) = &settings.tls {
         builder = builder.tls_context(Some(Arc::new(client(tls).map_err(CassandraError::Tls)?)));
@@ -58,7 +69,21 @@ pub(crate) async fn connect(
     if let Some((name, password)) = &settings.login {
         builder = builder.user(name, password);
     }
-    Ok(builder.build().await?)
+    let longest = settings.connect_timeout.to_std() * TRIES;
+    let built = tokio::time::timeout(longest, builder.build()).await;
+    let session = built.map_err(|_| CassandraError::TimedOut(longest.as_secs()))??;
+    if settings.dc.is_none() {
+        let state = session.get_cluster_state();
+        let centers = state.get_nodes_info().iter().filter_map(|node| node.datacenter.as_deref());
+        let centers: BTreeSet<&str> = centers.collect();
+        if centers.len() > 1 {
+            tracing::warn!(
+                ?centers,
+                "there are several data centres and none is set (dc=…): what is written in one may not be read at once in another"
+            );
+        }
+    }
+    Ok(session)
 }
 
 /// Nodes' certificates are verified against the authority, with the address each was reached at.

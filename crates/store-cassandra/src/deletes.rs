@@ -1,7 +1,8 @@
 //! Deletions. Where another data centre has no quorum they are written down, and done again until it has.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use futures_util::stream::{self, StreamExt as _};
 use metrics::gauge;
 use reveille_model::{Duration, SessionKey, Timestamp};
 use reveille_store::{Refused, StoreError};
@@ -11,12 +12,18 @@ use crate::error::{odd, unavailable};
 use crate::settings::DeleteAnswer;
 use crate::store::CassandraSessions;
 
-/// Deletions that other data centres have not confirmed, as far as this process has looked.
+/// Deletions that could not be done at the last look; there may be more behind them.
 const WAITING: &str = "reveille_sessions_deletes_waiting";
 /// Over how many partitions they are spread.
-const BUCKETS: i32 = 8;
+const BUCKETS: usize = 8;
 /// How many of a partition are done in one step.
 const STEP_MAX: i32 = 100;
+/// How many are done at once.
+const AT_ONCE: usize = 16;
+/// After so many failures a partition is left for later.
+const FAILURES_MAX: u32 = 16;
+/// Every so many looks all of a partition is read.
+const WHOLE_EVERY: u32 = 20;
 /// How long they are remembered, in seconds: Cassandra's `gc_grace_seconds`. A data centre that was away for longer has to be made anew.
 const REMEMBERED_S: i32 = 864_000;
 /// How often it is looked for those that other processes have written down.
@@ -24,17 +31,45 @@ const LOOK_INTERVAL: Duration = Duration::from_s(30);
 /// How often those that are known are done again.
 const RETRY_INTERVAL: Duration = Duration::from_s(5);
 
-/// When to look next.
+/// When and where to look next.
 #[derive(Debug, Default)]
-pub(crate) struct Looking(Mutex<Option<Timestamp>>);
+pub(crate) struct Looking(Mutex<Next>);
+
+#[derive(Debug, Default)]
+struct Next {
+    at: Option<Timestamp>,
+    /// Up to where each partition is done, so that what was deleted from it is not read over and over.
+    after: [i64; BUCKETS],
+    rounds: u32,
+}
 
 impl Looking {
-    fn is_due(&self, now: Timestamp) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_none_or(|at| at <= now)
+    fn next(&self) -> MutexGuard<'_, Next> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn next(&self, at: Timestamp) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
+    fn at(&self, at: Timestamp) {
+        self.next().at = Some(at);
+    }
+
+    /// From where on each partition is read, if it is time. Now and then from its beginning: clocks differ.
+    fn due(&self, now: Timestamp) -> Option<[i64; BUCKETS]> {
+        let mut next = self.next();
+        if next.at.is_some_and(|at| at > now) {
+            return None;
+        }
+        next.at = Some(now.plus(LOOK_INTERVAL));
+        if next.rounds.is_multiple_of(WHOLE_EVERY) {
+            next.after = [i64::MIN; BUCKETS];
+        }
+        next.rounds = next.rounds.wrapping_add(1);
+        Some(next.after)
+    }
+
+    fn done(&self, bucket: usize, until: i64) {
+        if let Some(after) = self.next().after.get_mut(bucket) {
+            *after = until;
+        }
     }
 }
 
@@ -46,14 +81,13 @@ struct Noted {
 }
 
 impl CassandraSessions {
-    /// Deletes everywhere, or here and everywhere later.
+    /// Deletes what was written before a moment, in microseconds: everywhere, or here and everywhere later.
     pub(crate) async fn delete_each(
         &self,
         key: &SessionKey,
+        deleted_at: i64,
         now: Timestamp,
     ) -> Result<(), Refused> {
-        // Whatever is written later than this moment stays, however late it is done again.
-        let deleted_at = self.timestamp();
         let half = self.settings.query_timeout.to_std() / 2;
         let mut everywhere = self.statements.delete.clone();
         everywhere.set_timestamp(Some(deleted_at));
@@ -75,7 +109,7 @@ impl CassandraSessions {
         for done in [here, noted] {
             done.map_err(|error| Refused::Store(unavailable(&error)))?;
         }
-        self.looking.next(now.plus(RETRY_INTERVAL));
+        self.looking.at(now.plus(RETRY_INTERVAL));
         match self.settings.delete_answer {
             DeleteAnswer::LocalQuorum => Ok(()),
             DeleteAnswer::EachQuorum => Err(Refused::Store(unavailable(&error))),
@@ -84,35 +118,38 @@ impl CassandraSessions {
 
     /// Does again some of what was written down. Returns how many of them are done.
     pub(crate) async fn delete_again(&self, now: Timestamp) -> Result<usize, StoreError> {
-        if !self.looking.is_due(now) {
-            return Ok(0);
-        }
-        self.looking.next(now.plus(LOOK_INTERVAL));
-        let (mut done, mut waiting, mut seen) = (0, 0_u32, 0);
-        for bucket in 0..BUCKETS {
-            let mut is_down = false;
-            for noted in self.noted(bucket).await? {
-                seen += 1;
-                // Where one cannot be done, the others need not be tried now.
-                if is_down || self.again(&noted).await.is_err() {
-                    is_down = true;
-                    waiting += 1;
-                } else {
-                    done += 1;
+        let Some(from) = self.looking.due(now) else { return Ok(0) };
+        let (mut done, mut waiting) = (0, 0_u32);
+        for (bucket, after) in from.into_iter().enumerate() {
+            let noted = self.noted(bucket, after).await?;
+            let (last, mut failed) = (noted.last().map(|noted| noted.deleted_at), 0);
+            let mut doing = stream::iter(noted).map(|noted| self.again(noted)).buffered(AT_ONCE);
+            while let Some(again) = doing.next().await {
+                match again {
+                    Ok(()) => done += 1,
+                    Err(_) => failed += 1,
                 }
+                // One key's nodes may be down and another's not. Where several fail, the others need not be tried now.
+                if failed >= FAILURES_MAX {
+                    break;
+                }
+            }
+            match last {
+                Some(last) if failed == 0 => self.looking.done(bucket, last),
+                _ => waiting += failed,
             }
         }
         gauge!(WAITING).set(waiting);
-        if seen > 0 {
-            self.looking.next(now.plus(RETRY_INTERVAL));
+        if done > 0 || waiting > 0 {
+            self.looking.at(now.plus(RETRY_INTERVAL));
         }
         if waiting > 0 {
-            tracing::warn!(waiting, "deletions wait for another data centre");
+            tracing::warn!(waiting, "deletions wait for another data centre, at least so many");
         }
         Ok(done)
     }
 
-    async fn again(&self, noted: &Noted) -> Result<(), ExecutionError> {
+    async fn again(&self, noted: Noted) -> Result<(), ExecutionError> {
         let mut everywhere = self.statements.delete.clone();
         everywhere.set_timestamp(Some(noted.deleted_at));
         self.session.execute_unpaged(&everywhere, (&noted.key,)).await?;
@@ -120,8 +157,9 @@ impl CassandraSessions {
         self.session.execute_unpaged(&self.statements.forget_delete, forget).await.map(drop)
     }
 
-    async fn noted(&self, bucket: i32) -> Result<Vec<Noted>, StoreError> {
-        let asked = (&self.settings.table, bucket, STEP_MAX);
+    async fn noted(&self, bucket: usize, after: i64) -> Result<Vec<Noted>, StoreError> {
+        let bucket = i32::try_from(bucket).unwrap_or(0);
+        let asked = (&self.settings.table, bucket, after, STEP_MAX);
         let answer = self.session.execute_unpaged(&self.statements.noted_deletes, asked).await;
         let rows = answer.map_err(|error| unavailable(&error))?.into_rows_result();
         let rows = rows.map_err(|_| odd())?;
@@ -133,5 +171,5 @@ impl CassandraSessions {
 }
 
 fn bucket(deleted_at: i64) -> i32 {
-    i32::try_from(deleted_at.rem_euclid(i64::from(BUCKETS))).unwrap_or(0)
+    i32::try_from(deleted_at.rem_euclid(i64::try_from(BUCKETS).unwrap_or(1))).unwrap_or(0)
 }

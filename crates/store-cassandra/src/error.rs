@@ -9,6 +9,9 @@ pub enum CassandraError {
     /// A file of PEM cannot be used.
     #[error("{0}")]
     Tls(String),
+    /// Nodes are reached and say nothing.
+    #[error("no node of Cassandra has answered within {0} s")]
+    TimedOut(u64),
     /// No node can be reached, or none lets us in.
     #[error("no node of Cassandra can be used: {0}")]
     Connect(#[from] NewSessionError),

@@ -81,7 +81,7 @@ impl Statements {
             )
             .await?,
             noted_deletes: prepare(
-                format!("SELECT deleted_at, key FROM {deletes} WHERE table_name = ? AND bucket = ? LIMIT ?"),
+                format!("SELECT deleted_at, key FROM {deletes} WHERE table_name = ? AND bucket = ? AND deleted_at > ? LIMIT ?"),
                 local,
                 Twice::Yes,
             )

@@ -213,7 +213,8 @@ impl Sessions for CassandraSessions {
         now: Timestamp,
     ) -> Result<(), Refused> {
         match condition {
-            Condition::None => self.delete_each(key, now).await,
+            // Whatever is written later than this moment stays, however late it is done again.
+            Condition::None => self.delete_each(key, self.timestamp(), now).await,
             // What is not there cannot be deleted.
             Condition::Absent => match self.read(&self.statements.get_serial, key, now).await? {
                 None => Ok(()),
@@ -221,7 +222,10 @@ impl Sessions for CassandraSessions {
             },
             Condition::Present | Condition::Match(_) => {
                 let before = self.admitted(key, &condition, now).await?;
-                self.transact(key, Transaction::Remove { before: &before }).await
+                let deleted_at = self.timestamp();
+                self.transact(key, Transaction::Remove { before: &before }).await?;
+                // It is gone here. Now everywhere else.
+                self.delete_each(key, deleted_at, now).await
             }
         }
     }

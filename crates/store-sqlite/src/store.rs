@@ -32,6 +32,11 @@ pub enum OpenError {
         /// The latest schema this version knows.
         known: usize,
     },
+    /// It is a database of another part of ours.
+    #[error(
+        "the file is a database of another kind: the push server and the session store have one each"
+    )]
+    Another,
     /// The key it was sealed with is not in the file of keys.
     #[error("the database was sealed with the key {id}, which is not in {}; put that file back (push.key_file names it)", path.display())]
     KeyMissing {
@@ -53,6 +58,9 @@ pub enum OpenError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+/// The push server's databases were the first, and say nothing.
+const APPLICATION: i32 = 0;
 
 /// The embedded store. One process at a time may have a database.
 #[derive(Debug)]
@@ -80,7 +88,7 @@ impl SqliteStore {
     pub fn open_with_key(path: &Path, key_file: &Path, now: Timestamp) -> Result<Self, OpenError> {
         let lock = lock(path)?;
         let mut connection = connect(path)?;
-        migrate(&mut connection, &STEPS)?;
+        migrate(&mut connection, (&STEPS, APPLICATION))?;
         let vault = Arc::new(unlock(&mut connection, key_file)?);
         let Waiting { by_head, twins } = find_waiting(&connection)?;
         let mut tables = Tables::load(connection, Arc::clone(&vault), by_head)?;
@@ -101,7 +109,7 @@ impl SqliteStore {
     pub fn migrate(path: &Path, key_file: &Path) -> Result<(usize, usize), OpenError> {
         let _lock = lock(path)?;
         let mut connection = connect(path)?;
-        let steps = migrate(&mut connection, &STEPS)?;
+        let steps = migrate(&mut connection, (&STEPS, APPLICATION))?;
         unlock(&mut connection, key_file)?;
         Ok((SCHEMA_VERSION - steps, SCHEMA_VERSION))
     }
@@ -115,7 +123,7 @@ impl SqliteStore {
     ) -> Result<(KeyId, KeyId), OpenError> {
         let _lock = lock(path)?;
         let mut connection = connect(path)?;
-        migrate(&mut connection, &STEPS)?;
+        migrate(&mut connection, (&STEPS, APPLICATION))?;
         change_key(&mut connection, key_file, progress)
     }
 

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use reveille_model::{Namespace, SessionKey, Timestamp, Ttl};
 use reveille_store::contract::sessions::{World, run};
 use reveille_store::{Condition, Quota, Sessions, Usage, Write};
-use reveille_store_sqlite::{OpenError, SqliteSessions};
+use reveille_store_sqlite::{OpenError, SqliteSessions, SqliteStore};
 
 /// An empty directory that goes with the test.
 struct Dir(PathBuf);
@@ -98,6 +98,23 @@ async fn what_was_written_is_there_after_a_restart_and_counted() {
     }
     assert_eq!(SqliteSessions::migrate(&dir.0.join("other.db")).unwrap(), (0, 1));
     assert_eq!(SqliteSessions::migrate(&dir.0.join("other.db")).unwrap(), (1, 1));
+}
+
+#[tokio::test]
+async fn a_file_is_for_its_owner_and_for_one_kind_of_store() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = Dir::new("sessions-kinds");
+    let store = dir.open("sessions");
+    store.set(write("k", vec![1]), NOW).await.unwrap();
+    for name in ["sessions.db", "sessions.db-wal"] {
+        let mode = std::fs::metadata(dir.0.join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{name}");
+    }
+    store.close();
+    let push = SqliteStore::open(&dir.0.join("sessions.db"), NOW);
+    assert!(matches!(push, Err(OpenError::Another)));
+    SqliteStore::open(&dir.0.join("push.db"), NOW).unwrap().close();
+    assert!(matches!(SqliteSessions::open(&dir.0.join("push.db")), Err(OpenError::Another)));
 }
 
 /// Rounds of new entries, of which those of the round before have ended: what the file has grown to after a few rounds, it stays at.

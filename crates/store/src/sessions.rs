@@ -81,6 +81,17 @@ pub struct Usage {
     pub bytes: u64,
 }
 
+impl Quota {
+    /// Whether a namespace that holds `before` may hold `after`. What grows nothing is always allowed, so that a full namespace can shrink.
+    pub fn admits(self, before: Usage, after: Usage) -> bool {
+        let admits = |max: Option<u64>, before: u64, after: u64| {
+            after <= before || max.is_none_or(|max| after <= max)
+        };
+        admits(self.entries_max, before.entries, after.entries)
+            && admits(self.bytes_max, before.bytes, after.bytes)
+    }
+}
+
 /// An entry to be written.
 #[derive(Clone)]
 pub struct Write {
@@ -113,7 +124,7 @@ pub enum Refused {
     /// The namespace holds as much as it may.
     #[error("the namespace is full")]
     Full,
-    /// Whether it was done is not known: it may be seen later. Never said by an engine on this machine.
+    /// The store failed. On an engine with several nodes it is not known whether it was done: it may be seen later.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -4,8 +4,8 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use super::report::{Limit, Peer, Row, median};
-use super::rig::Rig;
-use super::sessions::{KEYS, Store};
+use super::rig::{Rig, free_port, start};
+use super::sessions::{KEYS, Store, reads_at};
 use crate::process::{output, root, run, say};
 use crate::tools;
 
@@ -65,6 +65,10 @@ pub(super) fn measure(rig: &Rig) -> Result<Vec<Row>, String> {
     );
     let (store, bare) = Store::start(rig, &more)?;
     drop(bare);
+    let (host, port) = (format!("127.0.0.1:{}", node.port), free_port()?);
+    let driver = root().join("target/release/examples/driver");
+    let _served = start(&driver, &[&host, "bench", "serve", &port.to_string()], "listening")?;
+    let behind = store.at(port)?;
     let mut rows = Vec::new();
     for (method, operation) in [("POST", "set"), ("GET", "get")] {
         let ours = |seconds| match operation {
@@ -73,19 +77,22 @@ pub(super) fn measure(rig: &Rig) -> Result<Vec<Row>, String> {
         };
         // Java is slow until it is warm.
         ours(3 * SECONDS)?;
-        let (mut of_store, mut of_driver) = (Vec::new(), Vec::new());
+        let (mut of_store, mut of_driver, mut of_handler) = (Vec::new(), Vec::new(), Vec::new());
         for run in 1..=RUNS {
             of_driver.push(node.driver(operation)?);
             of_store.push(ours(SECONDS)?);
-            say(&format!(
-                "{method}, run {run}: {:?}, driver {:?}",
-                of_store.last(),
-                of_driver.last()
-            ));
+            of_handler.push(match operation {
+                "set" => store.writes_at(&behind, CONNECTIONS, SECONDS)?,
+                _ => reads_at(&behind, CONNECTIONS, SECONDS)?,
+            });
+            let [ours, alone, served] =
+                [&of_store, &of_driver, &of_handler].map(|rates| rates.last().copied());
+            say(&format!("{method}, run {run}: {ours:?}, driver {alone:?}, served {served:?}"));
         }
+        let figure = median(of_store);
         rows.push(Row {
             what: format!("sessions on Cassandra: {method}"),
-            figure: median(of_store),
+            figure,
             unit: "/s",
             limit: None,
             peer: Some(Peer {
@@ -93,7 +100,19 @@ pub(super) fn measure(rig: &Rig) -> Result<Vec<Row>, String> {
                 figure: median(of_driver),
                 ratio: Some(Limit::AtLeast(0.9)),
             }),
-            note: format!("median of {RUNS}, {CONNECTIONS} connections and as many tasks, one node of Cassandra 5.0 on the same two cores, the same statements, values of 128 bytes"),
+            note: format!("median of {RUNS}, {CONNECTIONS} connections against as many tasks, one node of Cassandra 5.0 on the same two cores, the same statements, values of 128 bytes"),
+        });
+        rows.push(Row {
+            what: format!("sessions on Cassandra: {method}, both over HTTP"),
+            figure,
+            unit: "/s",
+            limit: None,
+            peer: Some(Peer {
+                name: "its driver behind a bare hyper handler",
+                figure: median(of_handler),
+                ratio: Some(Limit::AtLeast(0.9)),
+            }),
+            note: format!("the same runs; {CONNECTIONS} connections to each"),
         });
     }
     Ok(rows)

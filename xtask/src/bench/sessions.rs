@@ -43,38 +43,51 @@ impl Store {
         let bare = start(&rig.bare, &[], "listening")?;
         std::fs::write(folder.join("value"), VALUE.repeat(VALUE_BYTES)).map_err(to_text)?;
         let store = Self { server, port, folder };
-        std::fs::write(folder_file(&store, "uris"), store.addresses()).map_err(to_text)?;
+        store.at(port)?;
         Ok((store, bare))
     }
 
-    /// All keys, in no order.
-    fn addresses(&self) -> String {
+    /// A file of the addresses of all keys at a port, in no order.
+    pub(super) fn at(&self, port: u16) -> Result<String, String> {
         let key = |number: u64| number.wrapping_mul(0x9e37_79b9) % KEYS;
-        let line =
-            |number| format!("http://127.0.0.1:{}/sessions/v1/{:032}\n", self.port, key(number));
-        (0..KEYS).map(line).collect()
+        let line = |number| format!("http://127.0.0.1:{port}/sessions/v1/{:032}\n", key(number));
+        let file = folder_file(self, &format!("uris-{port}"));
+        let lines: String = (0..KEYS).map(line).collect();
+        std::fs::write(&file, lines).map_err(|error| error.to_string())?;
+        Ok(file)
     }
 
     pub(super) fn metrics(&self) -> Result<String, String> {
         Client::new(self.port).get("/metrics")
     }
 
-    /// Writes every entry once, or more.
+    fn uris(&self) -> String {
+        folder_file(self, &format!("uris-{}", self.port))
+    }
+
+    /// Writes every entry once.
     pub(super) fn fill(&self) -> Result<f64, String> {
-        let (value, uris) = (folder_file(self, "value"), folder_file(self, "uris"));
-        let count = KEYS.to_string();
-        h2load(&["--h1", "-c", "1", "-n", &count, "-d", &value, "-i", &uris])
+        let (value, count) = (folder_file(self, "value"), KEYS.to_string());
+        h2load(&["--h1", "-c", "1", "-n", &count, "-d", &value, "-i", &self.uris()])
     }
 
     pub(super) fn reads(&self, connections: &str, seconds: u32) -> Result<f64, String> {
-        let uris = folder_file(self, "uris");
-        h2load(&["--h1", "-c", connections, "-D", &seconds.to_string(), "-i", &uris])
+        reads_at(&self.uris(), connections, seconds)
     }
 
     pub(super) fn writes(&self, connections: &str, seconds: u32) -> Result<f64, String> {
-        let (value, uris) = (folder_file(self, "value"), folder_file(self, "uris"));
-        h2load(&["--h1", "-c", connections, "-D", &seconds.to_string(), "-d", &value, "-i", &uris])
+        self.writes_at(&self.uris(), connections, seconds)
     }
+
+    pub(super) fn writes_at(&self, uris: &str, connections: &str, s: u32) -> Result<f64, String> {
+        let value = folder_file(self, "value");
+        h2load(&["--h1", "-c", connections, "-D", &s.to_string(), "-d", &value, "-i", uris])
+    }
+}
+
+/// GETs of the addresses of a file, a second.
+pub(super) fn reads_at(uris: &str, connections: &str, seconds: u32) -> Result<f64, String> {
+    h2load(&["--h1", "-c", connections, "-D", &seconds.to_string(), "-i", uris])
 }
 
 fn folder_file(store: &Store, name: &str) -> String {

@@ -43,7 +43,11 @@ pub(crate) async fn run(arguments: &SessionsArguments) -> Result<(), Failure> {
     describe_metrics();
     let lifecycle = Lifecycle::default();
     lifecycle.stop_on_signals().context("cannot listen for signals")?;
-    let opened = open(&config.store, &lifecycle).await?;
+    let opened = tokio::select! {
+        opened = open(&config.store, &lifecycle) => opened?,
+        // Asked to stop before there was anything to be stopped.
+        () = lifecycle.stopping() => return Ok(()),
+    };
     let store = opened.store();
     let server =
         SessionsServer::bind(config, Parts { store, clock: Arc::new(SystemClock), metrics });

@@ -1,5 +1,6 @@
 //! One entry: read, written, deleted, touched.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use axum::body::Body;
@@ -7,15 +8,15 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, Version, header};
 use http_body_util::{BodyExt as _, Full};
-use metrics::gauge;
 use reveille_model::{SessionKey, Timestamp};
-use reveille_service::body::overloaded;
+use reveille_service::body::{overloaded, refuse};
 use reveille_service::clock::Stopwatch;
-use reveille_service::http_metrics::IN_FLIGHT;
+use reveille_service::http_metrics::InFlight;
 use reveille_service::problem::not_found;
 use reveille_store::{Condition, Entry, Etag, Refused, StoreError, Write};
+use tokio::sync::oneshot;
 
 use super::conditions::{Life, cache_control, etag, is_known, life, of_write};
 use super::path::{self, Target};
@@ -26,7 +27,7 @@ use crate::config::Put;
 use crate::metrics::{Operation, Outcome};
 use crate::namespaces::{NotLetIn, Space};
 
-/// Values up to this size, in bytes, are answered whatever else is under way: there are not more of them than connections.
+/// Values up to this size, in bytes, are answered whatever else is under way: over HTTP/1 there are not more of them than connections.
 const SMALL_BYTES: usize = 16 * 1024;
 
 /// Everything that has no route of its own.
@@ -34,44 +35,39 @@ pub(super) async fn entry(State(state): State<ApiState>, request: Request) -> Re
     let watch = Stopwatch::start();
     let target = path::read(request.uri().path(), &state.base_uri, state.key_bytes_max);
     if target == Target::Elsewhere {
-        return not_found().into_response();
+        let elsewhere = not_found();
+        let detail = format!("keys stand behind {}; /openapi.json has the routes", state.base_uri);
+        return elsewhere.detail(detail).into_response();
     }
     let in_flight = InFlight::begin();
-    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let (head, body) = request.into_parts();
+    let mut body = Some(body);
     let space = match &target {
         Target::Key(key) => state.namespaces.of(key),
         _ => None,
     };
     let answered = match (target, space) {
-        _ if uri.query().is_some_and(|query| !query.is_empty()) => Err(Kind::BadRequest.into()),
+        _ if head.uri.query().is_some_and(|query| !query.is_empty()) => {
+            Err(Kind::BadRequest.into())
+        }
         (Target::Key(key), Some(space)) => {
-            Box::pin(Asked { state: &state, space, key }.answer(request)).await
+            Box::pin(Asked { state: &state, space, key }.answer(&head, &mut body)).await
         }
         (Target::Base, _) => Err(Kind::NotFound.into()),
         (Target::TooLong, _) => Err(key_too_long(state.key_bytes_max)),
         _ => Err(Kind::BadRequest.into()),
     };
-    let response = answered.unwrap_or_else(|refusal: Refusal| refusal.answer(uri.path()));
+    // Whoever is still sending gets to read why that was for nothing, and keeps the connection.
+    if answered.is_err()
+        && let Some(body) = body
+    {
+        refuse(&head.headers, body).await;
+    }
+    let response = answered.unwrap_or_else(|refusal: Refusal| refusal.answer(head.uri.path()));
     drop(in_flight);
     let index = space.map(|space| space.index);
-    state.measures.answered((&method, response.status()), index, watch.seconds());
+    state.measures.answered((&head.method, response.status()), index, watch.seconds());
     response
-}
-
-/// Counts a request as under way until it is answered or its caller goes away.
-struct InFlight;
-
-impl InFlight {
-    fn begin() -> Self {
-        gauge!(IN_FLIGHT).increment(1);
-        Self
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        gauge!(IN_FLIGHT).decrement(1);
-    }
 }
 
 /// What is asked about one key.
@@ -82,22 +78,22 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    async fn answer(self, request: Request) -> Result<Response, Refusal> {
-        let (head, body) = request.into_parts();
+    /// `body` is taken by whoever reads it.
+    async fn answer(self, head: &Parts, body: &mut Option<Body>) -> Result<Response, Refusal> {
         self.state.namespaces.let_in(self.space, &head.headers).map_err(|why| match why {
             NotLetIn::Unknown => Kind::NotAuthorized.into(),
             NotLetIn::Elsewhere => forbidden(),
             NotLetIn::TooMany(wait_s) => too_many(wait_s),
         })?;
         match head.method {
-            Method::GET | Method::HEAD => self.read(&head).await,
-            Method::POST => self.write(&head, body, Condition::None).await,
+            Method::GET | Method::HEAD => self.read(head).await,
+            Method::POST => self.write(head, body, Condition::None).await,
             Method::PUT => match self.state.put {
-                Put::Upsert => self.write(&head, body, Condition::None).await,
-                Put::IfAbsent => self.write(&head, body, Condition::Absent).await,
+                Put::Upsert => self.write(head, body, Condition::None).await,
+                Put::IfAbsent => self.write(head, body, Condition::Absent).await,
             },
-            Method::DELETE => self.delete(&head).await,
-            Method::PATCH => self.touch(&head, body).await,
+            Method::DELETE => self.delete(head).await,
+            Method::PATCH => self.touch(head, body).await,
             _ => Err(Kind::BadRequest.into()),
         }
     }
@@ -112,7 +108,7 @@ impl Asked<'_> {
         let control = cache_control(&entry, now);
         let length = entry.value.len();
         let body = match head.method {
-            Method::GET if !is_known => self.body(entry.value)?,
+            Method::GET if !is_known => self.body(entry.value, head.version)?,
             _ => Body::empty(),
         };
         let mut response = Response::new(body);
@@ -130,13 +126,13 @@ impl Asked<'_> {
         Ok(response)
     }
 
-    /// A value on its way. A large one takes its share of memory until it is sent.
-    fn body(&self, value: Bytes) -> Result<Body, Refusal> {
-        if value.len() <= SMALL_BYTES {
+    /// A value on its way. A large one takes its share of memory until it is sent, and so does one of the many that a connection of HTTP/2 may have.
+    fn body(&self, value: Bytes, version: Version) -> Result<Body, Refusal> {
+        if value.len() <= SMALL_BYTES && version < Version::HTTP_2 {
             return Ok(Body::from(value));
         }
         let kib = u32::try_from(value.len().div_ceil(1024)).unwrap_or(u32::MAX);
-        let share = std::sync::Arc::clone(&self.state.answers).try_acquire_many_owned(kib);
+        let share = Arc::clone(&self.state.answers).try_acquire_many_owned(kib);
         let share = share.map_err(|_| overloaded("too many large values are under way"))?;
         Ok(Body::new(Full::new(value).map_frame(move |frame| {
             let _held = &share;
@@ -147,7 +143,7 @@ impl Asked<'_> {
     async fn write(
         self,
         head: &Parts,
-        body: Body,
+        body: &mut Option<Body>,
         of_method: Condition,
     ) -> Result<Response, Refusal> {
         let life = life(&head.headers, self.space.config.ttl)?;
@@ -160,26 +156,24 @@ impl Asked<'_> {
         };
         self.check(&condition)?;
         let is_put = head.method == Method::PUT;
-        let limits = self.state.bodies.clone();
-        let written = limits.read(&head.headers, body, async |value| {
-            if value.is_empty() {
-                return Err(Kind::BadRequest.into());
+        let value = self.value(head, body).await?;
+        if value.is_empty() {
+            return Err(Kind::BadRequest.into());
+        }
+        let tag = Etag::of(&value);
+        self.set(value, life, condition).await.inspect_err(|refusal| {
+            if is_put && *refusal == Refused::Condition.into() {
+                self.explain_put();
             }
-            let tag = Etag::of(&value);
-            self.set(value, life, condition).await.map(|()| tag)
-        });
-        let tag = match written.await? {
-            Ok(tag) => tag,
-            Err(refusal) => {
-                if is_put && refusal == Refused::Condition.into() {
-                    self.explain_put();
-                }
-                return Err(refusal);
-            }
-        };
+        })?;
         let mut response = StatusCode::CREATED.into_response();
         response.headers_mut().insert(header::ETAG, etag(tag));
         Ok(response)
+    }
+
+    async fn value(&self, head: &Parts, body: &mut Option<Body>) -> Result<Bytes, Refusal> {
+        let body = body.take().unwrap_or_default();
+        Ok(self.state.bodies.read_held(&head.headers, body).await?)
     }
 
     async fn set(&self, value: Bytes, life: Life, condition: Condition) -> Result<(), Refusal> {
@@ -209,26 +203,42 @@ impl Asked<'_> {
             let found = self.timed(Operation::Get, found, |error: &StoreError| Some(error)).await?;
             return if found.is_none() { Ok(()) } else { Err(Refused::Condition.into()) };
         }
-        self.timed(Operation::Delete, store.delete(&self.key, condition, now), failure).await
+        self.timed(Operation::Delete, self.deletion(condition, now), failure).await
+    }
+
+    /// A deletion goes on to its end, though its caller may not wait for it: where it cannot be done everywhere at once, that has to be written down.
+    fn deletion(
+        &self,
+        condition: Condition,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<(), Refused>> + use<> {
+        let (store, key) = (Arc::clone(&self.state.store), self.key.clone());
+        let (tell, told) = oneshot::channel();
+        self.state.lifecycle.spawn_brief(async move {
+            // Nobody waits for the answer any more: it is done all the same.
+            drop(tell.send(store.delete(&key, condition, now).await));
+        });
+        async {
+            let lost = || StoreError::Unavailable("the deletion was not carried out".to_owned());
+            told.await.unwrap_or_else(|_| Err(lost().into()))
+        }
     }
 
     async fn delete(self, head: &Parts) -> Result<Response, Refusal> {
         let condition = of_write(&head.headers)?;
         self.check(&condition)?;
         let now = self.state.clock.now();
-        let asked = self.state.store.delete(&self.key, condition, now);
-        self.timed(Operation::Delete, asked, failure).await?;
+        self.timed(Operation::Delete, self.deletion(condition, now), failure).await?;
         Ok(StatusCode::NO_CONTENT.into_response())
     }
 
     /// Lets the time to live begin anew, and nothing else.
-    async fn touch(self, head: &Parts, body: Body) -> Result<Response, Refusal> {
+    async fn touch(self, head: &Parts, body: &mut Option<Body>) -> Result<Response, Refusal> {
         let condition = of_write(&head.headers)?;
         // However it is asked, it must not overwrite what somebody else writes meanwhile.
         self.check(&Condition::Present)?;
         let life = life(&head.headers, self.space.config.ttl)?;
-        let is_empty = async |body: Bytes| body.is_empty();
-        if !self.state.bodies.clone().read(&head.headers, body, is_empty).await? {
+        if !self.value(head, body).await?.is_empty() {
             return Err(Kind::BadRequest.into());
         }
         let (now, store) = (self.state.clock.now(), &self.state.store);
@@ -240,7 +250,7 @@ impl Asked<'_> {
             }
             Life::None => {
                 let present = if is_conditional { condition } else { Condition::Present };
-                let asked = store.delete(&self.key, present, now);
+                let asked = self.deletion(present, now);
                 self.timed(Operation::Delete, asked, failure).await.map(|()| None)
             }
         };

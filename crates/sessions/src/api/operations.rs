@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header;
 use reveille_service::problem::Problem;
+use reveille_store::StoreError;
 
 use super::router::ApiState;
 use crate::metrics::show_usage;
@@ -20,7 +21,7 @@ pub(super) async fn healthz() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-/// Whether it can do its work: the store takes writes and gives them back, and no stop is under way.
+/// Whether it can do its work: the store does something real, and no stop is under way.
 #[utoipa::path(
     get, path = "/readyz", tag = "operations",
     responses(
@@ -37,7 +38,11 @@ pub(super) async fn readyz(
 /// Everything measured, in the Prometheus text format.
 #[utoipa::path(get, path = "/metrics", tag = "operations", responses((status = 200, description = "Prometheus text format")))]
 pub(super) async fn metrics(State(state): State<ApiState>) -> Response {
-    match state.store.usage().await {
+    // Whatever has become of the store, this is how people find out.
+    let counted = tokio::time::timeout(state.deadline.to_std(), state.store.usage()).await;
+    match counted
+        .unwrap_or_else(|_| Err(StoreError::Unavailable("it does not count in time".to_owned())))
+    {
         Ok(usage) => {
             for (namespace, usage) in usage.unwrap_or_default() {
                 show_usage(namespace.as_str(), usage);

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{any, get};
 use metrics_exporter_prometheus::PrometheusHandle;
 use reveille_model::Duration;
 use reveille_service::body::BodyLimits;
 use reveille_service::clock::Clock;
 use reveille_service::health::Readiness;
+use reveille_service::lifecycle::Lifecycle;
 use reveille_store::Sessions;
 use tokio::sync::Semaphore;
 
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     /// What is left of the memory that large values on their way may take together, in KiB.
     pub(crate) answers: Arc<Semaphore>,
     pub(crate) deadline: Duration,
+    /// Outlives requests.
+    pub(crate) lifecycle: Lifecycle,
     pub(crate) troubles: Troubles,
     pub(crate) has_explained_put: AtomicBool,
 }
@@ -90,7 +93,7 @@ impl Troubles {
 
 pub(crate) fn router(state: ApiState) -> Router {
     Router::new()
-        .route("/healthz", get(operations::healthz))
+        .route("/healthz", any(operations::healthz))
         .route("/readyz", get(operations::readyz))
         .route("/metrics", get(operations::metrics))
         .route("/openapi", get(docs::openapi))

@@ -47,7 +47,7 @@ pub struct CassandraConfig {
     pub keyspace: String,
     /// The table: a text key and a blob.
     pub table: String,
-    /// The data centre we are in. Without one any node will do, and its data centre is the local one.
+    /// The data centre we are in. Without one any node will do, which is for clusters of one.
     pub dc: Option<String>,
     /// Who we are.
     pub login: Option<Login>,
@@ -59,7 +59,7 @@ pub struct CassandraConfig {
     pub query_timeout: Duration,
     /// Longest time a connection may take.
     pub connect_timeout: Duration,
-    /// After this long another node is asked too.
+    /// After this long another node is asked too. Only where asking twice is no matter.
     pub speculative_after: Option<Duration>,
     /// How many copies each data centre is to have, for `reveille migrate`.
     pub replication: Vec<(String, u32)>,
@@ -69,6 +69,10 @@ pub struct CassandraConfig {
 const PORT: u16 = 9042;
 /// Longest time a connection may take unless it is told, in milliseconds.
 const CONNECT_MS: u32 = 5_000;
+/// After how long another node is asked too unless it is told, in milliseconds: a node that hangs says nothing, and nothing else would help.
+const SPECULATIVE_MS: u32 = 500;
+/// How much longer than its longest query a request may take at least, in milliseconds.
+const ANSWER_MS: u32 = 100;
 /// How much sooner than the request a query ends unless it is told, in milliseconds.
 const EARLIER_MS: u32 = 500;
 
@@ -122,10 +126,14 @@ impl CassandraConfig {
             section.choice("delete_consistency", &deletes).unwrap_or(DeleteConsistency::EachQuorum);
         let ms = |number: Option<u32>| number.map(|ms| Duration::from_ms(ms.into()));
         let earlier = deadline.as_ms().saturating_sub(EARLIER_MS.into()).max(deadline.as_ms() / 2);
-        let longest = u32::try_from(deadline.as_ms()).unwrap_or(u32::MAX);
+        // What is left is for saying how it went.
+        let longest = deadline.as_ms().saturating_sub(ANSWER_MS.into()).max(50);
+        let longest = u32::try_from(longest).unwrap_or(u32::MAX);
         let query_timeout = ms(section.number("query_timeout_ms", 50..=longest));
         let connect_timeout = ms(section.number("connect_timeout_ms", 50..=60_000));
-        let speculative_after = ms(section.number("speculative_after_ms", 1..=10_000));
+        let speculative_ms = section.number("speculative_after_ms", 0..=10_000);
+        let speculative_after =
+            ms(Some(speculative_ms.unwrap_or(SPECULATIVE_MS)).filter(|ms| *ms > 0));
         let mut copies = section.section("replication");
         let replication = copies.keys().into_iter();
         let replication =

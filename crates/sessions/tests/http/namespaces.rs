@@ -70,6 +70,16 @@ async fn a_token_is_for_its_own_namespace() {
     let elsewhere = with("echo:1", "other-token-0123456789").await;
     assert_eq!((elsewhere.status.as_u16(), elsewhere.problem().as_str()), (403, "forbidden"));
     assert_eq!(with("echo:1", "echo-token-0123456789").await.status, 201);
+    // Whoever is refused keeps the connection, whatever they have sent.
+    let mut connection = app.connect().await;
+    let large = "x".repeat(300_000);
+    for _ in 0..2 {
+        let request = format!(
+            "POST /sessions/v1/echo:1 HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{large}",
+            large.len()
+        );
+        assert_eq!(connection.ask(request).await.status, 401);
+    }
     // Nobody is asked where no file is named.
     assert_eq!(with("third:1", "").await.status, 201);
     assert_eq!(with("third:1", "whatever").await.status, 201);

@@ -1,6 +1,7 @@
 //! The file of a database.
 
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use reveille_store::StoreError;
@@ -23,6 +24,8 @@ pub(crate) fn lock(path: &Path) -> Result<File, OpenError> {
 
 /// Opens a database so that a commit is on disk when it returns.
 pub(crate) fn connect(path: &Path) -> Result<Connection, OpenError> {
+    // Nobody else on this machine is to read it. SQLite gives its log the same mode.
+    drop(File::options().write(true).create_new(true).mode(0o600).open(path));
     let connection = Connection::open(path)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     // A partial index otherwise makes SQLite plan a statement anew for each value it is bound to, in case the value implies the condition.

@@ -63,7 +63,9 @@ fn run(connection: &Connection, queue: &Mutex<mpsc::Receiver<Job>>) {
             let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(first) = queue.blocking_recv() else { return };
             turn.push(first);
-            while turn.len() < TURN_MAX
+            // What waits is shared out: nobody waits behind another's reads while a thread has nothing to do.
+            let share = queue.len().div_ceil(READERS).min(TURN_MAX);
+            while turn.len() < share
                 && let Ok(next) = queue.try_recv()
             {
                 turn.push(next);

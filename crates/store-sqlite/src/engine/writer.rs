@@ -150,7 +150,8 @@ impl<S: State> Writer<S> {
             Box::new(move |committed| {
                 let answer = match committed {
                     Ok(()) => result,
-                    Err(error) => result.and(Err(error.into())),
+                    // What the command decided rests on writes that are no more.
+                    Err(error) => Err(error.into()),
                 };
                 // Nobody waits for the answer any more: the write stands all the same.
                 drop(reply.send(answer));

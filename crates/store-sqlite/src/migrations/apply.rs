@@ -23,18 +23,28 @@ pub(crate) const STEPS: [&str; 11] = [
 pub(crate) const SCHEMA_VERSION: usize = STEPS.len();
 
 /// Applies what is missing of `steps` and returns how many that was. A schema newer than the last of them is refused.
-pub(crate) fn migrate(connection: &mut Connection, steps: &[&str]) -> Result<usize, OpenError> {
+/// `application` tells our kinds of databases apart: `PRAGMA application_id`.
+pub(crate) fn migrate(
+    connection: &mut Connection,
+    (steps, application): (&[&str], i32),
+) -> Result<usize, OpenError> {
     let known = steps.len();
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let found = usize::try_from(found).unwrap_or(usize::MAX);
+    let of_file: i32 = transaction.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    if found > 0 && of_file != application {
+        return Err(OpenError::Another);
+    }
     if found > known {
         return Err(OpenError::Newer { found, known });
     }
     for step in steps.iter().skip(found) {
         transaction.execute_batch(step)?;
     }
-    transaction.execute_batch(&format!("PRAGMA user_version = {known}"))?;
+    transaction.execute_batch(&format!(
+        "PRAGMA user_version = {known}; PRAGMA application_id = {application}"
+    ))?;
     transaction.commit()?;
     Ok(known - found)
 }

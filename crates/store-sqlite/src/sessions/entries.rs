@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use reveille_model::limits::SESSION_SWEEP_MAX;
 use reveille_model::{SessionKey, Timestamp, Ttl};
-use reveille_store::{Condition, Entry, Etag, Quota, Refused, StoreError, Usage, Write};
+use reveille_store::{Condition, Entry, Etag, Refused, StoreError, Usage, Write};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::state::Shelves;
@@ -30,7 +30,7 @@ impl Shelves {
             entries: usage.entries + u64::from(replaced.is_none()),
             bytes: usage.bytes + bytes - replaced.map_or(0, |found| found.bytes),
         };
-        if !fits(*quota, usage, after) {
+        if !quota.admits(usage, after) {
             return Err(Refused::Full);
         }
         let end = ttl.end(now).map_or(NO_END, Timestamp::as_ms);
@@ -186,13 +186,4 @@ fn bytes_of(key: &SessionKey, value: usize) -> u64 {
 
 fn unavailable(error: &rusqlite::Error) -> Refused {
     Refused::Store(store_error(error))
-}
-
-/// Whether a namespace that holds `before` may hold `after`. What grows nothing is always allowed, so that a full namespace can shrink.
-fn fits(quota: Quota, before: Usage, after: Usage) -> bool {
-    let fits = |max: Option<u64>, before: u64, after: u64| {
-        after <= before || max.is_none_or(|max| after <= max)
-    };
-    fits(quota.entries_max, before.entries, after.entries)
-        && fits(quota.bytes_max, before.bytes, after.bytes)
 }

@@ -14,6 +14,9 @@ use crate::OpenError;
 use crate::engine::{Activity, Readers, Writer, WriterThread, connect, lock};
 use crate::migrations::migrate;
 
+/// "RvSs": what the file says it is.
+const APPLICATION: i32 = 0x5276_5373;
+
 /// The embedded session store. One process at a time may have a database.
 #[derive(Debug)]
 pub struct SqliteSessions {
@@ -28,7 +31,7 @@ impl SqliteSessions {
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let lock = lock(path)?;
         let mut connection = connect(path)?;
-        migrate(&mut connection, &STEPS)?;
+        migrate(&mut connection, (&STEPS, APPLICATION))?;
         let (writer, thread, ended) = Writer::start(Shelves::load(connection)?)?;
         let readers = Readers::start(path)?;
         Ok(Self { writer, readers, thread: WriterThread::new(thread, ended, lock) })
@@ -37,7 +40,7 @@ impl SqliteSessions {
     /// Brings a database to this version's schema. Returns the version it had and the one it has.
     pub fn migrate(path: &Path) -> Result<(usize, usize), OpenError> {
         let _lock = lock(path)?;
-        let steps = migrate(&mut connect(path)?, &STEPS)?;
+        let steps = migrate(&mut connect(path)?, (&STEPS, APPLICATION))?;
         Ok((STEPS.len() - steps, STEPS.len()))
     }
 

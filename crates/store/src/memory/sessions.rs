@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use reveille_model::limits::SESSION_SWEEP_MAX;
 use reveille_model::{Namespace, SessionKey, Timestamp, Ttl};
 
-use crate::{Condition, Entry, Etag, Quota, Refused, Sessions, StoreError, Usage, Write};
+use crate::{Condition, Entry, Etag, Refused, Sessions, StoreError, Usage, Write};
 
 /// Entries in a map.
 #[derive(Debug, Default)]
@@ -51,15 +51,6 @@ fn usage(entries: &BTreeMap<SessionKey, Kept>) -> BTreeMap<Namespace, Usage> {
     usage
 }
 
-/// Whether a namespace that held `before` may hold `after`. What grows nothing is always allowed, so that a full namespace can shrink.
-fn fits(quota: Quota, before: Usage, after: Usage) -> bool {
-    let fits = |max: Option<u64>, before: u64, after: u64| {
-        after <= before || max.is_none_or(|max| after <= max)
-    };
-    fits(quota.entries_max, before.entries, after.entries)
-        && fits(quota.bytes_max, before.bytes, after.bytes)
-}
-
 #[async_trait]
 impl Sessions for MemorySessions {
     async fn get(&self, key: &SessionKey, now: Timestamp) -> Result<Option<Entry>, StoreError> {
@@ -77,7 +68,7 @@ impl Sessions for MemorySessions {
         let entry = Entry { value, expires_at: ttl.end(now) };
         let kept = Kept { entry, namespace: namespace.clone() };
         let replaced = entries.insert(key.clone(), kept);
-        if fits(quota, before, of(&entries)) {
+        if quota.admits(before, of(&entries)) {
             return Ok(());
         }
         match replaced {

@@ -129,12 +129,8 @@ fn level(text: Option<&str>) -> Result<LevelFilter, String> {
     }
 }
 
-/// Where entries are kept.
-fn cassandra(
-    mut cassandra: Section,
-    (text, ignored): (&mut Vec<String>, &mut Vec<String>),
-    (secrets, password): (&Path, &mut Vec<(&'static str, String)>),
-) -> Result<(), String> {
+/// Which nodes, keyspace, table and data centre.
+fn address(cassandra: &mut Section) -> Result<String, String> {
     let port = cassandra.number("port")?.unwrap_or(CASSANDRA_PORT);
     let hosts = match cassandra.members.remove("hosts") {
         None | Some(Value::Null) => vec!["localhost".to_owned()],
@@ -156,7 +152,26 @@ fn cassandra(
     let table = cassandra.text("table")?.unwrap_or_else(|| "values".to_owned());
     let dc = cassandra.text("local_dc")?.filter(|dc| !dc.is_empty());
     let dc = dc.map_or_else(String::new, |dc| format!("&dc={dc}"));
-    let url = format!("cassandra://{}/{keyspace}?table={table}{dc}", hosts.join(","));
+    // What would be read as something else in an address.
+    let is_odd = |text: &str| text.contains(['&', '?', '/', ',', '=', '@']);
+    if hosts.iter().any(|host| is_odd(host))
+        || [&keyspace, &table, &dc].iter().any(|name| is_odd(name.trim_start_matches("&dc=")))
+    {
+        return Err(
+            "cassandra.hosts, keyspace, table and local_dc may not have any of & ? / , = @"
+                .to_owned(),
+        );
+    }
+    Ok(format!("cassandra://{}/{keyspace}?table={table}{dc}", hosts.join(",")))
+}
+
+/// Where entries are kept.
+fn cassandra(
+    mut cassandra: Section,
+    (text, ignored): (&mut Vec<String>, &mut Vec<String>),
+    (secrets, password): (&Path, &mut Vec<(&'static str, String)>),
+) -> Result<(), String> {
+    let url = address(&mut cassandra)?;
     text.push(format!("store = {}\n[sessions.cassandra]", quoted(&url)));
     let query = cassandra.number("query_timeout_ms")?.unwrap_or(QUERY_MS);
     if query > QUERY_MS_MAX {
@@ -165,6 +180,10 @@ fn cassandra(
         ));
     }
     let connect = cassandra.number("connect_timeout_ms")?.unwrap_or(CONNECT_MS);
+    if !(50..=60_000).contains(&connect) {
+        ignored.push("cassandra.connect_timeout_ms: it is between 50 and 60000 ms now".to_owned());
+    }
+    let connect = connect.clamp(50, 60_000);
     text.push(format!(
         "query_timeout_ms = {}\nconnect_timeout_ms = {connect}",
         query.clamp(50, QUERY_MS_MAX)
@@ -256,6 +275,8 @@ mod tests {
             "cassandra: {hosts: a}",
             "cassandra: {authentication: {username: u}}",
             "cassandra: 7",
+            "cassandra: {local_dc: 'dc1&table=other'}",
+            "cassandra: {hosts: ['a,b']}",
         ] {
             assert!(converted(yaml).is_err(), "{yaml}");
         }
