@@ -30,12 +30,15 @@ impl MariaDb {
         let installed = Command::new("mariadb-install-db")
             .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
             .args([format!("--datadir={data}"), "--user=root".to_owned()])
+            .env("TMPDIR", dir.path())
             .stdin(Stdio::null())
             .output()
             .expect("mariadb-install-db");
         assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));
         let (socket, port_of) = (format!("--socket={}", socket(&dir)), format!("--port={port}"));
         let data = format!("--datadir={data}");
+        // At its start it takes away what others of its kind have left there, or have there still.
+        let temporary = format!("--tmpdir={}", dir.path().display());
         let arguments = [
             "--no-defaults",
             "--user=root",
@@ -44,6 +47,7 @@ impl MariaDb {
             // Wikis write UTC, wherever their database is.
             "--default-time-zone=+05:00",
             &data,
+            &temporary,
             &socket,
             &port_of,
         ];
