@@ -17,7 +17,7 @@ const WAITING: &str = "reveille_sessions_deletes_waiting";
 /// Over how many partitions they are spread.
 const BUCKETS: usize = 8;
 /// How many of a partition are done in one step.
-const STEP_MAX: i32 = 100;
+const STEP_MAX: usize = 100;
 /// How many are done at once.
 const AT_ONCE: usize = 16;
 /// After so many failures a partition is left for later.
@@ -119,10 +119,11 @@ impl CassandraSessions {
     /// Does again some of what was written down. Returns how many of them are done.
     pub(crate) async fn delete_again(&self, now: Timestamp) -> Result<usize, StoreError> {
         let Some(from) = self.looking.due(now) else { return Ok(0) };
-        let (mut done, mut waiting) = (0, 0_u32);
+        let (mut done, mut waiting, mut has_more) = (0, 0_u32, false);
         for (bucket, after) in from.into_iter().enumerate() {
             let noted = self.noted(bucket, after).await?;
             let (last, mut failed) = (noted.last().map(|noted| noted.deleted_at), 0);
+            let is_full = noted.len() >= STEP_MAX;
             let mut doing = stream::iter(noted).map(|noted| self.again(noted)).buffered(AT_ONCE);
             while let Some(again) = doing.next().await {
                 match again {
@@ -135,12 +136,17 @@ impl CassandraSessions {
                 }
             }
             match last {
-                Some(last) if failed == 0 => self.looking.done(bucket, last),
+                Some(last) if failed == 0 => {
+                    self.looking.done(bucket, last);
+                    has_more |= is_full;
+                }
                 _ => waiting += failed,
             }
         }
         gauge!(WAITING).set(waiting);
-        if done > 0 || waiting > 0 {
+        if has_more {
+            self.looking.at(now);
+        } else if done > 0 || waiting > 0 {
             self.looking.at(now.plus(RETRY_INTERVAL));
         }
         if waiting > 0 {
@@ -159,7 +165,8 @@ impl CassandraSessions {
 
     async fn noted(&self, bucket: usize, after: i64) -> Result<Vec<Noted>, StoreError> {
         let bucket = i32::try_from(bucket).unwrap_or(0);
-        let asked = (&self.settings.table, bucket, after, STEP_MAX);
+        let most = i32::try_from(STEP_MAX).unwrap_or(i32::MAX);
+        let asked = (&self.settings.table, bucket, after, most);
         let answer = self.session.execute_unpaged(&self.statements.noted_deletes, asked).await;
         let rows = answer.map_err(|error| unavailable(&error))?.into_rows_result();
         let rows = rows.map_err(|_| odd())?;
