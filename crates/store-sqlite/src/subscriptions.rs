@@ -8,6 +8,7 @@ use reveille_model::{
     NewSubscription, Provider, Subscription, SubscriptionChange, SubscriptionId, Timestamp, Token,
     Topic, User,
 };
+use reveille_store::tables::Kind;
 use reveille_store::{Imported, Put, StoreError, Subscriptions, TokenKey};
 use reveille_vault::Vault;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -17,7 +18,7 @@ use crate::codec::{
     credential_set, optional_time, seal_token, store_error, subscription_id, time, token, topic,
     user,
 };
-use crate::cohorts::{Estate, Kind};
+use crate::cohorts::Estate;
 use crate::engine::Tables;
 use crate::importing::all;
 

@@ -4,12 +4,12 @@ use std::fs::File;
 
 use async_trait::async_trait;
 use reveille_model::{DryRun, MessageType, Mixed, Settled, SubscriptionId, User};
+use reveille_store::tables::{Kind, pack_texts, unpack_texts};
 use reveille_store::{StoreError, Users, WakeupKey};
 use rusqlite::params;
 
 use crate::SqliteStore;
-use crate::codec::{pack_texts, store_error, subscription_id, unpack_texts};
-use crate::cohorts::Kind;
+use crate::codec::{store_error, subscription_id};
 use crate::engine::{Rewrite, Tables};
 use crate::outbox::{end, waiting_of};
 use crate::residue::is_left;

@@ -15,6 +15,7 @@ mod proofs;
 mod quarantine;
 mod sessions;
 mod subscriptions;
+pub mod tables;
 mod trails;
 
 #[cfg(feature = "contract")]

@@ -2,12 +2,11 @@
 
 use reveille_model::limits::EXPAND_MAX;
 use reveille_model::{Mixed, SubscriptionId, Timestamp};
+use reveille_store::tables::{Change, Kind};
 use rusqlite::{OptionalExtension as _, params};
 
-use super::mixing::Kind;
 use crate::codec::subscription_id;
 use crate::engine::Tables;
-use crate::outbox::Change;
 
 /// How often a device is drawn anew where the one drawn is none.
 const DRAWS_MAX: u32 = 64;
@@ -102,7 +101,7 @@ fn draw_device(
             })
             .optional()?;
         if let Some((id, set_id, is_sealed)) = found
-            && tables.mixing.as_ref().is_some_and(|mixing| mixing.silent.contains(&set_id))
+            && tables.mixing.as_ref().is_some_and(|mixing| mixing.kinds.silent.contains(&set_id))
             && tables.mixed(Kind { set_id, is_sealed }) == Mixed::Batch
         {
             return Ok(Some(id));
@@ -126,7 +125,7 @@ pub(super) fn gather(
     window_end: Timestamp,
     ids: &[SubscriptionId],
 ) -> rusqlite::Result<()> {
-    let Some(company) = tables.mixing.as_ref().map(|mixing| mixing.company.clone()) else {
+    let Some(company) = tables.mixing.as_ref().map(|mixing| mixing.kinds.company.clone()) else {
         return Ok(());
     };
     for chunk in ids.chunks(ROW_MAX) {

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use reveille_model::{DryRun, Providers, Settled, SubscriptionId, Timestamp};
+use reveille_store::tables::Change;
 use reveille_store::{Expanded, Leaving, WakeupKey};
 use rusqlite::{OptionalExtension as _, params};
 
 use super::members::providers;
 use crate::engine::Tables;
-use crate::outbox::{Change, ToWake, wake};
+use crate::outbox::{ToWake, wake};
 
 impl Tables {
     /// Something was accepted for a cohort. Whether it is the first in its window shows in the ledger only.
@@ -119,7 +120,7 @@ pub(crate) fn wake_cohort(
         .query_row([until.as_ms()], |row| row.get(0))
         .optional()?;
     let (Some(cohort), Some(mixing)) = (next, &tables.mixing) else { return Ok(None) };
-    let company = mixing.company.clone();
+    let company = mixing.kinds.company.clone();
     let devices = devices_of(tables, cohort)?;
     let marks = tables
         .connection
@@ -180,7 +181,7 @@ fn devices_of(tables: &mut Tables, cohort: i64) -> rusqlite::Result<Vec<Device>>
             && tables
                 .mixing
                 .as_ref()
-                .is_some_and(|mixing| mixing.sizes.is_none() || mixing.silent.contains(&set_id))
+                .is_some_and(|mixing| mixing.kinds.sizes.is_none() || mixing.kinds.silent.contains(&set_id))
         {
             let provider = tables.set_of(set_id)?.provider();
             if covers.contains(provider) {

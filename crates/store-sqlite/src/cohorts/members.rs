@@ -4,13 +4,12 @@ use std::collections::BTreeSet;
 
 use reveille_model::{Mixed, Provider, Providers, Settled, SubscriptionId, Timestamp, User};
 use reveille_store::TokenKey;
+use reveille_store::tables::{Change, Kind};
 use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::company::gather;
-use super::mixing::Kind;
 use crate::codec;
 use crate::engine::Tables;
-use crate::outbox::Change;
 
 /// The standing of a cohort.
 pub(super) const PROVISIONAL: i64 = 0;
@@ -253,7 +252,7 @@ impl Tables {
             .collect::<rusqlite::Result<_>>()?;
         let mut kinds = Vec::new();
         for (set_id, topic) in devices {
-            if self.mixing.as_ref().is_some_and(|mixing| mixing.silent.contains(&set_id)) {
+            if self.mixing.as_ref().is_some_and(|mixing| mixing.kinds.silent.contains(&set_id)) {
                 let set = self.set_of(set_id)?;
                 let kind = match topic {
                     Some(topic) => format!("{set} {topic}"),
@@ -310,7 +309,8 @@ impl Tables {
 
     /// The cohorts that stand for a user: those they live in, and those they have left as a ghost.
     pub(crate) fn cohorts_for(&self, user: &User) -> rusqlite::Result<Vec<i64>> {
-        let Some(mixing) = self.mixing.as_ref().filter(|mixing| mixing.sizes.is_some()) else {
+        let Some(mixing) = self.mixing.as_ref().filter(|mixing| mixing.kinds.sizes.is_some())
+        else {
             return Ok(Vec::new());
         };
         self.connection
@@ -359,7 +359,7 @@ impl Tables {
     pub(crate) fn forget_member(&mut self, user: &User) -> rusqlite::Result<()> {
         self.enrol_changed()?;
         let Some(mixing) = &self.mixing else { return Ok(()) };
-        let (key, keeps_ghost) = (mixing.key(user), mixing.ghost_after_erasure);
+        let (key, keeps_ghost) = (mixing.key(user), mixing.kinds.ghost_after_erasure);
         for member in self.memberships(key)? {
             // Where users are not woken in cohorts now nobody has looked after them.
             if member.lives() {

@@ -2,29 +2,24 @@
 
 use std::collections::BTreeSet;
 
-use reveille_model::{CohortSizes, DryRun, Mixed, User};
+use reveille_model::{CohortSizes, Mixed, User};
+use reveille_store::tables::{Kind, Mixing as Kinds};
 use reveille_store::{Mix, StoreError};
 use reveille_vault::BlindKey;
 use rusqlite::params;
 
 use crate::codec::store_error;
 use crate::engine::Tables;
-use crate::outbox::Shape;
 
 /// Users enrolled in one transaction, and cohorts looked after.
 const STEP: i64 = 500;
 /// The key names are hashed with, in the table of keys.
 const MEMBERS_KEY: &str = "members";
 
-/// How devices are mixed.
+/// How devices are mixed, and what members are called.
 #[derive(Debug)]
 pub(crate) struct Mixing {
-    pub(crate) sizes: Option<CohortSizes>,
-    /// The numbers of silent credential sets.
-    pub(crate) silent: BTreeSet<i64>,
-    /// What all company is like.
-    pub(crate) company: Shape,
-    pub(super) ghost_after_erasure: bool,
+    pub(crate) kinds: Kinds,
     /// Hashes the names of members. Not changed with the vault's key: of a ghost there is nothing but its hash.
     names: BlindKey,
 }
@@ -36,30 +31,15 @@ impl Mixing {
     }
 }
 
-/// What a device's mixing depends on.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Kind {
-    pub(crate) set_id: i64,
-    /// Or is until the next beat.
-    pub(crate) is_sealed: bool,
-}
-
 impl Tables {
     /// How a device of a credential set is mixed.
-    pub(crate) fn mixed(&self, Kind { set_id, is_sealed }: Kind) -> Mixed {
-        match &self.mixing {
-            Some(mixing) if mixing.silent.contains(&set_id) => match mixing.sizes {
-                _ if is_sealed => Mixed::Sealed,
-                Some(_) => Mixed::Cohort,
-                None => Mixed::Batch,
-            },
-            _ => Mixed::Batch,
-        }
+    pub(crate) fn mixed(&self, kind: Kind) -> Mixed {
+        self.mixing.as_ref().map_or(Mixed::Batch, |mixing| mixing.kinds.of(kind))
     }
 
     /// Where users are woken in cohorts: how large those are.
     pub(crate) fn cohort_sizes(&self) -> Option<CohortSizes> {
-        self.mixing.as_ref().and_then(|mixing| mixing.sizes)
+        self.mixing.as_ref().and_then(|mixing| mixing.kinds.sizes)
     }
 }
 
@@ -74,17 +54,7 @@ pub(super) fn mix(tables: &mut Tables, mix: &Mix) -> Result<Option<From>, StoreE
         silent.insert(tables.set_id(set).map_err(sql)?);
     }
     let names = BlindKey::new(&tables.key(MEMBERS_KEY, BlindKey::fresh())?);
-    tables.mixing = Some(Mixing {
-        sizes: mix.sizes,
-        silent: silent.clone(),
-        company: Shape {
-            message_type: mix.message_type.clone(),
-            ttl_ms: mix.ttl.as_ms().cast_signed(),
-            dry_run: DryRun::No,
-        },
-        ghost_after_erasure: mix.ghost_after_erasure,
-        names,
-    });
+    tables.mixing = Some(Mixing { kinds: Kinds::new(mix, silent.clone()), names });
     note(tables, &silent, mix.sizes).map_err(sql)
 }
 

@@ -10,4 +10,4 @@ mod traits;
 
 pub(crate) use marks::wake_cohort;
 pub(crate) use members::Estate;
-pub(crate) use mixing::{Kind, Mixing};
+pub(crate) use mixing::Mixing;

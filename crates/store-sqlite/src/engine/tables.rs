@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use reveille_model::{CredentialSet, Ledger, Provider, Timestamp, Token};
+use reveille_store::tables::Plan;
 use reveille_store::{StoreError, TokenKey};
 use reveille_vault::Vault;
 use rusqlite::Connection;
@@ -12,7 +13,7 @@ use super::journaled::Journaled;
 use super::state::State;
 use crate::codec::{credential_set, read_ledger, store_error, token_key};
 use crate::cohorts::Mixing;
-use crate::outbox::{Plan, join_twins};
+use crate::outbox::join_twins;
 
 /// Statements kept prepared.
 const STATEMENTS_MAX: usize = 144;

@@ -7,6 +7,9 @@ use reveille_model::{
     Audience, CredentialSet, DryRun, Mixed, NewSubscription, Notification, NotificationId, Settled,
     SubscriptionId, Timestamp, Token, Topic, User,
 };
+use reveille_store::tables::{
+    Change, Kind, Shape, fitting, pack_ids, pack_numbers, pack_texts, unpack_notifications,
+};
 use reveille_store::{
     AcceptError, Acceptance, Accepted, Idempotency, Item, StoreError, TokenMessage,
 };
@@ -14,9 +17,7 @@ use reveille_vault::{BlindKey, Purpose, Vault};
 use rusqlite::{OptionalExtension as _, params};
 
 use super::audience::{Answered, Conditions, Gathered, ask_audience, gather_audience};
-use super::tables::{Change, Shape, corrupt, sql};
-use crate::codec::{fitting, pack_ids, pack_numbers, pack_texts, unpack_notifications};
-use crate::cohorts::Kind;
+use super::tables::{corrupt, sql};
 use crate::engine::Tables;
 use crate::inbox::ToDeliver;
 

@@ -7,12 +7,12 @@ use reveille_model::{
     Audience, DryRun, EventType, Mixed, Policy, Settled, SubscriptionId, Timestamp, User,
 };
 use reveille_store::StoreError;
+use reveille_store::tables::{Change, Kind, Shape};
 use rusqlite::{OptionalExtension as _, params};
 
 use super::accept::ROW_BYTES;
-use super::tables::{Change, Shape, sql};
+use super::tables::sql;
 use crate::codec::{subscription_id, user};
-use crate::cohorts::Kind;
 use crate::engine::Tables;
 use crate::inbox::ToDeliver;
 

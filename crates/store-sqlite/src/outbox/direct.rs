@@ -2,9 +2,9 @@
 
 use reveille_model::{MessageType, Nonce, Timestamp, Token, Topic};
 use reveille_store::WakeupKey;
+use reveille_store::tables::Change;
 use rusqlite::params;
 
-use super::tables::Change;
 use super::waiting::{head, waiting_with};
 use crate::codec::seal_token;
 use crate::engine::Tables;

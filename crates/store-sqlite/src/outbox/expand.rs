@@ -5,17 +5,14 @@ use std::collections::BTreeMap;
 use reveille_model::{
     CredentialSet, DryRun, Mixed, Settled, SubscriptionId, Timestamp, Token, Topic, User,
 };
+use reveille_store::tables::{Change, Entry, Kind, Shape, nth_id, nth_text};
 use reveille_store::{Expanded, StoreError, TokenKey, WakeupKey};
 use reveille_vault::Purpose;
 use rusqlite::{OptionalExtension as _, Row, params};
 
-use super::plan::Entry;
-use super::tables::{Change, Shape, corrupt, sql};
+use super::tables::{corrupt, sql};
 use super::waiting::{self, head, waiting_with};
-use crate::codec::{
-    dry_run, message_type, nth_id, nth_text, seal_token, subscription_id, time, topic, user,
-};
-use crate::cohorts::Kind;
+use crate::codec::{dry_run, message_type, seal_token, subscription_id, time, topic, user};
 use crate::engine::Tables;
 
 /// A gathered row, read.

@@ -16,7 +16,5 @@ mod waiting;
 
 pub(crate) use direct::{Direct, wake_now};
 pub(crate) use expand::{ToWake, wake};
-pub(crate) use plan::Plan;
 pub(crate) use settle::end;
-pub(crate) use tables::{Change, Shape};
 pub(crate) use waiting::{Waiting, find_waiting, join_twins, waiting_of};

@@ -8,17 +8,17 @@ use reveille_model::limits::{EXPAND_MAX, TARGETS_PER_ROW_MAX};
 use reveille_model::{
     Audience, Duration, EventType, Limit, NotificationId, Policy, Shuffle, Timestamp, User,
 };
+use reveille_store::tables::{
+    Entry, Shape, ToPlan, unpack_numbers, unpack_subscriptions, unpack_texts,
+};
 use reveille_store::{Expanded, StoreError};
 use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::accept::FOUND;
 use super::audience::{Answered, Conditions, gather_answered, gather_audience};
 use super::expand::expand;
-use super::plan::{Entry, ToPlan};
-use super::tables::{Shape, corrupt, sql};
-use crate::codec::{
-    dry_run, event_type, message_type, time, unpack_numbers, unpack_subscriptions, unpack_texts,
-};
+use super::tables::{corrupt, sql};
+use crate::codec::{dry_run, event_type, message_type, time};
 use crate::cohorts::wake_cohort;
 use crate::engine::Tables;
 use crate::inbox::ToDeliver;
@@ -106,27 +106,28 @@ pub(super) fn step(
         sql(forget(tables, &release, until))?;
         return Ok(Step::Did(Expanded::default()));
     }
-    let Some(mut plan) = tables.plan.take() else {
+    let Some(plan) = tables.plan.take() else {
         let Release { until, shuffle, done_to, .. } = release;
         return Ok(Step::Plan(ToPlan { until, shuffle, done_to }));
     };
-    let entries = plan.take(EXPAND_MAX);
+    let entries = plan.after(release.done_to, EXPAND_MAX);
     let mut expanded = expand(tables, entries)?;
     let last = entries.last().copied();
-    let is_over = plan.is_empty() && plan.is_last();
-    let done_to = if plan.is_empty() { Some(plan.end()) } else { last };
+    let is_end = plan.ends_with(last);
+    let is_over = is_end && plan.is_last();
+    let done_to = if is_end { Some(plan.end()) } else { last };
     if let Some(to) = done_to {
         sql(tables
             .connection
             .prepare_cached(
                 "UPDATE release SET done_key = ?1, done_position = ?2, is_expanded = ?3",
             )
-            .and_then(|mut update| update.execute(params![to.sort_key, to.position(), is_over])))?;
+            .and_then(|mut update| update.execute(params![to.sort_key, to.position, is_over])))?;
     }
     if is_over {
         sql(let_go(tables, release.until))?;
         expanded.released = true;
-    } else if !plan.is_empty() {
+    } else if !is_end {
         tables.plan = Some(plan);
     }
     Ok(Step::Did(expanded))

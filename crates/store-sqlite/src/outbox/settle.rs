@@ -1,12 +1,11 @@
 //! Ending and returning claimed wake-ups.
 
 use reveille_model::{Mixed, Proof, Settled, Timestamp};
+use reveille_store::tables::{Change, Kind};
 use reveille_store::{End, SettleBatch, SettleReport, Settlement, Suspicion, WakeupKey};
 use rusqlite::{OptionalExtension as _, params};
 
-use super::tables::Change;
 use super::waiting::{Row, head, join, waiting_with};
-use crate::cohorts::Kind;
 use crate::engine::Tables;
 use crate::suspects::Suspect;
 

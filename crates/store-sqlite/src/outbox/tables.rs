@@ -1,28 +1,18 @@
 //! Steps that several transactions share.
 
-use reveille_model::{DryRun, Ledger, MessageType, Settled, SubscriptionId, Timestamp};
+use reveille_model::{DryRun, SubscriptionId, Timestamp};
 use reveille_store::StoreError;
-use rusqlite::params;
+use reveille_store::tables::{Change, Shape, pack_ids};
+use rusqlite::{params, params_from_iter};
 
-use crate::codec::{pack_ids, store_error};
+use crate::codec::store_error;
 use crate::engine::Tables;
-
-/// What all wake-ups of one gathered row have in common.
-#[derive(Debug, Clone)]
-pub(crate) struct Shape {
-    pub(crate) message_type: MessageType,
-    pub(crate) ttl_ms: i64,
-    pub(crate) dry_run: DryRun,
-}
 
 impl Tables {
     /// Adds counts to the ledger and to a notification's trail. What waits may shrink, everything else only grows.
     pub(crate) fn count(&mut self, trail: Option<i64>, change: Change) -> rusqlite::Result<()> {
         change.apply(&mut self.ledger);
         let Some(seq) = trail else { return Ok(()) };
-        let Change { accepted, waiting, collapsed, settled } = change;
-        let count =
-            |how: Settled| settled.map_or(0, |(each, count)| if each == how { count } else { 0 });
         self.connection
             .prepare_cached(concat!(
                 "UPDATE trails SET accepted = accepted + ?2, waiting = waiting + ?3,",
@@ -32,19 +22,7 @@ impl Tables {
                 " settled_payload_error = settled_payload_error + ?9,",
                 " settled_dry_run = settled_dry_run + ?10, settled_limited = settled_limited + ?11 WHERE seq = ?1"
             ))?
-            .execute([
-                seq,
-                accepted,
-                waiting,
-                collapsed,
-                count(Settled::Sent),
-                count(Settled::Dead),
-                count(Settled::Expired),
-                count(Settled::Cancelled),
-                count(Settled::PayloadError),
-                count(Settled::DryRun),
-                count(Settled::Limited),
-            ])
+            .execute(params_from_iter(std::iter::once(seq).chain(change.counts())))
             .map(drop)
     }
 
@@ -73,41 +51,6 @@ impl Tables {
                 pack_ids(ids.iter().map(|id| *id.as_bytes())),
             ])
             .map(drop)
-    }
-}
-
-/// A change of counts.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Change {
-    pub(super) accepted: i64,
-    pub(super) waiting: i64,
-    pub(super) collapsed: i64,
-    pub(super) settled: Option<(Settled, i64)>,
-}
-
-impl Change {
-    /// Newly accepted.
-    pub(crate) fn accepted(count: i64) -> Self {
-        Self { accepted: count, waiting: count, ..Self::default() }
-    }
-
-    /// No longer waiting because they joined others.
-    pub(crate) fn collapsed(count: i64) -> Self {
-        Self { waiting: -count, collapsed: count, ..Self::default() }
-    }
-
-    /// No longer waiting because they ended.
-    pub(crate) fn settled(how: Settled, count: i64) -> Self {
-        Self { waiting: -count, settled: Some((how, count)), ..Self::default() }
-    }
-
-    fn apply(self, ledger: &mut Ledger) {
-        ledger.accepted = ledger.accepted.saturating_add_signed(self.accepted);
-        ledger.waiting = ledger.waiting.saturating_add_signed(self.waiting);
-        ledger.collapsed = ledger.collapsed.saturating_add_signed(self.collapsed);
-        if let Some((how, count)) = self.settled {
-            ledger.settle(how, count.unsigned_abs());
-        }
     }
 }
 

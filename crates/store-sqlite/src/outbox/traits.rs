@@ -7,9 +7,8 @@ use reveille_store::{
     SettleReport, StoreError, Sweep, Swept,
 };
 
-use super::plan::Plan;
 use super::release::Step;
-use super::{accept, claim, depth, release, settle, sweep};
+use super::{accept, claim, depth, plan, release, settle, sweep};
 use crate::SqliteStore;
 use crate::codec::store_error;
 use crate::engine::Tables;
@@ -41,11 +40,11 @@ impl Outbox for SqliteStore {
                 // Beside the writer: intake goes on.
                 Step::Plan(what) => {
                     let make = move |connection: &_| {
-                        Plan::make(connection, what).map_err(|error| store_error(&error))
+                        plan::make(connection, what).map_err(|error| store_error(&error))
                     };
-                    let plan = self.readers.read(make).await?;
+                    let made = self.readers.read(make).await?;
                     let keep = |tables: &mut Tables| {
-                        tables.plan = Some(plan);
+                        tables.plan = Some(made);
                         Ok(())
                     };
                     self.write(keep).await?;

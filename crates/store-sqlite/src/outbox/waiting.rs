@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use reveille_store::WakeupKey;
+use reveille_store::tables::Change;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::tables::Change;
 use crate::engine::Tables;
 
 /// What is kept in memory of a key. Two keys with the same first eight bytes, one pair in 2⁶⁴, do not collapse with others for a while: whoever
