@@ -1,0 +1,106 @@
+//! Transactions, and that they are tried again where somebody else was first.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use reveille_store::StoreError;
+use sqlx::query;
+
+use super::{Engine, Tables};
+use crate::error::{Done, Failed};
+
+/// The database's clock, in microseconds since 1970. Sessions are in UTC.
+pub(crate) const NOW_US: &str = "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)";
+
+/// How often a transaction is tried.
+const TRIES_MAX: u32 = 10;
+/// How long the first pause between two tries is; the next ones are longer.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// A step of a transaction, on its way.
+pub(crate) type Boxed<'t, T> = Pin<Box<dyn Future<Output = Done<T>> + Send + 't>>;
+
+impl Engine {
+    /// Carries out a command in a transaction of its own, and tries it again where nothing of it has happened for the sake of somebody else. Returns once
+    /// it is on disk.
+    pub(crate) async fn write<I: Sync + ?Sized, T: Send>(
+        &self,
+        input: &I,
+        command: impl for<'t> Fn(&'t mut Tables<'_>, &'t I) -> Boxed<'t, T> + Send + Sync,
+    ) -> Result<T, StoreError> {
+        self.try_write(input, command).await.map_err(StoreError::from)
+    }
+
+    /// The same, with the failure as it is.
+    pub(crate) async fn try_write<I: Sync + ?Sized, T: Send>(
+        &self,
+        input: &I,
+        command: impl for<'t> Fn(&'t mut Tables<'_>, &'t I) -> Boxed<'t, T> + Send + Sync,
+    ) -> Done<T> {
+        let tried = async {
+            let mut tries = 1;
+            loop {
+                match self.once(input, &command).await {
+                    Err(failed) if failed.is_worth_another_try() && tries < TRIES_MAX => {
+                        pause(PAUSE * tries).await;
+                        tries += 1;
+                    }
+                    done => return done,
+                }
+            }
+        };
+        let in_time = tokio::time::timeout(self.transaction_timeout, tried).await;
+        in_time.unwrap_or_else(|_| {
+            Err(StoreError::Unavailable("the database does not answer in time".to_owned()).into())
+        })
+    }
+
+    async fn once<I: Sync + ?Sized, T: Send>(
+        &self,
+        input: &I,
+        command: &(impl for<'t> Fn(&'t mut Tables<'_>, &'t I) -> Boxed<'t, T> + Send + Sync),
+    ) -> Done<T> {
+        let mut tables = Tables::begin(self).await?;
+        match command(&mut tables, input).await {
+            Ok(done) => tables.commit().await.map(|()| done),
+            Err(failed) => {
+                // Whatever comes of it, nothing of the transaction was committed.
+                drop(tables.roll_back().await);
+                Err(failed)
+            }
+        }
+    }
+
+    /// The database's clock, in microseconds.
+    pub(crate) async fn now_us(&self) -> Done<i64> {
+        let sql = sqlx::AssertSqlSafe(format!("SELECT {NOW_US}"));
+        Ok(crate::codec::number(&query(sql).fetch_one(&self.pool).await?, 0)?)
+    }
+
+    /// Whether a moment of this machine's is near enough to the database's.
+    pub(crate) async fn agree(&self, now: reveille_model::Timestamp) -> Result<(), StoreError> {
+        let Some(max) = self.clock_skew_max else { return Ok(()) };
+        let off_ms = now.as_ms() - self.now_us().await? / 1_000;
+        if Duration::from_millis(off_ms.unsigned_abs()) <= max {
+            return Ok(());
+        }
+        Err(StoreError::Unavailable(format!(
+            "this machine's clock is {off_ms} ms off the database's, and {} ms are allowed",
+            max.as_millis()
+        )))
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "whoever was first is let go ahead; nothing is decided by this time"
+)]
+async fn pause(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
+impl From<Failed> for reveille_store::AcceptError {
+    fn from(failed: Failed) -> Self {
+        Self::Store(failed.into())
+    }
+}
