@@ -10,13 +10,14 @@ use crate::process::{output, root, say};
 const LINES_MAX: usize = 500;
 
 /// Which of our crates each crate may use (ARCHITECTURE.md, code map). Development dependencies are not looked at.
-const LAYERS: [(&str, &[&str]); 16] = [
+const LAYERS: [(&str, &[&str]); 17] = [
     ("model", &[]),
     ("mixer", &["model"]),
     ("store", &["model"]),
     ("vault", &[]),
     ("store-sqlite", &["model", "store", "vault"]),
     ("store-cassandra", &["model", "store"]),
+    ("store-mariadb", &["model", "store", "vault"]),
     ("providers", &["model"]),
     ("service", &["model"]),
     ("push", &["model", "mixer", "store", "providers", "service"]),
@@ -32,6 +33,7 @@ const LAYERS: [(&str, &[&str]); 16] = [
             "store",
             "store-sqlite",
             "store-cassandra",
+            "store-mariadb",
             "providers",
             "service",
             "push",

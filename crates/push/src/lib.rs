@@ -21,8 +21,8 @@ pub use api::{intake_openapi, public_openapi};
 pub use app::{Parts, PushServer, Senders, StartError, senders};
 pub use check::Tried;
 pub use config::{
-    ApnsSection, EventConfig, FcmSection, Providers, PublicConfig, PushConfig, StoreUrl,
-    WebPushSection,
+    ApnsSection, EventConfig, FcmSection, MariaDbConfig, Providers, PublicConfig, PushConfig,
+    StoreUrl, WebPushSection,
 };
 pub use intake::{App, Intake, IntakeSettings};
 pub use metrics::{BUCKETS, describe_metrics};

@@ -23,10 +23,9 @@ pub enum LogFormat {
 /// Starts logging to standard error. Ours from `level` on, of libraries only warnings: their debug lines may hold what must not be
 /// printed.
 pub fn start_logs(format: LogFormat, level: LevelFilter) {
-    let targets = Targets::new().with_default(LevelFilter::WARN.min(level)).with_targets(
-        ["push", "sessions", "service", "providers", "store_sqlite", "store_cassandra", "sandbox"]
-            .map(|name| (format!("reveille_{name}"), level)),
-    );
+    let targets = Targets::new()
+        .with_default(LevelFilter::WARN.min(level))
+        .with_targets(PARTS.map(|name| (format!("reveille_{name}"), level)));
     let targets = targets.with_target("reveille", level);
     let registry = tracing_subscriber::registry().with(targets);
     let started = match format {
@@ -51,6 +50,18 @@ pub fn start_logs(format: LogFormat, level: LevelFilter) {
         tracing::error!(place, "a task panicked");
     }));
 }
+
+/// Our crates that have something to say.
+const PARTS: [&str; 8] = [
+    "push",
+    "sessions",
+    "service",
+    "providers",
+    "store_sqlite",
+    "store_mariadb",
+    "store_cassandra",
+    "sandbox",
+];
 
 /// Upper bounds of the buckets of everything measured in seconds: from a group commit to a minute.
 const SECONDS: [f64; 15] =

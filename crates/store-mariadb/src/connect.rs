@@ -16,7 +16,9 @@ const STATEMENTS_MAX: usize = 512;
 const IDLE_MAX: Duration = Duration::from_mins(10);
 
 /// What every session is like. Each statement sees what was committed before it; nobody waits for gaps.
-const SESSION: [&str; 2] = [
+/// A transaction of a process that hangs, or that nobody can reach any more, is taken back after a while: others wait for what it has locked.
+const SESSION: [&str; 3] = [
+    "SET SESSION idle_transaction_timeout = 5",
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
     "SET SESSION innodb_lock_wait_timeout = 5",
 ];

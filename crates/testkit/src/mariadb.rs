@@ -80,7 +80,11 @@ impl MariaDb {
         self.run_in("wiki", sql)
     }
 
-    fn run_in(&self, database: &str, sql: &str) -> String {
+    /// The same in another database.
+    ///
+    /// # Panics
+    /// If its client refuses.
+    pub fn run_in(&self, database: &str, sql: &str) -> String {
         let mut client = Command::new("mariadb")
             .args(["--no-defaults", "--user=root", "--batch", "--default-character-set=utf8mb4"])
             .args([format!("--socket={}", socket(&self.dir)), database.to_owned()])

@@ -9,6 +9,7 @@ mod feedback;
 mod mix;
 mod public;
 mod push;
+mod store;
 mod webpush;
 mod wiki;
 
@@ -18,5 +19,6 @@ pub use fcm::FcmSection;
 pub(crate) use feedback::{DropGuardConfig, FeedbackConfig};
 pub(crate) use mix::{MixConfig, MixMode};
 pub use public::PublicConfig;
-pub use push::{Providers, PushConfig, StoreUrl};
+pub use push::{Providers, PushConfig};
+pub use store::{MariaDbConfig, StoreUrl};
 pub use webpush::WebPushSection;

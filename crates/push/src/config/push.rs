@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use reveille_model::limits::{SUBSCRIPTIONS_PER_USER_MAX, TTL_S_DEFAULT, TTL_S_MAX};
@@ -16,21 +15,10 @@ use reveille_store::Mix;
 use super::events::{LimitsConfig, read_events};
 use super::feedback::{FeedbackConfig, read_feedback};
 use super::mix::{MixConfig, MixMode};
+use super::store::StoreUrl;
 use super::{ApnsSection, DropGuardConfig, EventConfig, FcmSection, PublicConfig, WebPushSection};
 use crate::compat;
 use crate::metrics::BUCKETS;
-
-/// Where everything is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StoreUrl {
-    /// `sqlite:FILE`.
-    Sqlite {
-        /// The file.
-        database: PathBuf,
-        /// The keys it is sealed with.
-        key_file: PathBuf,
-    },
-}
 
 /// The push server's settings.
 #[derive(Debug)]
@@ -133,7 +121,7 @@ impl PushConfig {
                 "this section is missing; `reveille sandbox init DIR` writes an example",
             );
         }
-        let store = read_store(&mut push);
+        let store = StoreUrl::read(&mut push);
         let message_types = read_message_types(&mut push);
         let events = read_events(&mut push, &message_types);
         let limits = LimitsConfig::read(&mut push);
@@ -303,28 +291,6 @@ fn one_message_type(
         if event.message_type != *first {
             let path = format!("push.events.{}.message_type", event_type.as_str());
             document.problems().add(&path, what.clone());
-        }
-    }
-}
-
-fn read_store(push: &mut Section) -> Option<StoreUrl> {
-    let text = push.required_string("store", "sqlite:reveille.db")?;
-    match text.split_once(':') {
-        Some(("sqlite", file)) if !file.is_empty() => {
-            let beside = push.resolve(&format!("{file}.key"));
-            let key_file = push.path("key_file").unwrap_or(beside);
-            Some(StoreUrl::Sqlite { database: push.resolve(file), key_file })
-        }
-        Some(("mariadb", _)) => {
-            push.problem(
-                "store",
-                "the store mariadb: is not built yet in this version; write \"sqlite:FILE\"",
-            );
-            None
-        }
-        _ => {
-            push.problem("store", "this must be \"sqlite:FILE\"");
-            None
         }
     }
 }

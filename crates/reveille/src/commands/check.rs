@@ -4,16 +4,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use reveille_model::{Provider, Topic};
-use reveille_push::{PushConfig, StoreUrl, senders};
+use reveille_push::{MariaDbConfig, PushConfig, StoreUrl, senders};
 use reveille_sandbox::SandboxConfig;
 use reveille_service::clock::{Clock, SystemClock};
 use reveille_service::config::{ConfigProblem, Document};
 use reveille_sessions::{SessionsConfig, SessionsStoreUrl};
 use reveille_store::{Census, Cohorts as _, Sessions as _};
 use reveille_store_cassandra::CassandraSessions;
+use reveille_store_mariadb::MariaDbStore;
 use reveille_store_sqlite::{KeyFile, OpenError, SqliteSessions, SqliteStore};
 
 use super::sessions::settings;
+use super::store::mariadb;
 use crate::cli::ConfigArguments;
 use crate::failure::Failure;
 use crate::say;
@@ -57,7 +59,25 @@ pub(crate) async fn run(arguments: ConfigArguments) -> Result<(), Failure> {
 }
 
 async fn try_store(push: &PushConfig) -> Option<ConfigProblem> {
-    let StoreUrl::Sqlite { database, key_file } = &push.store;
+    match &push.store {
+        StoreUrl::Sqlite { database, key_file } => try_sqlite(push, database, key_file).await,
+        StoreUrl::MariaDb(config) => try_mariadb(config).await,
+    }
+}
+
+async fn try_mariadb(config: &MariaDbConfig) -> Option<ConfigProblem> {
+    if let Err(error) = MariaDbStore::check(&mariadb(config), SystemClock.now()).await {
+        return Some(ConfigProblem {
+            path: "push.store".to_owned(),
+            what: format!("the store on MariaDB cannot be used: {error}"),
+        });
+    }
+    say::line("ok       the store on MariaDB takes writes");
+    warn_of_key(&config.key_file);
+    None
+}
+
+async fn try_sqlite(push: &PushConfig, database: &Path, key_file: &Path) -> Option<ConfigProblem> {
     let path = database.display();
     match SqliteStore::open_with_key(database, key_file, SystemClock.now()) {
         Ok(store) => {

@@ -18,15 +18,15 @@ use reveille_service::entropy;
 use reveille_service::lifecycle::Lifecycle;
 use reveille_service::telemetry::{LogFormat, start_logs, start_metrics};
 use reveille_sessions::{Parts, SessionsConfig, SessionsServer};
-use reveille_store::{Cohorts as _, Subscriptions as _};
-use reveille_store_sqlite::SqliteStore;
+use reveille_store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 use tracing_subscriber::filter::LevelFilter;
 
-use super::load::{close_store, open_store, push_config, sandbox_config};
+use super::load::{push_config, sandbox_config};
 use super::push::start;
 use super::sessions::{self, Opened};
+use super::store::OpenStore;
 use crate::cli::DevArguments;
 use crate::demo::{Demo, DemoConfig};
 use crate::failure::Failure;
@@ -89,11 +89,11 @@ async fn serve(config: &Path, dir: &Path, ports: Ports) -> Result<(), Failure> {
     let sandbox = Sandbox::bind(sandbox_config(config)?).await.with_context(busy)?;
     let page = TcpListener::bind(("127.0.0.1", ports.demo)).await.with_context(busy)?;
     let push = push_config(config)?;
-    let store = open_store(&push.store)?;
+    let store = OpenStore::open(&push.store).await?;
     // Users come into cohorts with the devices they register.
-    store.mix(push.mix()).await?;
+    store.shared().mix(push.mix()).await?;
     let watch = sandbox.start(&lifecycle);
-    let devices = register(&store, &push, &watch).await?;
+    let devices = register(store.shared().as_ref(), &push, &watch).await?;
     let buckets: Vec<(&str, &[f64])> =
         BUCKETS.into_iter().chain(reveille_sessions::BUCKETS).collect();
     let metrics = start_metrics(&buckets).context("cannot collect metrics")?;
@@ -114,7 +114,7 @@ async fn serve(config: &Path, dir: &Path, ports: Ports) -> Result<(), Failure> {
     lifecycle.spawn("watch", show(watch, devices, lifecycle.clone()));
     let ended = lifecycle.finish(GRACE).await;
     sessions.close();
-    close_store(store);
+    store.close().await;
     Ok(ended?)
 }
 
@@ -139,11 +139,7 @@ async fn sessions(
 type Devices = BTreeMap<String, (&'static str, &'static str)>;
 
 /// Gives each sample user an Android phone, an iPhone and a browser.
-async fn register(
-    store: &SqliteStore,
-    push: &PushConfig,
-    watch: &Watch,
-) -> Result<Devices, Failure> {
+async fn register(store: &dyn Store, push: &PushConfig, watch: &Watch) -> Result<Devices, Failure> {
     let mut rng = entropy::rng();
     let mut devices = Devices::new();
     let apns = push.providers.apns.first().context("the sandbox has an app at Apple")?;

@@ -5,11 +5,11 @@ use std::io::IsTerminal as _;
 use anyhow::Context as _;
 use reveille_echo::{EchoRow, Sink};
 use reveille_model::{Provider, Realm, Subscription};
-use reveille_store::Subscriptions as _;
 use serde_json::json;
 
 use super::echo::{password, realm};
-use super::load::{close_store, open_store, push_config};
+use super::load::push_config;
+use super::store::OpenStore;
 use crate::cli::ExportEchoArguments;
 use crate::failure::Failure;
 use crate::say;
@@ -31,7 +31,8 @@ pub(crate) async fn run(arguments: &ExportEchoArguments) -> Result<(), Failure> 
     let realm = realm(&arguments.echo)?;
     let password = password(&arguments.echo)?;
     let config = push_config(&arguments.config)?;
-    let store = open_store(&config.store)?;
+    let opened = OpenStore::open(&config.store).await?;
+    let store = opened.shared();
     let sink = Sink::open(&arguments.to, password.as_deref(), &arguments.echo.table_prefix).await;
     let mut sink = sink.context("cannot write the wiki's subscriptions (--to)")?;
     let shows = std::io::stderr().is_terminal();
@@ -51,7 +52,8 @@ pub(crate) async fn run(arguments: &ExportEchoArguments) -> Result<(), Failure> 
         }
     }
     sink.finish().await?;
-    close_store(store);
+    drop(store);
+    opened.close().await;
     if shows {
         say::progress("");
     }

@@ -13,7 +13,11 @@ use crate::say;
 
 pub(crate) fn run(arguments: &KeysArguments) -> Result<(), Failure> {
     let KeysCommand::Rotate(arguments) = &arguments.command;
-    let StoreUrl::Sqlite { database, key_file } = push_config(&arguments.config)?.store;
+    let StoreUrl::Sqlite { database, key_file } = push_config(&arguments.config)?.store else {
+        return Err(Failure::Usage(
+            "the key of a database that several nodes use cannot be changed yet".to_owned(),
+        ));
+    };
     let (path, file) = (database.display(), key_file.display());
     let shows = std::io::stderr().is_terminal();
     let mut percent = 0;

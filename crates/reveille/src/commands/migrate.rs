@@ -1,16 +1,18 @@
 //! `reveille migrate`: brings the stores to this version's schema.
 
-use std::path::Path;
+use std::fmt::Display;
 
 use anyhow::Context as _;
 use reveille_push::StoreUrl;
 use reveille_service::config::Document;
 use reveille_sessions::{SessionsConfig, SessionsStoreUrl};
-use reveille_store_sqlite::{OpenError, SqliteSessions, SqliteStore};
+use reveille_store_mariadb::MariaDbStore;
+use reveille_store_sqlite::{SqliteSessions, SqliteStore};
 
 use super::load::{push_config, whole};
 use super::reference::kask;
 use super::sessions::settings;
+use super::store::mariadb;
 use crate::cli::SessionsArguments;
 use crate::failure::Failure;
 use crate::say;
@@ -20,8 +22,7 @@ pub(crate) async fn run(arguments: &SessionsArguments) -> Result<(), Failure> {
         (Some(path), _) => {
             let document = Document::load(path)?;
             if document.has("push") || !document.has("sessions") {
-                let StoreUrl::Sqlite { database, key_file } = push_config(path)?.store;
-                tell(&database, SqliteStore::migrate(&database, &key_file))?;
+                push(&push_config(path)?.store).await?;
             }
             if document.has("sessions") {
                 sessions(&whole(SessionsConfig::read(&document), &document)?.store).await?;
@@ -33,9 +34,23 @@ pub(crate) async fn run(arguments: &SessionsArguments) -> Result<(), Failure> {
     }
 }
 
+async fn push(store: &StoreUrl) -> Result<(), Failure> {
+    match store {
+        StoreUrl::Sqlite { database, key_file } => {
+            tell(&database.display(), SqliteStore::migrate(database, key_file))
+        }
+        StoreUrl::MariaDb(config) => {
+            let migrated = MariaDbStore::migrate(&mariadb(config)).await;
+            tell(&"the database", migrated)
+        }
+    }
+}
+
 async fn sessions(store: &SessionsStoreUrl) -> Result<(), Failure> {
     match store {
-        SessionsStoreUrl::Sqlite(database) => tell(database, SqliteSessions::migrate(database)),
+        SessionsStoreUrl::Sqlite(database) => {
+            tell(&database.display(), SqliteSessions::migrate(database))
+        }
         SessionsStoreUrl::Cassandra(config) => {
             let (keyspace, table) = (&config.keyspace, &config.table);
             let settings = settings(config);
@@ -47,8 +62,12 @@ async fn sessions(store: &SessionsStoreUrl) -> Result<(), Failure> {
     }
 }
 
-fn tell(database: &Path, migrated: Result<(usize, usize), OpenError>) -> Result<(), Failure> {
-    let path = database.display();
+/// Says from which schema a store went to which.
+fn tell<V, E>(path: &dyn Display, migrated: Result<(V, V), E>) -> Result<(), Failure>
+where
+    V: Display + PartialEq,
+    E: std::error::Error + Send + Sync + 'static,
+{
     let (had, has) = migrated.with_context(|| format!("cannot migrate {path}"))?;
     if had == has {
         say::line(&format!("{path} has schema {has}, the latest"));

@@ -16,3 +16,4 @@ pub(crate) mod quarantine;
 mod reference;
 pub(crate) mod sandbox;
 pub(crate) mod sessions;
+mod store;

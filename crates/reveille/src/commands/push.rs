@@ -9,11 +9,11 @@ use reveille_push::{Parts, PushConfig, PushServer, describe_metrics, senders};
 use reveille_service::clock::{Clock, SystemClock};
 use reveille_service::lifecycle::Lifecycle;
 use reveille_service::telemetry::{LogFormat, start_logs, start_metrics};
-use reveille_store_sqlite::SqliteStore;
 use tracing_subscriber::filter::LevelFilter;
 
-use super::load::{close_store, open_store, push_config};
+use super::load::push_config;
 use super::reference;
+use super::store::OpenStore;
 use crate::cli::PushArguments;
 use crate::failure::Failure;
 
@@ -36,35 +36,28 @@ pub(crate) async fn run(arguments: PushArguments) -> Result<(), Failure> {
     let buckets: Vec<(&str, &[f64])> =
         buckets.iter().map(|(name, bounds)| (*name, bounds.as_slice())).collect();
     let metrics = start_metrics(&buckets).context("cannot collect metrics")?;
-    let store = open_store(&config.store)?;
+    let store = OpenStore::open(&config.store).await?;
     let lifecycle = Lifecycle::default();
     lifecycle.stop_on_signals().context("cannot listen for signals")?;
     start(config, &store, metrics, &lifecycle).await?;
     let ended = lifecycle.finish(GRACE).await;
-    close_store(store);
+    store.close().await;
     Ok(ended?)
 }
 
 /// Starts a push server on an open store.
 pub(crate) async fn start(
     mut config: PushConfig,
-    store: &Arc<SqliteStore>,
+    store: &OpenStore,
     metrics: PrometheusHandle,
     lifecycle: &Lifecycle,
 ) -> Result<(), Failure> {
     describe_metrics();
-    let (ended, stopping) = (store.writer_ended(), lifecycle.clone());
-    lifecycle.spawn("store", async move {
-        tokio::select! {
-            () = ended => {}
-            () = stopping.stopping() => {}
-        }
-    });
+    store.watch(lifecycle);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (expiries, mix) = (config.credential_expiries(), config.mix());
     let senders = senders(std::mem::take(&mut config.providers), &clock)?;
-    let parts =
-        Parts { store: Arc::<SqliteStore>::clone(store), clock, senders, metrics, expiries, mix };
+    let parts = Parts { store: store.shared(), clock, senders, metrics, expiries, mix };
     let server = PushServer::bind(config, parts).await?;
     Box::pin(server.start(lifecycle)).await?;
     Ok(())

@@ -31,9 +31,11 @@ pub(crate) struct Lane {
 
 impl Lanes {
     /// Those of the process in a slot.
-    pub(super) fn of(slot: usize) -> Self {
-        let first = slot * OF_NODE;
-        let free = (first..first + OF_NODE).rev().filter_map(|id| i64::try_from(id).ok()).collect();
+    pub(super) fn of(slot: i64) -> Self {
+        let count = i64::try_from(OF_NODE).unwrap_or_default();
+        // Whoever has no place uses the first one's.
+        let first = slot.max(0) * count;
+        let free = (first..first + count).rev().collect();
         Self { free: Mutex::new(free), places: Arc::new(Semaphore::new(OF_NODE)) }
     }
 

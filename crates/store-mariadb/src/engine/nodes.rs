@@ -20,7 +20,7 @@ const GONE_AFTER_US: i64 = 15_000_000;
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
     id: [u8; 16],
-    slot: usize,
+    slot: i64,
     share: Arc<RwLock<Share>>,
 }
 
@@ -50,7 +50,8 @@ impl Share {
 impl Node {
     /// Takes a place. Nothing where all are taken.
     pub(crate) async fn enter(pool: &MySqlPool, id: [u8; 16]) -> Done<Option<Self>> {
-        for slot in 0..NODES_MAX {
+        bury(pool).await?;
+        for slot in 0..i64::try_from(NODES_MAX).unwrap_or_default() {
             if take(pool, id, slot).await? {
                 let share = Share { ordinal: 0, count: 1, parts: 1 };
                 let node = Self { id, slot, share: Arc::new(RwLock::new(share)) };
@@ -64,7 +65,7 @@ impl Node {
     /// Whoever only looks, and has no place.
     pub(crate) fn outside() -> Self {
         let share = Share { ordinal: 0, count: 1, parts: 1 };
-        Self { id: [0; 16], slot: NODES_MAX - 1, share: Arc::new(RwLock::new(share)) }
+        Self { id: [0; 16], slot: -1, share: Arc::new(RwLock::new(share)) }
     }
 
     /// What it is called.
@@ -72,7 +73,8 @@ impl Node {
         &self.id
     }
 
-    pub(crate) const fn slot(&self) -> usize {
+    /// The number of its place.
+    pub(crate) const fn slot(&self) -> i64 {
         self.slot
     }
 
@@ -89,6 +91,7 @@ impl Node {
             let seen = async {
                 // Whoever was taken for gone comes back to their place, unless somebody else has it.
                 take(&pool, self.id, self.slot).await?;
+                bury(&pool).await?;
                 self.look(&pool).await
             };
             if let Err(error) = seen.await {
@@ -106,7 +109,7 @@ impl Node {
         for row in &rows {
             slots.push(number(row, 0)?);
         }
-        let ours = slots.iter().position(|slot| usize::try_from(*slot) == Ok(self.slot));
+        let ours = slots.iter().position(|slot| *slot == self.slot);
         let count = i64::try_from(slots.len().max(1)).unwrap_or(1);
         // Where somebody else has our place we do what is overdue.
         let ordinal = ours.and_then(|place| i64::try_from(place).ok()).unwrap_or(-1);
@@ -122,26 +125,49 @@ impl Node {
         Ok(())
     }
 
-    /// Leaves its place to others.
+    /// Leaves its place to others, and what it still holds.
     pub(crate) async fn leave(&self, pool: &MySqlPool) -> Done<()> {
-        let left = query("DELETE FROM nodes WHERE slot = ? AND node = ?");
-        let slot = i64::try_from(self.slot).unwrap_or_default();
-        left.bind(slot).bind(self.id.as_slice()).execute(pool).await?;
-        Ok(())
+        remove(pool, (self.slot, &self.id), "").await
     }
 }
 
-/// Takes a place, or keeps it. Returns whether it is ours.
-async fn take(pool: &MySqlPool, id: [u8; 16], slot: usize) -> Done<bool> {
-    let slot = i64::try_from(slot).unwrap_or_default();
-    // Assigned from left to right: the time is ours if the place is.
+/// What nodes hold that are gone is anybody's.
+async fn bury(pool: &MySqlPool) -> Done<()> {
+    let sql = format!("SELECT slot, node FROM nodes WHERE seen_at < {NOW_US} - ?");
+    for row in query(AssertSqlSafe(sql)).bind(GONE_AFTER_US).fetch_all(pool).await? {
+        let id: [u8; 16] = array(&row, 1)?;
+        let still = format!("AND seen_at < {NOW_US} - {GONE_AFTER_US}");
+        remove(pool, (number(&row, 0)?, &id), &still).await?;
+    }
+    Ok(())
+}
+
+/// Removes a node, if it is still there, and gives back what it holds: that is due now. Should it live all the same it settles nothing of it any more once somebody else has
+/// claimed it.
+async fn remove(pool: &MySqlPool, (slot, id): (i64, &[u8; 16]), still: &str) -> Done<()> {
+    let mut transaction = pool.begin().await?;
+    let delete = format!("DELETE FROM nodes WHERE slot = ? AND node = ? {still}");
+    let delete = query(AssertSqlSafe(delete)).bind(slot).bind(id.as_slice());
+    if delete.execute(&mut *transaction).await?.rows_affected() > 0 {
+        if !still.is_empty() {
+            tracing::warn!(slot, "a node is gone; what it held is due");
+        }
+        let free = format!(
+            "UPDATE wakeups SET due_at = LEAST(due_at, {NOW_US} DIV 1000) WHERE holder = ?"
+        );
+        query(AssertSqlSafe(free)).bind(slot).execute(&mut *transaction).await?;
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Takes a place that is free, or keeps it. Returns whether it is ours.
+async fn take(pool: &MySqlPool, id: [u8; 16], slot: i64) -> Done<bool> {
     let sql = format!(
         "INSERT INTO nodes (slot, node, seen_at) VALUES (?, ?, {NOW_US}) ON DUPLICATE KEY UPDATE
-         node = IF(seen_at < {NOW_US} - ?, VALUES(node), node),
          seen_at = IF(node = VALUES(node), VALUES(seen_at), seen_at)"
     );
-    let taken = query(AssertSqlSafe(sql)).bind(slot).bind(id.as_slice()).bind(GONE_AFTER_US);
-    taken.execute(pool).await?;
+    query(AssertSqlSafe(sql)).bind(slot).bind(id.as_slice()).execute(pool).await?;
     let row = query("SELECT node FROM nodes WHERE slot = ?").bind(slot).fetch_one(pool).await?;
     Ok(array(&row, 0)? == id)
 }

@@ -209,6 +209,8 @@ CREATE TABLE IF NOT EXISTS wakeups (
     due_at       BIGINT NOT NULL,
     sort_key     BIGINT NOT NULL,
     lease        BIGINT NOT NULL DEFAULT 0,
+    -- The slot of the node that holds it.
+    holder       SMALLINT,
     attempts     INT NOT NULL DEFAULT 0,
     window_end   BIGINT NOT NULL,
     expires_at   BIGINT NOT NULL,
@@ -223,7 +225,8 @@ CREATE TABLE IF NOT EXISTS wakeups (
     held         BINARY(16),
     tries        BINARY(16),
     KEY wakeups_due (set_id, part, due_at, sort_key),
-    KEY wakeups_held (held)
+    KEY wakeups_held (held),
+    KEY wakeups_holder (holder)
 ) ENGINE = InnoDB;
 
 -- Devices with verdicts against them. next_try is null while a device is only watched.

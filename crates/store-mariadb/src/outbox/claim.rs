@@ -280,11 +280,12 @@ async fn take_all(
             return Ok(());
         }
         let sql = concat!(
-            "UPDATE wakeups SET lease = ?, due_at = ?, waiting_key = NULL, held = NULL, tries = ?",
+            "UPDATE wakeups SET lease = ?, holder = ?, due_at = ?, waiting_key = NULL, held = NULL, tries = ?",
             " WHERE id IN ({})"
         );
         let mut update = query(listing(sql, "?", ids.len()));
-        update = update.bind(claim.lease.as_i64()).bind(claim.lease_until.as_ms());
+        update = update.bind(claim.lease.as_i64()).bind(tables.engine.node.slot());
+        update = update.bind(claim.lease_until.as_ms());
         update = update.bind(tries.map(|key| key.to_vec()));
         for id in ids {
             update = update.bind(id);
@@ -303,7 +304,7 @@ async fn put_off_all(tables: &mut Tables<'_>, put_off: &[(i64, [u8; 16], Timesta
     for part in chunks(put_off) {
         let sql = concat!(
             "UPDATE wakeups w JOIN ({}) k ON k.id = w.id SET w.held = k.held, w.due_at = k.due_at,",
-            " w.lease = 0, w.waiting_key = w.wake_key"
+            " w.lease = 0, w.holder = NULL, w.waiting_key = w.wake_key"
         );
         let mut update = query(known_rows(sql, &["id", "held", "due_at"], part.len()));
         for (id, key, until) in part {

@@ -61,7 +61,7 @@ pub(super) async fn return_all(tables: &mut Tables<'_>, returns: &[Return]) -> D
     for part in chunks(&wait) {
         let sql = concat!(
             "UPDATE wakeups w JOIN ({}) k ON k.id = w.id SET w.due_at = k.due_at, w.attempts = w.attempts + k.attempts,",
-            " w.held = k.held, w.tries = NULL, w.lease = 0, w.waiting_key = w.wake_key"
+            " w.held = k.held, w.tries = NULL, w.lease = 0, w.holder = NULL, w.waiting_key = w.wake_key"
         );
         let columns = ["id", "due_at", "attempts", "held"];
         let mut update = query(known_rows(sql, &columns, part.len()));

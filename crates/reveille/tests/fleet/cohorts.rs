@@ -1,0 +1,83 @@
+//! Users who are woken together, by several nodes of which one is killed each time.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use reveille_model::Rng;
+use reveille_testkit::{is_long, needs_all};
+use serde_json::json;
+
+use super::fleet::{Fleet, MARK, Mixing, token_of};
+
+const NODES: usize = 3;
+/// More than a cohort begins with, and fewer than two.
+const USERS: usize = 20;
+
+/// The names of the pushes each device got. A push that was sent again has the same one.
+async fn names(fleet: &Fleet) -> BTreeMap<String, BTreeSet<String>> {
+    let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for push in fleet.delivered().await {
+        let name = push["headers"]["apns-id"].to_string();
+        names.entry(token_of(&push)).or_default().insert(name);
+    }
+    names
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cohort_is_woken_whole_whichever_node_is_killed() {
+    let Some(mut fleet) = Fleet::start(NODES, Mixing::Cohort, 1).await else {
+        println!("{}", needs_all("several nodes on a real MariaDB"));
+        return;
+    };
+    let rounds = if is_long() { 60 } else { 3 };
+    let mut rng = Rng::from_number(16);
+    // All at once, at all nodes.
+    let mut requests = tokio::task::JoinSet::new();
+    for number in 0..USERS {
+        let client = fleet.nodes[number % NODES].client.clone();
+        requests.spawn(async move {
+            let token = format!("504c414e544544{number:018x}");
+            let topic = "org.wikimedia.wikipedia";
+            let body = json!({"provider": "apns", "token": token, "topic": topic});
+            let path = format!("/v1/users/{MARK}-{number}/subscriptions");
+            let answer = client.post(&path, &body).await;
+            assert_eq!(answer.status, 201, "{}", answer.text);
+        });
+    }
+    requests.join_all().await;
+    for round in 1..=rounds {
+        let (asked, victim) = (rng.below(NODES as u64), rng.below(NODES as u64));
+        let whom = rng.below(USERS as u64);
+        let body = json!({"users": [format!("{MARK}-{whom}")], "type": "mention"});
+        let asked = &fleet.nodes[usize::try_from(asked).unwrap()].client;
+        assert_eq!(asked.post("/v1/notifications", &body).await.status, 202);
+        let before = fleet.received().await;
+        let more = before + rng.below(USERS as u64);
+        fleet.sandbox.get(&format!("/stats?received_min={more}&wait_s=3")).await;
+        let victim = usize::try_from(victim).unwrap();
+        fleet.kill(victim);
+        // Each of them has one more; what the victim held comes when it is missed.
+        let is_whole = async |fleet: &Fleet| {
+            let names = names(fleet).await;
+            names.len() == USERS && names.values().all(|names| names.len() >= round)
+        };
+        for _ in 0..60 {
+            if is_whole(&fleet).await {
+                break;
+            }
+            let more = fleet.received().await + 1;
+            fleet.sandbox.get(&format!("/stats?received_min={more}&wait_s=1")).await;
+        }
+        assert!(is_whole(&fleet).await, "round {round}: {:?}", names(&fleet).await);
+        fleet.start_node(victim).await;
+    }
+    fleet.drain().await;
+    for number in 0..NODES {
+        fleet.stop(number);
+    }
+    fleet.ledger();
+    let counts: BTreeSet<usize> = names(&fleet).await.values().map(BTreeSet::len).collect();
+    assert_eq!(counts, [rounds].into(), "each device as often as every other");
+    let cohorts = fleet.numbers("SELECT COUNT(*), SUM(live) FROM cohorts WHERE standing = 1;");
+    assert_eq!(cohorts, [1, i64::try_from(USERS).unwrap()], "one cohort of all");
+    fleet.check_logs();
+}

@@ -1,0 +1,7 @@
+//! Several real processes on one real `MariaDB`: killed, paused, restarted, and used all at once.
+#![cfg(test)]
+
+mod agreeing;
+mod cohorts;
+mod faults;
+mod fleet;
