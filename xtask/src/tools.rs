@@ -89,11 +89,17 @@ pub(crate) fn mediawiki() -> Result<PathBuf, String> {
     }
 }
 
-/// The server of `MariaDB`.
+/// The server of `MariaDB`, and what a cluster of several is made of.
 pub(crate) fn mariadb() -> Result<PathBuf, String> {
     let mariadb = PathBuf::from("/usr/sbin/mariadbd");
     if !mariadb.exists() {
         debian("mariadb-server")?;
+    }
+    if !Path::new("/usr/lib/libgalera_smm.so").exists() {
+        debian("galera-4")?;
+    }
+    if !succeeds(Command::new("rsync").arg("--version")) {
+        debian("rsync")?;
     }
     Ok(mariadb)
 }

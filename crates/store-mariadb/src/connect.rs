@@ -4,10 +4,11 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlSslMode};
-use sqlx::{ConnectOptions as _, Executor as _, MySqlPool, query};
+use sqlx::{ConnectOptions as _, Executor as _, MySqlConnection, MySqlPool, query};
 use url::Url;
 
 use crate::codec::{number, text};
+use crate::engine::Masters;
 use crate::{MariaDbError, MariaDbSettings};
 
 /// Statements that are kept prepared, of each connection.
@@ -23,6 +24,9 @@ const SESSION: [&str; 3] = [
     "SET SESSION innodb_lock_wait_timeout = 5",
 ];
 
+/// And on Galera: a statement that is a transaction of its own is tried again by the server where another master was first.
+const ON_GALERA: &str = "SET SESSION wsrep_retry_autocommit = 20";
+
 /// Connects, with as many connections as it takes later.
 pub(crate) async fn connect(settings: &MariaDbSettings) -> Result<MySqlPool, MariaDbError> {
     let options = options(settings)?;
@@ -32,19 +36,30 @@ pub(crate) async fn connect(settings: &MariaDbSettings) -> Result<MySqlPool, Mar
         .idle_timeout(IDLE_MAX)
         // A connection that is gone is noticed by whoever uses it next, and that is tried again.
         .test_before_acquire(false)
-        .after_connect(|connection, _| {
-            Box::pin(async move {
-                for statement in SESSION {
-                    connection.execute(statement).await?;
-                }
-                Ok(())
-            })
-        })
+        .after_connect(|connection, _| Box::pin(begin_session(connection)))
         .connect_with(options);
     let pool = tokio::time::timeout(settings.connect_timeout, pool).await.map_err(|_| {
         MariaDbError::Connect(format!("no answer within {} s", settings.connect_timeout.as_secs()))
     })??;
     Ok(pool)
+}
+
+async fn begin_session(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
+    for statement in SESSION {
+        connection.execute(statement).await?;
+    }
+    if masters(connection).await? == Masters::Several {
+        connection.execute(ON_GALERA).await?;
+    }
+    Ok(())
+}
+
+/// Whether there are several masters.
+pub(crate) async fn masters(connection: &mut MySqlConnection) -> Result<Masters, sqlx::Error> {
+    // A server that knows nothing of it has no such variable.
+    let row = query("SHOW VARIABLES LIKE 'wsrep\\_on'").fetch_optional(connection).await?;
+    let is_on = row.map(|row| text(&row, 1)).transpose()?.is_some_and(|value| value == "ON");
+    Ok(if is_on { Masters::Several } else { Masters::One })
 }
 
 fn options(settings: &MariaDbSettings) -> Result<MySqlConnectOptions, MariaDbError> {

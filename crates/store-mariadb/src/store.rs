@@ -7,8 +7,9 @@ use reveille_vault::BlindKey;
 use sqlx::MySqlPool;
 use tokio::task::JoinSet;
 
-use crate::connect::{check_settings, connect};
-use crate::engine::{Engine, NODES_MAX, Node};
+use crate::connect::{check_settings, connect, masters};
+use crate::engine::{Engine, Masters, NODES_MAX, Node};
+use crate::moving::refuse_unfinished;
 use crate::outbox::{Intake, reopen_future_windows};
 use crate::{MariaDbError, MariaDbSettings, SCHEMA_VERSION, migrations, sealing};
 
@@ -30,7 +31,9 @@ impl MariaDbStore {
         let vault = sealing::unlock(&pool, &settings.key_file).await?;
         let node = enter(&pool).await?;
         let bounds = (settings.transaction_timeout, settings.clock_skew_max);
-        let engine = Arc::new(Engine::new(pool.clone(), vault, node.clone(), bounds));
+        let masters = masters(&mut *pool.acquire().await?).await?;
+        let engine = Engine::new(pool.clone(), vault, node.clone(), bounds, masters);
+        let engine = Arc::new(engine);
         agree(&engine, now).await?;
         // Others' clocks may be ahead of ours, as far as is allowed, and of the database's.
         let skew = settings.clock_skew_max.unwrap_or_default();
@@ -57,9 +60,10 @@ impl MariaDbStore {
         let pool = connect(settings).await?;
         check_settings(&pool).await?;
         migrations::check(&pool).await?;
+        refuse_unfinished(&pool).await?;
         let vault = sealing::unlock(&pool, &settings.key_file).await?;
         let bounds = (settings.transaction_timeout, settings.clock_skew_max);
-        let engine = Engine::new(pool.clone(), vault, Node::outside(), bounds);
+        let engine = Engine::new(pool.clone(), vault, Node::outside(), bounds, Masters::One);
         agree(&engine, now).await?;
         engine.write(&now, |tables, now| Box::pin(tables.note_check(*now))).await?;
         pool.close().await;
@@ -79,7 +83,13 @@ impl MariaDbStore {
 async fn enter(pool: &MySqlPool) -> Result<Node, MariaDbError> {
     let id = BlindKey::fresh().first_chunk().copied().unwrap_or_default();
     let entered = Node::enter(pool, id).await.map_err(reveille_store::StoreError::from)?;
-    entered.ok_or(MariaDbError::Crowded(NODES_MAX))
+    let node = entered.ok_or(MariaDbError::Crowded(NODES_MAX))?;
+    // Looked at second: whoever fills the database looks for nodes after saying so.
+    if let Err(refused) = refuse_unfinished(pool).await {
+        node.leave(pool).await.map_err(reveille_store::StoreError::from)?;
+        return Err(refused);
+    }
+    Ok(node)
 }
 
 async fn agree(engine: &Engine, now: Timestamp) -> Result<(), MariaDbError> {

@@ -18,7 +18,7 @@ pub use cassandra::Cassandra;
 pub use clock::ManualClock;
 pub use environment::{chromium, is_long, mediawiki, needs_all, python};
 pub use http::{Answer, Client};
-pub use mariadb::MariaDb;
+pub use mariadb::{Galera, MariaDb};
 pub use process::Server;
 pub use receiver::{Delivered, Receiver};
 pub use sandbox::{TestSandbox, free_port, free_port_range, free_ports};

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use reveille_model::Rng;
-use reveille_testkit::{is_long, needs_all};
+use reveille_testkit::{Galera, MariaDb, is_long, needs_all};
 use serde_json::json;
 
-use super::fleet::{Fleet, MARK, Mixing, token_of};
+use super::fleet::{Database, Fleet, MARK, Mixing, token_of};
 
 const NODES: usize = 3;
 /// More than a cohort begins with, and fewer than two.
@@ -24,11 +24,26 @@ async fn names(fleet: &Fleet) -> BTreeMap<String, BTreeSet<String>> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cohort_is_woken_whole_whichever_node_is_killed() {
-    let Some(mut fleet) = Fleet::start(NODES, Mixing::Cohort, 1).await else {
+    let Some(database) = MariaDb::start().await else {
         println!("{}", needs_all("several nodes on a real MariaDB"));
         return;
     };
     let rounds = if is_long() { 60 } else { 3 };
+    woken_whole(Database::One(database), rounds).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cohort_is_woken_whole_on_several_masters() {
+    let Some(cluster) = Galera::start().await else {
+        println!("{}", needs_all("several nodes on a real Galera"));
+        return;
+    };
+    let rounds = if is_long() { 60 } else { 2 };
+    woken_whole(Database::Cluster(cluster), rounds).await;
+}
+
+async fn woken_whole(database: Database, rounds: usize) {
+    let mut fleet = Fleet::start_on(database, NODES, Mixing::Cohort, 1).await;
     let mut rng = Rng::from_number(16);
     // All at once, at all nodes.
     let mut requests = tokio::task::JoinSet::new();

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use reveille_model::Rng;
 use reveille_sandbox::{init, init_with_cohorts};
-use reveille_testkit::{Client, Dir, MariaDb, Server, free_port, free_ports};
+use reveille_testkit::{Client, Dir, Galera, MariaDb, Server, free_port, free_ports};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -40,7 +40,7 @@ pub(crate) struct Node {
 pub(crate) struct Fleet {
     pub(crate) nodes: Vec<Node>,
     pub(crate) sandbox: Client,
-    database: MariaDb,
+    pub(crate) database: Database,
     config: PathBuf,
     /// Tokens of accepted wake-ups, each used once.
     accepted: Arc<Mutex<BTreeSet<String>>>,
@@ -48,6 +48,30 @@ pub(crate) struct Fleet {
     logs: Vec<String>,
     _sandbox: Server,
     _dir: Dir,
+}
+
+/// What the nodes share.
+pub(crate) enum Database {
+    One(MariaDb),
+    /// Each node has a server of its own.
+    Cluster(Galera),
+}
+
+impl Database {
+    fn url(&self, node: usize) -> String {
+        match self {
+            Self::One(server) => server.url(),
+            Self::Cluster(servers) => servers.url(node % 3),
+        }
+    }
+
+    /// Runs statements; returns rows as the database's own client shows them.
+    fn run(&self, sql: &str) -> String {
+        match self {
+            Self::One(server) => server.run(sql),
+            Self::Cluster(servers) => servers.run(0, sql),
+        }
+    }
 }
 
 /// How its devices are mixed.
@@ -60,7 +84,17 @@ pub(crate) enum Mixing {
 impl Fleet {
     /// Starts a database, a sandbox and so many nodes. Nothing where there is no `MariaDB`.
     pub(crate) async fn start(count: usize, mixing: Mixing, window_s: u32) -> Option<Self> {
-        let database = MariaDb::start().await?;
+        let database = Database::One(MariaDb::start().await?);
+        Some(Self::start_on(database, count, mixing, window_s).await)
+    }
+
+    /// The same, with a database.
+    pub(crate) async fn start_on(
+        database: Database,
+        count: usize,
+        mixing: Mixing,
+        window_s: u32,
+    ) -> Self {
         let dir = Dir::new();
         let (ports, rig) = (free_ports(), dir.join("rig"));
         let config = match mixing {
@@ -69,7 +103,7 @@ impl Fleet {
         };
         std::fs::write(config.with_file_name("db.password"), MariaDb::PASSWORD).unwrap();
         let text = std::fs::read_to_string(&config).unwrap();
-        let store = format!("store = \"{}\"\nkey_file = \"reveille.key\"", database.url());
+        let store = format!("store = \"{}\"\nkey_file = \"reveille.key\"", database.url(0));
         let text = text.replace("store = \"sqlite:reveille.db\"", &store);
         let text = text.replacen("[push.mix]", SECTIONS, 1);
         // `[sandbox]` is the file's last section.
@@ -96,7 +130,7 @@ impl Fleet {
             fleet.nodes.push(Node { port, client, server: None });
             fleet.start_node(number).await;
         }
-        Some(fleet)
+        fleet
     }
 
     /// What a command says with the fleet's configuration, if it ends well.
@@ -113,6 +147,7 @@ impl Fleet {
         let listens = [
             ("REVEILLE_PUSH__INTAKE__LISTEN", format!("127.0.0.1:{}", node.port)),
             ("REVEILLE_PUSH__PUBLIC__LISTEN", format!("127.0.0.1:{}", free_port())),
+            ("REVEILLE_PUSH__STORE", self.database.url(number)),
         ];
         let environment: Vec<(&str, &str)> =
             listens.iter().map(|(name, value)| (*name, value.as_str())).collect();

@@ -5,3 +5,4 @@ mod agreeing;
 mod cohorts;
 mod faults;
 mod fleet;
+mod galera;

@@ -34,6 +34,22 @@ impl Tables<'_> {
     }
 }
 
+impl Tables<'_> {
+    /// What was accepted since a window was closed for cohorts that users have left since: on Galera it may have come too late to be handed on with them. Whose it was nobody
+    /// knows, so it is for all cohorts they went to.
+    pub(crate) async fn follow_marks(&mut self, since: Timestamp, until: Timestamp) -> Done<()> {
+        let insert = query(concat!(
+            "INSERT IGNORE INTO marks (cohort, window_end, leaves)",
+            " SELECT s.successor, m.window_end, m.leaves FROM successors s",
+            " JOIN marks m ON m.cohort = s.cohort JOIN cohorts c ON c.id = s.successor",
+            " WHERE s.at >= ? AND m.window_end > s.at AND m.window_end <= ?"
+        ));
+        let new = self.execute(insert.bind(since.as_ms()).bind(until.as_ms())).await?;
+        self.count(None, Change::accepted(i64::try_from(new).unwrap_or(i64::MAX)));
+        Ok(())
+    }
+}
+
 /// Lets cohorts leave.
 pub(super) async fn lead(
     tables: &mut Tables<'_>,

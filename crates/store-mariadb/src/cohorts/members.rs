@@ -11,7 +11,7 @@ use sqlx::query;
 use crate::codec::{
     Read, array, flag, number, optional_bytes, optional_number, subscription_id, user,
 };
-use crate::engine::Tables;
+use crate::engine::{Masters, Tables};
 use crate::error::{Done, corrupt};
 use crate::outbox::gather;
 use crate::rows::{listing, padded};
@@ -162,7 +162,12 @@ impl Tables<'_> {
     async fn wake_alone(&mut self, user: &User, before: i64, providers: Providers) -> Done<()> {
         let first = query("SELECT MIN(window_end) FROM marks WHERE cohort = ?").bind(before);
         let first = self.one(first).await?.ok_or_else(corrupt)?;
-        let Some(first) = optional_number(&first, 0)? else { return Ok(()) };
+        // On Galera something may be on its way that cannot be seen yet: once for nothing is better than not at all.
+        let first = match optional_number(&first, 0)? {
+            Some(first) => first,
+            None if self.engine.masters == Masters::Several => i64::MIN,
+            None => return Ok(()),
+        };
         let select = query("SELECT id, set_id, on_beat FROM subscriptions WHERE user_name = ?");
         let mut alone = Vec::new();
         for row in self.all(select.bind(user.expose().as_bytes())).await? {

@@ -23,6 +23,15 @@ pub(crate) use self::transaction::NOW_US;
 
 use crate::cohorts::Mixing;
 
+/// Who takes writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Masters {
+    /// One server.
+    One,
+    /// Galera's: what another one has locked is not seen, and what two have written shows at the commit.
+    Several,
+}
+
 /// What all transactions of a process share.
 pub(crate) struct Engine {
     pub(crate) pool: MySqlPool,
@@ -33,6 +42,7 @@ pub(crate) struct Engine {
     /// How long one transaction may take.
     pub(crate) transaction_timeout: Duration,
     pub(crate) clock_skew_max: Option<Duration>,
+    pub(crate) masters: Masters,
     /// The order of the release under way, with its shuffle. Can be made again at any time.
     pub(crate) plan: Mutex<Option<(Shuffle, Arc<Plan>)>>,
     /// Up to which window our own process was told that everything may leave, in milliseconds.
@@ -57,7 +67,8 @@ impl Engine {
         pool: MySqlPool,
         vault: Vault,
         node: Node,
-        (transaction_timeout, clock_skew_max): (Duration, Option<Duration>),
+        bounds: (Duration, Option<Duration>),
+        masters: Masters,
     ) -> Self {
         let lanes = Lanes::of(node.slot());
         Self {
@@ -66,8 +77,9 @@ impl Engine {
             lanes: Arc::new(lanes),
             node,
             sets: Sets::default(),
-            transaction_timeout,
-            clock_skew_max,
+            transaction_timeout: bounds.0,
+            clock_skew_max: bounds.1,
+            masters,
             plan: Mutex::default(),
             told: AtomicI64::new(Timestamp::EPOCH.as_ms()),
             partial: AtomicU64::default(),

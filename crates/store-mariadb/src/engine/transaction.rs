@@ -12,10 +12,11 @@ use crate::error::{Done, Failed};
 /// The database's clock, in microseconds since 1970. Sessions are in UTC.
 pub(crate) const NOW_US: &str = "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)";
 
-/// How often a transaction is tried.
-const TRIES_MAX: u32 = 10;
-/// How long the first pause between two tries is; the next ones are longer.
+/// How often a transaction is tried, within the time it has.
+const TRIES_MAX: u32 = 200;
+/// The least pause between two tries. The others are up to so many times as long, twice as many with each try.
 const PAUSE: Duration = Duration::from_millis(2);
+const LONGER_MAX: u32 = 64;
 
 /// A step of a transaction, on its way.
 pub(crate) type Boxed<'t, T> = Pin<Box<dyn Future<Output = Done<T>> + Send + 't>>;
@@ -42,7 +43,7 @@ impl Engine {
             loop {
                 match self.once(input, &command).await {
                     Err(failed) if failed.is_worth_another_try() && tries < TRIES_MAX => {
-                        pause(PAUSE * tries).await;
+                        pause(PAUSE * longer(self.node.slot(), tries)).await;
                         tries += 1;
                     }
                     done => return done,
@@ -89,6 +90,14 @@ impl Engine {
             max.as_millis()
         )))
     }
+}
+
+/// How many times as long as the least a pause is: another number for each node and try, so that two who were in each other's way are not so again.
+fn longer(slot: i64, tries: u32) -> u32 {
+    let mixed = slot.cast_unsigned().wrapping_mul(31).wrapping_add(tries.into());
+    let mixed = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    let most = 1_u64 << tries.min(LONGER_MAX.ilog2());
+    1 + u32::try_from(mixed % most).unwrap_or_default()
 }
 
 #[expect(

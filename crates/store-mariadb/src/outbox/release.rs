@@ -48,11 +48,14 @@ struct Release {
 
 /// Closes windows. Every lane is told, so that whoever is under way in one comes before or hears of it.
 pub(super) async fn close(tables: &mut Tables<'_>, until: Timestamp) -> Done<()> {
-    let until = until.as_ms();
     let lanes = query("UPDATE lanes SET closed_until = ? WHERE closed_until < ?");
-    tables.execute(lanes.bind(until).bind(until)).await?;
+    let closed = tables.execute(lanes.bind(until.as_ms()).bind(until.as_ms())).await?;
+    if closed > 0 {
+        let before = tables.closed_until().await?;
+        tables.follow_marks(before, until).await?;
+    }
     let state = query("UPDATE state SET closed_until = ? WHERE closed_until < ?");
-    tables.execute(state.bind(until).bind(until)).await.map(drop)
+    tables.execute(state.bind(until.as_ms()).bind(until.as_ms())).await.map(drop)
 }
 
 impl Engine {
@@ -63,6 +66,11 @@ impl Engine {
         shuffle: Shuffle,
     ) -> Result<Expanded, StoreError> {
         loop {
+            // Looked at without a turn first: whoever leads is not to be disturbed.
+            if self.others_lead().await? {
+                look_later().await;
+                continue;
+            }
             let what = (until, shuffle);
             let step = self.write(&what, |tables, what| Box::pin(step(tables, *what))).await?;
             match step {
@@ -75,6 +83,15 @@ impl Engine {
                 Step::Wait => look_later().await,
             }
         }
+    }
+
+    /// Whether another node is at a release.
+    async fn others_lead(&self) -> Done<bool> {
+        let sql = format!("SELECT node, seen_at >= {NOW_US} - ? FROM releases");
+        let row = query(AssertSqlSafe(sql)).bind(LEFT_ALONE_US).fetch_optional(&self.pool).await?;
+        let Some(row) = row else { return Ok(false) };
+        let node: [u8; 16] = array(&row, 0)?;
+        Ok(node != *self.node.id() && flag(&row, 1)?)
     }
 
     /// Whoever led, everybody's own workers hear once that a batch may leave.

@@ -1,0 +1,67 @@
+//! The same on Galera, each node at a server of its own, of which one is killed and comes back.
+
+use reveille_model::Rng;
+use reveille_testkit::{Galera, is_long, needs_all};
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use super::fleet::{Database, Fleet, MARK, Mixing};
+
+const NODES: usize = 3;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_masters_lose_nothing_and_count_as_one() {
+    let Some(cluster) = Galera::start().await else {
+        println!("{}", needs_all("several nodes on a real Galera"));
+        return;
+    };
+    let database = Database::Cluster(cluster);
+    let mut fleet = Fleet::start_on(database, NODES, Mixing::Batch, 2).await;
+    let mut rng = Rng::from_number(4);
+    let token = format!("{MARK}-limited");
+    let body = json!({"provider": "fcm", "token": token});
+    let path = format!("/v1/users/{MARK}/subscriptions");
+    assert_eq!(fleet.nodes[0].client.post(&path, &body).await.status, 201);
+    // At all masters at once: a limit of three.
+    let mut requests = JoinSet::new();
+    for number in 0..30 {
+        let client = fleet.nodes[number % NODES].client.clone();
+        requests.spawn(async move {
+            let body = json!({"users": [MARK], "type": "edit-user-talk"});
+            let answer = client.post("/v1/notifications", &body).await;
+            assert_eq!(answer.status, 202, "{}", answer.text);
+        });
+    }
+    requests.join_all().await;
+    let counted = fleet.numbers("SELECT SUM(count) FROM limit_counters;");
+    assert_eq!(counted, [3], "a limit is exact, however many masters count");
+    fleet.expect([token]);
+    fleet.settle().await;
+
+    // A node of ours is killed, then a master under another one; both come back.
+    let rounds = if is_long() { 20 } else { 1 };
+    for _ in 0..rounds {
+        let requests = fleet.load(40, &mut rng);
+        fleet.kill(2);
+        requests.join_all().await;
+        fleet.start_node(2).await;
+        let requests = fleet.load(40, &mut rng);
+        let Database::Cluster(cluster) = &mut fleet.database else { unreachable!("a cluster") };
+        cluster.kill(1);
+        requests.join_all().await;
+        let requests = fleet.load(40, &mut rng);
+        let Database::Cluster(cluster) = &mut fleet.database else { unreachable!("a cluster") };
+        cluster.start_again(1).await;
+        requests.join_all().await;
+        fleet.settle().await;
+    }
+    fleet.drain().await;
+    for number in 0..NODES {
+        fleet.stop(number);
+    }
+    let [accepted, waiting, collapsed, settled] = fleet.ledger();
+    assert_eq!(waiting, 0);
+    let repeats = fleet.check_repeats().await;
+    fleet.check_logs();
+    println!("{accepted} accepted, {collapsed} collapsed, {settled} settled, {repeats} sent twice");
+}
