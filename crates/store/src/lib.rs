@@ -9,6 +9,7 @@ mod error;
 mod feedback;
 mod inbox;
 mod keys;
+pub mod moving;
 mod outbox;
 mod preferences;
 mod proofs;
