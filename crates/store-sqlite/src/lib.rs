@@ -12,6 +12,7 @@ mod importing;
 mod inbox;
 mod keys;
 mod migrations;
+mod moving;
 mod outbox;
 mod preferences;
 mod proofs;
@@ -26,6 +27,7 @@ mod trails;
 mod users;
 
 pub use engine::Activity;
+pub use moving::MoveSource;
 pub use reveille_vault::{KeyFile, KeyId};
 pub use sealing::Progress;
 pub use sessions::SqliteSessions;

@@ -10,7 +10,8 @@ use reveille_vault::{KeyFileError, KeyId, Vault};
 
 use crate::codec::store_error;
 use crate::engine::{Activity, Readers, Tables, Writer, WriterThread, connect, lock};
-use crate::migrations::{SCHEMA_VERSION, STEPS, migrate};
+use crate::migrations::{SCHEMA_VERSION, migrate_push};
+use crate::moving::refuse_moved;
 use crate::outbox::{Waiting, find_waiting};
 use crate::sealing::{Progress, change_key, default_key_file, unlock};
 
@@ -37,6 +38,16 @@ pub enum OpenError {
         "the file is a database of another kind: the push server and the session store have one each"
     )]
     Another,
+    /// What is in it is on its way elsewhere.
+    #[error(
+        "its content is being moved to another store; run `reveille move` again to go on, or with --take-back to give that up"
+    )]
+    Moving,
+    /// What is in it is elsewhere.
+    #[error(
+        "its content was moved to another store: name that one in the configuration (the way back is `reveille move --take-back`)"
+    )]
+    Moved,
     /// The key it was sealed with is not in the file of keys.
     #[error("the database was sealed with the key {id}, which is not in {}; put that file back (push.key_file names it)", path.display())]
     KeyMissing {
@@ -58,9 +69,6 @@ pub enum OpenError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
-
-/// The push server's databases were the first, and say nothing.
-const APPLICATION: i32 = 0;
 
 /// The embedded store. One process at a time may have a database.
 #[derive(Debug)]
@@ -88,7 +96,8 @@ impl SqliteStore {
     pub fn open_with_key(path: &Path, key_file: &Path, now: Timestamp) -> Result<Self, OpenError> {
         let lock = lock(path)?;
         let mut connection = connect(path)?;
-        migrate(&mut connection, (&STEPS, APPLICATION))?;
+        migrate_push(&mut connection)?;
+        refuse_moved(&connection)?;
         let vault = Arc::new(unlock(&mut connection, key_file)?);
         let Waiting { by_head, twins } = find_waiting(&connection)?;
         let mut tables = Tables::load(connection, Arc::clone(&vault), by_head)?;
@@ -109,7 +118,7 @@ impl SqliteStore {
     pub fn migrate(path: &Path, key_file: &Path) -> Result<(usize, usize), OpenError> {
         let _lock = lock(path)?;
         let mut connection = connect(path)?;
-        let steps = migrate(&mut connection, (&STEPS, APPLICATION))?;
+        let steps = migrate_push(&mut connection)?;
         unlock(&mut connection, key_file)?;
         Ok((SCHEMA_VERSION - steps, SCHEMA_VERSION))
     }
@@ -123,7 +132,8 @@ impl SqliteStore {
     ) -> Result<(KeyId, KeyId), OpenError> {
         let _lock = lock(path)?;
         let mut connection = connect(path)?;
-        migrate(&mut connection, (&STEPS, APPLICATION))?;
+        migrate_push(&mut connection)?;
+        refuse_moved(&connection)?;
         change_key(&mut connection, key_file, progress)
     }
 

@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::OpenError;
 
 /// The statements that lead from version `n` to `n + 1`, in order.
-pub(crate) const STEPS: [&str; 11] = [
+pub(crate) const STEPS: [&str; 12] = [
     include_str!("0001_start.sql"),
     include_str!("0002_suspects.sql"),
     include_str!("0003_release.sql"),
@@ -17,10 +17,19 @@ pub(crate) const STEPS: [&str; 11] = [
     include_str!("0009_cohorts.sql"),
     include_str!("0010_providers.sql"),
     include_str!("0011_echo.sql"),
+    include_str!("0012_moved.sql"),
 ];
 
 /// The schema this version reads and writes.
 pub(crate) const SCHEMA_VERSION: usize = STEPS.len();
+
+/// The push server's databases were the first, and say nothing.
+const PUSH: i32 = 0;
+
+/// Brings a database of the push server to this version's schema. Returns how many steps that took.
+pub(crate) fn migrate_push(connection: &mut Connection) -> Result<usize, OpenError> {
+    migrate(connection, (&STEPS, PUSH))
+}
 
 /// Applies what is missing of `steps` and returns how many that was. A schema newer than the last of them is refused.
 /// `application` tells our kinds of databases apart: `PRAGMA application_id`.

@@ -2,4 +2,4 @@
 
 mod apply;
 
-pub(crate) use apply::{SCHEMA_VERSION, STEPS, migrate};
+pub(crate) use apply::{SCHEMA_VERSION, migrate, migrate_push};

@@ -166,6 +166,7 @@ async fn a_database_of_the_ninth_version_keeps_its_cohorts() {
          ALTER TABLE members DROP COLUMN lacks;
          ALTER TABLE scheduled DROP COLUMN since;
          DROP TABLE seen;
+         DROP TABLE moved;
          ALTER TABLE state DROP COLUMN halted;
          INSERT INTO credential_sets (name, silent) VALUES ('apns.app', 1);
          INSERT INTO subscriptions (id, user_name, set_id, topic, token, token_key, generation, created_at, refreshed_at)
