@@ -61,6 +61,29 @@ pub enum MariaDbError {
         "all {0} places for nodes are taken; stop one, or wait a minute for one that was killed"
     )]
     Crowded(usize),
+    /// It is being filled from another store.
+    #[error(
+        "a store is being moved into this database; run `reveille move` again until it says that all of it is there"
+    )]
+    Moving,
+    /// It is being filled, or was, from another store than the one that is to come.
+    #[error(
+        "another store was moved into this database, or is being moved; take an empty one, or drop this one and run `reveille migrate` again"
+    )]
+    AnotherMove,
+    /// Servers are running on it.
+    #[error(
+        "{0} servers are running on this database; stop them first, or wait 15 s for those that were killed"
+    )]
+    Served(u64),
+    /// There is something in it.
+    #[error(
+        "the database is not empty (there are rows in `{0}`); a store is moved into an empty one only"
+    )]
+    NotEmpty(&'static str),
+    /// Another process moves the same store.
+    #[error("another process has gone on with this move; run it again once that has ended")]
+    Overtaken,
     /// The key it was sealed with is not in the file of keys.
     #[error("the database was sealed with the key {id}, which is not in {}; every node needs the same file (push.key_file names it)", path.display())]
     KeyMissing {

@@ -18,6 +18,7 @@ mod importing;
 mod inbox;
 mod keys;
 mod migrations;
+mod moving;
 mod outbox;
 mod preferences;
 mod proofs;
@@ -33,5 +34,6 @@ mod users;
 
 pub use error::MariaDbError;
 pub use migrations::SCHEMA_VERSION;
+pub use moving::{MoveSink, Reached, Standing};
 pub use settings::MariaDbSettings;
 pub use store::MariaDbStore;

@@ -354,3 +354,18 @@ CREATE TABLE IF NOT EXISTS marks (
     KEY marks_leaving (leaves, window_end, cohort),
     KEY marks_window (window_end)
 ) ENGINE = InnoDB;
+
+-- The move of an embedded store into this database. state: 0 claimed, 1 under way, 2 over. Before it is over no server opens the database.
+CREATE TABLE IF NOT EXISTS moves (
+    one   TINYINT NOT NULL PRIMARY KEY,
+    id    BINARY(16) NOT NULL,
+    state TINYINT NOT NULL
+) ENGINE = InnoDB;
+
+-- How far that is with each table: the place of the last row that is here, as the other store packs it.
+CREATE TABLE IF NOT EXISTS moved_tables (
+    name     VARBINARY(32) NOT NULL PRIMARY KEY,
+    reached  VARBINARY(1024),
+    count    BIGINT NOT NULL,
+    is_whole TINYINT NOT NULL
+) ENGINE = InnoDB;
