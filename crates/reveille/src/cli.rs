@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Migrate(SessionsArguments),
     /// The key that seals the store: `rotate` takes a fresh one
     Keys(KeysArguments),
+    /// Moves the store from a file to `MariaDB`, for many machines. Stopped anywhere, it goes on when it is run again
+    Move(crate::commands::moving::MoveArguments),
     /// Wakes the devices of users
     Send(SendArguments),
     /// Shows what became of a notification

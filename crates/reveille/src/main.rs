@@ -44,6 +44,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Check(arguments) => commands::check::run(arguments).await,
         Command::Migrate(arguments) => commands::migrate::run(&arguments).await,
         Command::Keys(arguments) => commands::keys::run(&arguments),
+        Command::Move(arguments) => commands::moving::run(&arguments).await,
         Command::Send(arguments) => commands::client::send(arguments).await,
         Command::Trail(arguments) => commands::client::trail(arguments).await,
         Command::Subscriptions(arguments) => commands::client::subscriptions(arguments).await,

@@ -10,6 +10,7 @@ pub(crate) mod keys;
 pub(crate) mod lab;
 pub(crate) mod load;
 pub(crate) mod migrate;
+pub(crate) mod moving;
 pub(crate) mod pause;
 pub(crate) mod push;
 pub(crate) mod quarantine;
