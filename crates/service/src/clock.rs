@@ -43,6 +43,12 @@ impl Clock for SystemClock {
     }
 }
 
+/// Now, on the clock of timers, which tests may hold.
+#[expect(clippy::disallowed_methods, reason = "this is the file that reads the clock")]
+pub(crate) fn moment() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
 /// Measures how long something took, for metrics.
 #[derive(Debug, Clone, Copy)]
 pub struct Stopwatch(std::time::Instant);

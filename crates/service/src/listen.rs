@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration as StdDuration;
 
 use axum::Router;
@@ -18,10 +19,11 @@ use reveille_model::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
-use crate::clock::{Clock as _, SystemClock};
+use crate::clock::{Clock as _, SystemClock, moment};
 use crate::config::ServerTls;
 use crate::lifecycle::Lifecycle;
 
@@ -94,7 +96,7 @@ pub async fn serve(
         let service = OfPeer {
             router: TowerToHyperService::new(router.clone()),
             peer: Peer(peer.ip()),
-            under_way: watch::Sender::new(0),
+            requests: Arc::new(Requests::new()),
             head_bytes_max,
         };
         lifecycle.spawn_brief(async move {
@@ -129,8 +131,7 @@ async fn usable(
 struct OfPeer {
     router: TowerToHyperService<Router>,
     peer: Peer,
-    /// How many requests of the connection are under way.
-    under_way: watch::Sender<usize>,
+    requests: Arc<Requests>,
     head_bytes_max: usize,
 }
 
@@ -161,31 +162,62 @@ async fn keep_certificate(tls: ServerTls, lifecycle: Lifecycle) {
     }
 }
 
+/// The requests of a connection. They only leave word: to wake somebody at each would have the connection's task run twice more a request.
+#[derive(Debug)]
+struct Requests {
+    /// When the connection began.
+    begun: Instant,
+    under_way: AtomicUsize,
+    /// When the last one ended, in milliseconds since the connection began.
+    ended_ms: AtomicU64,
+}
+
+impl Requests {
+    fn new() -> Self {
+        Self { begun: moment(), under_way: AtomicUsize::new(0), ended_ms: AtomicU64::new(0) }
+    }
+
+    fn ms(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Since when none is under way, in milliseconds; now, where one is.
+    fn quiet_since_ms(&self) -> u64 {
+        match self.under_way.load(Ordering::Acquire) {
+            0 => self.ended_ms.load(Ordering::Acquire),
+            _ => self.ms(),
+        }
+    }
+
+    /// Returns when none was under way for so long, from now on.
+    async fn idle(&self, time_max: StdDuration) {
+        let mut since_ms = self.ms();
+        loop {
+            let end = self.begun + StdDuration::from_millis(since_ms) + time_max;
+            tokio::time::sleep_until(end).await;
+            let quiet_since_ms = self.quiet_since_ms();
+            if quiet_since_ms <= since_ms {
+                return;
+            }
+            since_ms = quiet_since_ms;
+        }
+    }
+}
+
 /// A request under way.
-struct UnderWay(watch::Sender<usize>);
+struct UnderWay(Arc<Requests>);
 
 impl UnderWay {
-    fn begin(count: &watch::Sender<usize>) -> Self {
-        count.send_modify(|count| *count += 1);
-        Self(count.clone())
+    fn begin(requests: &Arc<Requests>) -> Self {
+        requests.under_way.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(requests))
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.send_modify(|count| *count -= 1);
-    }
-}
-
-/// Returns when no request was under way for so long.
-async fn idle(mut under_way: watch::Receiver<usize>, time_max: StdDuration) {
-    loop {
-        // An error would mean that the connection is gone.
-        drop(under_way.wait_for(|count| *count == 0).await);
-        let busy = under_way.wait_for(|count| *count > 0);
-        if tokio::time::timeout(time_max, busy).await.is_err() {
-            return;
-        }
+        self.0.ended_ms.fetch_max(self.0.ms(), Ordering::AcqRel);
+        self.0.under_way.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -196,7 +228,7 @@ impl Service<Request<Incoming>> for OfPeer {
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.peer);
-        let (answer, under_way) = (self.router.call(request), UnderWay::begin(&self.under_way));
+        let (answer, under_way) = (self.router.call(request), UnderWay::begin(&self.requests));
         Box::pin(async move {
             let answer = answer.await;
             drop(under_way);
@@ -256,7 +288,7 @@ async fn http(
         .keep_alive_interval(PING_INTERVAL)
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(u32::try_from(head_bytes_max).unwrap_or(u32::MAX));
-    let under_way = service.under_way.subscribe();
+    let requests = Arc::clone(&service.requests);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
@@ -264,12 +296,12 @@ async fn http(
         () = async { tokio::select! {
             () = life.stopping() => {}
             // Whatever it is that keeps it silent, it does not keep a place for ever.
-            () = idle(under_way.clone(), HEAD_TIME_MAX) => {}
+            () = requests.idle(HEAD_TIME_MAX) => {}
         } } => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 ended = connection => ended,
-                () = idle(under_way, GOODBYE_TIME_MAX) => Ok(()),
+                () = requests.idle(GOODBYE_TIME_MAX) => Ok(()),
             }
         }
     };
