@@ -19,6 +19,7 @@ use scylla::statement::{Consistency, SerialConsistency};
 
 use crate::CassandraError;
 use crate::retry::OnceElsewhere;
+use crate::second::Elsewhere;
 use crate::settings::{CassandraSettings, Tls};
 
 /// Connections to each node, as many as the reference has. Each carries thousands of queries at once.
@@ -48,7 +49,7 @@ pub(crate) async fn connect(
         .consistency(Consistency::LocalQuorum)
         .serial_consistency(Some(SerialConsistency::LocalSerial))
         .request_timeout(Some(settings.query_timeout.to_std()))
-        .load_balancing_policy(nodes.build())
+        .load_balancing_policy(Arc::new(Elsewhere(nodes.build())))
         .retry_policy(Arc::new(OnceElsewhere))
         .speculative_execution_policy(speculative)
         .build();

@@ -1,12 +1,14 @@
 //! The session store on Cassandra, in the table and with the statements of Kask, so that both may run on one keyspace.
 //!
-//! `statements.rs` has every statement and its consistency; `deletes.rs` what becomes of deletions that other data centres could not confirm.
+//! `statements.rs` has every statement and its consistency; `deletes.rs` what becomes of deletions that other data centres could not confirm;
+//! `second.rs` asks another node where one is slow.
 
 mod connect;
 mod deletes;
 mod error;
 mod retry;
 mod schema;
+mod second;
 mod settings;
 mod statements;
 mod store;

@@ -13,6 +13,7 @@ use crate::schema::DELETES;
 use crate::settings::CassandraSettings;
 
 pub(crate) struct Statements {
+    /// To be asked with [`crate::second::Patience`], as `set` is.
     pub(crate) get: PreparedStatement,
     pub(crate) set: PreparedStatement,
     /// At `EACH_QUORUM`.
@@ -53,6 +54,14 @@ impl Statements {
             statement.set_use_cached_result_metadata(true);
             Ok::<_, CassandraError>(statement)
         };
+        // Those have a second question, and a time, of our own.
+        let handle = session.get_default_execution_profile_handle().pointee_to_builder();
+        let handle = handle.request_timeout(None).speculative_execution_policy(None).build();
+        let handle = handle.into_handle();
+        let often = |mut statement: PreparedStatement| {
+            statement.set_execution_profile_handle(Some(handle.clone()));
+            statement
+        };
         let local = Consistency::LocalQuorum;
         let select = format!("SELECT value, TTL(value) AS ttl FROM {table} WHERE key = ?");
         let insert = format!("INSERT INTO {table} (key, value) VALUES (?, ?)");
@@ -64,8 +73,8 @@ impl Statements {
         replace.set_consistency(local);
         replace.set_serial_consistency(Some(SerialConsistency::LocalSerial));
         Ok(Self {
-            get: prepare(select.clone(), local, Twice::Yes).await?,
-            set: prepare(format!("{insert} USING TTL ?"), local, Twice::Yes).await?,
+            get: often(prepare(select.clone(), local, Twice::Yes).await?),
+            set: often(prepare(format!("{insert} USING TTL ?"), local, Twice::Yes).await?),
             delete: prepare(delete.clone(), Consistency::EachQuorum, Twice::Yes).await?,
             delete_here: prepare(delete.clone(), local, Twice::Yes).await?,
             get_serial: prepare(select, Consistency::LocalSerial, Twice::Yes).await?,

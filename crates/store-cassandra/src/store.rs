@@ -10,12 +10,12 @@ use scylla::client::session::Session;
 use scylla::errors::{DbError, ExecutionError, RequestAttemptError, WriteType};
 use scylla::policies::timestamp_generator::{MonotonicTimestampGenerator, TimestampGenerator};
 use scylla::response::query_result::QueryResult;
-use scylla::statement::prepared::PreparedStatement;
 
 use crate::CassandraError;
 use crate::connect::connect;
 use crate::deletes::Looking;
 use crate::error::{odd, refused, unavailable};
+use crate::second::Patience;
 use crate::settings::CassandraSettings;
 use crate::statements::Statements;
 
@@ -29,6 +29,7 @@ pub struct CassandraSessions {
     pub(crate) statements: Statements,
     pub(crate) settings: CassandraSettings,
     pub(crate) looking: Looking,
+    patience: Patience,
     timestamps: Arc<MonotonicTimestampGenerator>,
 }
 
@@ -39,7 +40,8 @@ impl CassandraSessions {
         let session =
             connect(&settings, Arc::<MonotonicTimestampGenerator>::clone(&timestamps)).await?;
         let statements = Statements::prepare(&session, &settings).await?;
-        Ok(Self { session, statements, settings, looking: Looking::default(), timestamps })
+        let (looking, patience) = (Looking::default(), Patience::new(&settings));
+        Ok(Self { session, statements, settings, looking, patience, timestamps })
     }
 
     /// Now, in microseconds, and later than anything written by this process before.
@@ -47,23 +49,10 @@ impl CassandraSessions {
         self.timestamps.next_timestamp()
     }
 
-    async fn read(
-        &self,
-        statement: &PreparedStatement,
-        key: &SessionKey,
-        now: Timestamp,
-    ) -> Result<Option<Entry>, StoreError> {
-        let answer = self.session.execute_unpaged(statement, (key.expose(),)).await;
-        let rows = answer.map_err(|error| unavailable(&error))?.into_rows_result();
-        let row = rows
-            .map_err(|_| odd())?
-            .maybe_first_row::<(Option<Bytes>, Option<i32>)>()
-            .map_err(|_| odd())?;
-        // A row without a value is none: its marker has outlived it.
-        let Some((Some(value), ttl)) = row else { return Ok(None) };
-        let left = ttl.and_then(|seconds| u32::try_from(seconds).ok());
-        let expires_at = left.map(|seconds| now.plus(Duration::from_s(seconds)));
-        Ok(Some(Entry { value, expires_at }))
+    /// What there is once every transaction before is settled.
+    async fn settled(&self, key: &SessionKey, now: Timestamp) -> Result<Option<Entry>, StoreError> {
+        let get = &self.statements.get_serial;
+        entry(self.session.execute_unpaged(get, (key.expose(),)).await, now)
     }
 
     /// The value that is there, if the condition holds of it.
@@ -73,7 +62,7 @@ impl CassandraSessions {
         condition: &Condition,
         now: Timestamp,
     ) -> Result<Bytes, Refused> {
-        let found = self.read(&self.statements.get_serial, key, now).await?;
+        let found = self.settled(key, now).await?;
         let value = found.map(|entry| entry.value);
         match value {
             Some(value) if condition.holds(Some(&value)) => Ok(value),
@@ -117,7 +106,7 @@ impl CassandraSessions {
         if !is_crowded_out(&error) {
             return Err(refused(&error));
         }
-        let found = self.read(&self.statements.get_serial, key, Timestamp::EPOCH).await?;
+        let found = self.settled(key, Timestamp::EPOCH).await?;
         if found.as_ref().map(|entry| &entry.value) != transaction.before() {
             return Err(refused(&error));
         }
@@ -150,6 +139,23 @@ impl<'a> Transaction<'a> {
             Self::Replace { before, .. } | Self::Remove { before } => Some(before),
         }
     }
+}
+
+/// The entry of an answer.
+fn entry(
+    answer: Result<QueryResult, ExecutionError>,
+    now: Timestamp,
+) -> Result<Option<Entry>, StoreError> {
+    let rows = answer.map_err(|error| unavailable(&error))?.into_rows_result();
+    let row = rows
+        .map_err(|_| odd())?
+        .maybe_first_row::<(Option<Bytes>, Option<i32>)>()
+        .map_err(|_| odd())?;
+    // A row without a value is none: its marker has outlived it.
+    let Some((Some(value), ttl)) = row else { return Ok(None) };
+    let left = ttl.and_then(|seconds| u32::try_from(seconds).ok());
+    let expires_at = left.map(|seconds| now.plus(Duration::from_s(seconds)));
+    Ok(Some(Entry { value, expires_at }))
 }
 
 /// Whether others came between on all tries the coordinator had time for.
@@ -186,7 +192,8 @@ fn ttl_s(ttl: Ttl) -> i32 {
 #[async_trait]
 impl Sessions for CassandraSessions {
     async fn get(&self, key: &SessionKey, now: Timestamp) -> Result<Option<Entry>, StoreError> {
-        self.read(&self.statements.get, key, now).await
+        let get = &self.statements.get;
+        entry(self.patience.ask(&self.session, get, (key.expose(),)).await, now)
     }
 
     async fn set(&self, write: Write, now: Timestamp) -> Result<(), Refused> {
@@ -194,7 +201,8 @@ impl Sessions for CassandraSessions {
         match condition {
             Condition::None => {
                 let values = (key.expose(), &value, ttl_s(ttl));
-                let done = self.session.execute_unpaged(&self.statements.set, values).await;
+                let set = &self.statements.set;
+                let done = self.patience.ask(&self.session, set, values).await;
                 done.map(drop).map_err(|error| refused(&error))
             }
             Condition::Absent => self.transact(&key, Transaction::Add { value: &value, ttl }).await,
@@ -216,7 +224,7 @@ impl Sessions for CassandraSessions {
             // Whatever is written later than this moment stays, however late it is done again.
             Condition::None => self.delete_each(key, self.timestamp(), now).await,
             // What is not there cannot be deleted.
-            Condition::Absent => match self.read(&self.statements.get_serial, key, now).await? {
+            Condition::Absent => match self.settled(key, now).await? {
                 None => Ok(()),
                 Some(_) => Err(Refused::Condition),
             },
