@@ -1,7 +1,8 @@
-//! The bare peers of the benchmark of sessions on Cassandra: the driver alone, with the statements and settings of the store, and the driver
+//! The benchmark of sessions on Cassandra without HTTP, and its bare peers: the driver alone, with the statements of the store, and the driver
 //! behind a hyper handler that does nothing else.
 //!
-//! `driver HOST:PORT KEYSPACE get|set TASKS KEYS SECONDS` prints operations a second, of so many tasks on so many keys.
+//! `driver HOST:PORT KEYSPACE alone|engine get|set TASKS KEYS SECONDS` prints operations a second, of so many tasks on so many keys: of the
+//! driver alone, or of the engine as `reveille sessions` opens it.
 //! `driver HOST:PORT KEYSPACE serve PORT` answers GET and POST of a key, which is the last segment of the path.
 
 use std::convert::Infallible;
@@ -16,6 +17,9 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use reveille_model::{Duration as ModelDuration, Namespace, SessionKey, Timestamp, Ttl};
+use reveille_store::{Condition, Quota, Sessions, Write};
+use reveille_store_cassandra::{CassandraSessions, CassandraSettings, DeleteAnswer};
 use scylla::client::PoolSize;
 use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::Session;
@@ -35,6 +39,18 @@ struct Driver {
     set: PreparedStatement,
 }
 
+const USAGE: &str =
+    "usage: driver HOST:PORT KEYSPACE (alone|engine get|set TASKS KEYS SECONDS | serve PORT)";
+/// How long entries live.
+const TTL_S: u32 = 86_400;
+
+/// What is asked.
+enum Store {
+    Alone(Box<Driver>),
+    /// Behind its trait, and with a namespace, as the server has it.
+    Engine(Arc<dyn Sessions>, Namespace),
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -43,16 +59,18 @@ async fn main() -> Result<(), Failure> {
         [host, keyspace, "serve", port] => {
             serve(Arc::new(Driver::new(host, keyspace).await?), port.parse()?).await
         }
-        [host, keyspace, operation @ ("get" | "set"), tasks, keys, seconds] => {
-            let driver = Arc::new(Driver::new(host, keyspace).await?);
+        [host, keyspace, who, operation @ ("get" | "set"), tasks, keys, seconds] => {
+            let store = match *who {
+                "alone" => Store::Alone(Box::new(Driver::new(host, keyspace).await?)),
+                "engine" => Store::engine(host, keyspace).await?,
+                _ => return Err(USAGE.into()),
+            };
             let numbers = [tasks.parse()?, keys.parse()?, seconds.parse()?];
-            let rate = load(&driver, operation, numbers).await?;
+            let rate = load(&Arc::new(store), operation, numbers).await?;
             writeln!(std::io::stdout(), "{rate}")?;
             Ok(())
         }
-        _ => {
-            Err("usage: driver HOST:PORT KEYSPACE (get|set TASKS KEYS SECONDS | serve PORT)".into())
-        }
+        _ => Err(USAGE.into()),
     }
 }
 
@@ -88,7 +106,8 @@ impl Driver {
     }
 
     async fn set(&self, key: &str, value: &Bytes) -> Result<(), Failure> {
-        self.session.execute_unpaged(&self.set, (key, value, 86_400)).await?;
+        let values = (key, value, i32::try_from(TTL_S)?);
+        self.session.execute_unpaged(&self.set, values).await?;
         Ok(())
     }
 
@@ -109,8 +128,56 @@ impl Driver {
     }
 }
 
+impl Store {
+    /// With the settings that `reveille sessions` has by itself.
+    async fn engine(host: &str, keyspace: &str) -> Result<Self, Failure> {
+        let settings = CassandraSettings {
+            hosts: vec![host.to_owned()],
+            keyspace: keyspace.to_owned(),
+            table: "values".to_owned(),
+            dc: Some("dc1".to_owned()),
+            login: None,
+            tls: None,
+            delete_answer: DeleteAnswer::EachQuorum,
+            query_timeout: ModelDuration::from_ms(2_000),
+            connect_timeout: ModelDuration::from_ms(5_000),
+            speculative_after: Some(ModelDuration::from_ms(500)),
+        };
+        let engine = CassandraSessions::open(settings).await?;
+        Ok(Self::Engine(Arc::new(engine), Namespace::parse("default")?))
+    }
+
+    async fn get(&self, key: &str) -> Result<(), Failure> {
+        match self {
+            Self::Alone(driver) => driver.get(key).await.map(drop),
+            Self::Engine(engine, _) => {
+                engine.get(&SessionKey::parse(key)?, time()).await?;
+                Ok(())
+            }
+        }
+    }
+
+    async fn set(&self, key: &str, value: &Bytes) -> Result<(), Failure> {
+        match self {
+            Self::Alone(driver) => driver.set(key, value).await,
+            Self::Engine(engine, namespace) => {
+                let write = Write {
+                    key: SessionKey::parse(key)?,
+                    value: value.clone(),
+                    ttl: Ttl::from_s(TTL_S),
+                    namespace: namespace.clone(),
+                    quota: Quota::default(),
+                    condition: Condition::None,
+                };
+                engine.set(write, time()).await?;
+                Ok(())
+            }
+        }
+    }
+}
+
 async fn load(
-    driver: &Arc<Driver>,
+    store: &Arc<Store>,
     operation: &str,
     [tasks, keys, seconds]: [u64; 3],
 ) -> Result<f64, Failure> {
@@ -118,16 +185,16 @@ async fn load(
     let (next, begun) = (Arc::new(AtomicU64::new(0)), now());
     let mut running = JoinSet::new();
     for _ in 0..tasks {
-        let (driver, next) = (Arc::clone(driver), Arc::clone(&next));
+        let (store, next) = (Arc::clone(store), Arc::clone(&next));
         running.spawn(async move {
             let value = Bytes::from(vec![7_u8; 128]);
             while begun.elapsed() < Duration::from_secs(seconds) {
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 let key = format!("{:032}", number.wrapping_mul(0x9e37_79b9) % keys);
                 if is_set {
-                    driver.set(&key, &value).await?;
+                    store.set(&key, &value).await?;
                 } else {
-                    driver.get(&key).await?;
+                    store.get(&key).await?;
                 }
             }
             Ok::<_, Failure>(())
@@ -169,4 +236,11 @@ async fn serve(driver: Arc<Driver>, port: u16) -> Result<(), Failure> {
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 fn now() -> Instant {
     Instant::now()
+}
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark looks at the clock")]
+fn time() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let ms = since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
+    Timestamp::from_ms(ms)
 }

@@ -1,4 +1,4 @@
-//! The session store on Cassandra, beside its driver alone with the same statements on the same node.
+//! The session store on Cassandra, without HTTP and with it, beside its driver alone with the same statements on the same node.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -9,8 +9,11 @@ use super::sessions::{KEYS, Store, reads_at};
 use crate::process::{output, root, run, say};
 use crate::tools;
 
-const RUNS: usize = 3;
-const SECONDS: u32 = 6;
+/// Many and short ones, in turn: whatever disturbs the machine meets all of them.
+const RUNS: usize = 15;
+const SECONDS: u32 = 2;
+/// Java is slow until it is warm.
+const WARM_S: u32 = 18;
 const CONNECTIONS: &str = "64";
 
 /// A node, which ends with its input.
@@ -44,11 +47,12 @@ impl Node {
         Err("the node has not started".to_owned())
     }
 
-    fn driver(&self, operation: &str) -> Result<f64, String> {
+    /// Operations a second without HTTP, of the driver `alone` or of our `engine` on it.
+    fn driver(&self, who: &str, operation: &str) -> Result<f64, String> {
         let host = format!("127.0.0.1:{}", self.port);
         let (keys, seconds) = (KEYS.to_string(), SECONDS.to_string());
         let mut driver = Command::new(root().join("target/release/examples/driver"));
-        driver.args([&host, "bench", operation, CONNECTIONS, &keys, &seconds]);
+        driver.args([&host, "bench", who, operation, CONNECTIONS, &keys, &seconds]);
         let printed = output(&mut driver)?;
         printed.trim().parse().map_err(|_| "the driver prints no rate".to_owned())
     }
@@ -71,49 +75,77 @@ pub(super) fn measure(rig: &Rig) -> Result<Vec<Row>, String> {
     let behind = store.at(port)?;
     let mut rows = Vec::new();
     for (method, operation) in [("POST", "set"), ("GET", "get")] {
-        let ours = |seconds| match operation {
-            "set" => store.writes(CONNECTIONS, seconds),
-            _ => store.reads(CONNECTIONS, seconds),
+        let over_http = |uris: &str, seconds| match operation {
+            "set" => store.writes_at(uris, CONNECTIONS, seconds),
+            _ => reads_at(uris, CONNECTIONS, seconds),
         };
-        // Java is slow until it is warm.
-        ours(3 * SECONDS)?;
-        let (mut of_store, mut of_driver, mut of_handler) = (Vec::new(), Vec::new(), Vec::new());
+        let uris = store.at(store.port)?;
+        over_http(&uris, WARM_S)?;
+        let mut runs = Vec::new();
         for run in 1..=RUNS {
-            of_driver.push(node.driver(operation)?);
-            of_store.push(ours(SECONDS)?);
-            of_handler.push(match operation {
-                "set" => store.writes_at(&behind, CONNECTIONS, SECONDS)?,
-                _ => reads_at(&behind, CONNECTIONS, SECONDS)?,
-            });
-            let [ours, alone, served] =
-                [&of_store, &of_driver, &of_handler].map(|rates| rates.last().copied());
-            say(&format!("{method}, run {run}: {ours:?}, driver {alone:?}, served {served:?}"));
+            let rates = Rates {
+                alone: node.driver("alone", operation)?,
+                engine: node.driver("engine", operation)?,
+                handler: over_http(&behind, SECONDS)?,
+                server: over_http(&uris, SECONDS)?,
+            };
+            say(&format!("{method}, run {run}: {rates:?}"));
+            runs.push(rates);
         }
-        let figure = median(of_store);
-        rows.push(Row {
-            what: format!("sessions on Cassandra: {method}"),
-            figure,
-            unit: "/s",
-            limit: None,
-            peer: Some(Peer {
-                name: "its driver alone",
-                figure: median(of_driver),
-                ratio: Some(Limit::AtLeast(0.9)),
-            }),
-            note: format!("median of {RUNS}, {CONNECTIONS} connections against as many tasks, one node of Cassandra 5.0 on the same two cores, the same statements, values of 128 bytes"),
-        });
-        rows.push(Row {
-            what: format!("sessions on Cassandra: {method}, both over HTTP"),
-            figure,
-            unit: "/s",
-            limit: None,
-            peer: Some(Peer {
-                name: "its driver behind a bare hyper handler",
-                figure: median(of_handler),
-                ratio: Some(Limit::AtLeast(0.9)),
-            }),
-            note: format!("the same runs; {CONNECTIONS} connections to each"),
-        });
+        rows.extend(compared(method, &runs));
     }
     Ok(rows)
+}
+
+/// What one run has measured, a second.
+#[derive(Debug)]
+struct Rates {
+    alone: f64,
+    engine: f64,
+    handler: f64,
+    server: f64,
+}
+
+/// The engine and the server, each beside what it can be compared with.
+fn compared(method: &str, runs: &[Rates]) -> [Row; 3] {
+    let of = |rate: fn(&Rates) -> f64| median(runs.iter().map(rate).collect());
+    let (alone, server) = (of(|rates| rates.alone), of(|rates| rates.server));
+    let row = |(what, figure), peer, note: &str| Row {
+        what: format!("sessions on Cassandra: {method}{what}"),
+        figure,
+        unit: "/s",
+        limit: None,
+        peer: Some(peer),
+        note: note.to_owned(),
+    };
+    let ratio = Some(Limit::AtLeast(0.9));
+    let name = "its driver alone";
+    let runs = format!(
+        "median of {RUNS} of {SECONDS} s, in turn, one node of Cassandra 5.0 on the same two cores, the same statements, values of 128 bytes"
+    );
+    [
+        row(
+            (", the engine", of(|rates| rates.engine)),
+            Peer { name, figure: alone, ratio },
+            &format!(
+                "{runs}; {CONNECTIONS} tasks in each process, as `reveille sessions` opens it"
+            ),
+        ),
+        row(
+            (", both over HTTP", server),
+            Peer {
+                name: "its driver behind a bare hyper handler",
+                figure: of(|rates| rates.handler),
+                ratio,
+            },
+            &format!("the same runs; {CONNECTIONS} connections to each"),
+        ),
+        row(
+            ("", server),
+            Peer { name, figure: alone, ratio: None },
+            &format!(
+                "the same runs; {CONNECTIONS} connections against as many tasks without HTTP and without a load generator. HTTP itself bounds it: see the line above"
+            ),
+        ),
+    ]
 }

@@ -30,11 +30,12 @@ enum Length {
     Long,
 }
 
-const PARTS: [&str; 10] = [
+const PARTS: [&str; 11] = [
     "startup",
     "intake",
     "subscriptions",
     "sessions",
+    "churn",
     "cassandra",
     "delivery",
     "waiting",
@@ -66,7 +67,8 @@ pub(crate) fn run(words: &[&str]) -> Result<(), String> {
             "startup" => startup::measure(&rig)?,
             "intake" => intake::measure(&rig)?,
             "subscriptions" => subscriptions::measure(&rig)?,
-            "sessions" => sessions::measure(&rig, length)?,
+            "sessions" => sessions::measure(&rig)?,
+            "churn" => sessions::churn(&rig, length)?,
             "cassandra" => cassandra::measure(&rig)?,
             "delivery" => delivery::measure(&rig)?,
             "waiting" => waiting::measure(&rig, length)?,
