@@ -121,21 +121,22 @@ async fn drop_one(
     tell: &[Destination],
     now: Timestamp,
 ) -> Done<()> {
+    let held = query(concat!(
+        "SELECT w.id, w.trail FROM held_wakeups h JOIN wakeups w ON w.id = h.wakeup",
+        " WHERE h.token_key = ? AND w.held = h.token_key AND w.lease = 0 FOR UPDATE"
+    ));
+    let mut ended = Vec::new();
+    for row in tables.all(held.bind(key.0.to_vec())).await? {
+        let (id, trail) = (number(&row, 0)?, optional_number(&row, 1)?);
+        ended.push(Ended { id, trail, how: Settled::Dead });
+    }
     let select = query("SELECT reason FROM suspects WHERE token_key = ?").bind(key.0.to_vec());
     let reason = text(&tables.one(select).await?.ok_or_else(corrupt)?, 0)?;
     match tables.quarantined_suspect(key).await? {
         Some(dead) => {
             tables.bury(&dead, &reason, (tell, now), &mut SettleReport::default()).await?;
         }
-        None => {
-            tables.forget_suspect(key).await?;
-        }
-    }
-    let held = query("SELECT id, trail FROM wakeups WHERE held = ? AND lease = 0 FOR UPDATE");
-    let mut ended = Vec::new();
-    for row in tables.all(held.bind(key.0.to_vec())).await? {
-        let (id, trail) = (number(&row, 0)?, optional_number(&row, 1)?);
-        ended.push(Ended { id, trail, how: Settled::Dead });
+        None => tables.forget_suspect(key).await?,
     }
     end_all(tables, &ended).await
 }

@@ -329,8 +329,13 @@ impl Tables<'_> {
         self.execute(delete).await.map(drop)
     }
 
+    /// A device is under suspicion no more. What waits with it waits as long as it would have.
+    pub(crate) async fn forget_suspect(&mut self, key: TokenKey) -> Done<()> {
+        if self.remove_suspect(key).await? { self.forget_held(key).await } else { Ok(()) }
+    }
+
     /// Returns whether there was a row.
-    pub(crate) async fn forget_suspect(&mut self, key: TokenKey) -> Done<bool> {
+    async fn remove_suspect(&mut self, key: TokenKey) -> Done<bool> {
         let delete = query("DELETE FROM suspects WHERE token_key = ?").bind(key.0.as_slice());
         Ok(self.execute(delete).await? > 0)
     }
@@ -358,16 +363,32 @@ impl Tables<'_> {
 
     /// Ends a quarantine because the device lives. What waited with it is due now.
     pub(crate) async fn release_one(&mut self, key: TokenKey, now: Timestamp) -> Done<()> {
-        if !self.forget_suspect(key).await? {
+        if !self.remove_suspect(key).await? {
             return Ok(());
         }
-        let key = key.0.as_slice();
+        let key_array = key.0;
+        let key = key_array.as_slice();
         let update = query("UPDATE subscriptions SET suspect_since = NULL WHERE token_key = ?");
         self.execute(update.bind(key)).await?;
         // What is in flight is left to whoever holds it.
-        let update =
-            query("UPDATE wakeups SET held = NULL, due_at = ? WHERE held = ? AND lease = 0");
-        self.execute(update.bind(now.as_ms()).bind(key)).await.map(drop)
+        let update = query(concat!(
+            "UPDATE wakeups w JOIN held_wakeups h ON h.wakeup = w.id SET w.held = NULL, w.due_at = ?",
+            " WHERE h.token_key = ? AND w.held = h.token_key AND w.lease = 0"
+        ));
+        self.execute(update.bind(now.as_ms()).bind(key)).await?;
+        self.forget_held(TokenKey(key_array)).await
+    }
+
+    /// A wake-up waits with a quarantined device.
+    pub(crate) async fn hold_wakeup(&mut self, key: [u8; 16], wakeup: i64) -> Done<()> {
+        let insert = query("INSERT IGNORE INTO held_wakeups (token_key, wakeup) VALUES (?, ?)");
+        self.execute(insert.bind(key.to_vec()).bind(wakeup)).await.map(drop)
+    }
+
+    /// Nothing waits with a device any more.
+    async fn forget_held(&mut self, key: TokenKey) -> Done<()> {
+        let delete = query("DELETE FROM held_wakeups WHERE token_key = ?").bind(key.0.to_vec());
+        self.execute(delete).await.map(drop)
     }
 
     /// A quarantined device as it stands in its row.

@@ -9,6 +9,7 @@ mod delivery;
 mod http;
 mod intake;
 mod isolation;
+mod mariadb;
 mod overload;
 mod plot;
 mod profile;
@@ -30,7 +31,7 @@ enum Length {
     Long,
 }
 
-const PARTS: [&str; 11] = [
+const PARTS: [&str; 12] = [
     "startup",
     "intake",
     "subscriptions",
@@ -38,6 +39,7 @@ const PARTS: [&str; 11] = [
     "churn",
     "cassandra",
     "delivery",
+    "mariadb",
     "waiting",
     "overload",
     "isolation",
@@ -71,6 +73,7 @@ pub(crate) fn run(words: &[&str]) -> Result<(), String> {
             "churn" => sessions::churn(&rig, length)?,
             "cassandra" => cassandra::measure(&rig)?,
             "delivery" => delivery::measure(&rig)?,
+            "mariadb" => mariadb::measure(&rig)?,
             "waiting" => waiting::measure(&rig, length)?,
             "overload" => overload::measure(&rig, length)?,
             "isolation" => vec![isolation::measure(&rig, length)?],

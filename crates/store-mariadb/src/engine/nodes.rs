@@ -15,6 +15,8 @@ pub(crate) const NODES_MAX: usize = 64;
 const BEAT: Duration = Duration::from_secs(3);
 /// One that was not heard of for so long is gone, in microseconds.
 const GONE_AFTER_US: i64 = 15_000_000;
+/// Longer than any lease, in milliseconds.
+const LEASE_MAX_MS: i64 = 600_000;
 
 /// Our process among others.
 #[derive(Debug, Clone)]
@@ -152,10 +154,18 @@ async fn remove(pool: &MySqlPool, (slot, id): (i64, &[u8; 16]), still: &str) -> 
         if !still.is_empty() {
             tracing::warn!(slot, "a node is gone; what it held is due");
         }
+        // What is in flight is due when its lease ends, which is soon: a part of the index.
         let free = format!(
-            "UPDATE wakeups SET due_at = LEAST(due_at, {NOW_US} DIV 1000) WHERE holder = ?"
+            "UPDATE wakeups SET due_at = {NOW_US} DIV 1000 WHERE set_id = ? AND part = ? AND due_at > {NOW_US} DIV 1000
+             AND due_at < {NOW_US} DIV 1000 + ? AND holder = ?"
         );
-        query(AssertSqlSafe(free)).bind(slot).execute(&mut *transaction).await?;
+        let sets = query("SELECT c.id, s.parts FROM credential_sets c JOIN state s");
+        for row in sets.fetch_all(&mut *transaction).await? {
+            for part in 0..number(&row, 1)? {
+                let free = query(AssertSqlSafe(free.clone())).bind(number(&row, 0)?).bind(part);
+                free.bind(LEASE_MAX_MS).bind(slot).execute(&mut *transaction).await?;
+            }
+        }
     }
     transaction.commit().await?;
     Ok(())

@@ -198,8 +198,8 @@ CREATE TABLE IF NOT EXISTS releases (
     seen_at       BIGINT NOT NULL
 ) ENGINE = InnoDB;
 
--- The window has ended: one row a wake-up. In flight it has a lease, is due when that ends, and lets another one of its key wait. Either token or
--- subscription is set. part: which of the nodes claims it first.
+-- The window has ended: one row a wake-up. In flight it has a lease, is due when that ends, and gives its waiting_key to another one of its key that comes meanwhile.
+-- Either token or subscription is set. part: which of the nodes claims it first. Indexes are paid for by every wake-up, so there are two.
 CREATE TABLE IF NOT EXISTS wakeups (
     id           BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
     wake_key     BINARY(16) NOT NULL,
@@ -224,9 +224,14 @@ CREATE TABLE IF NOT EXISTS wakeups (
     -- The quarantined device it waits with; the one it is a try of while it is in flight.
     held         BINARY(16),
     tries        BINARY(16),
-    KEY wakeups_due (set_id, part, due_at, sort_key),
-    KEY wakeups_held (held),
-    KEY wakeups_holder (holder)
+    KEY wakeups_due (set_id, part, due_at, sort_key)
+) ENGINE = InnoDB;
+
+-- Which wake-ups wait with a quarantined device: those of which the row says so, too.
+CREATE TABLE IF NOT EXISTS held_wakeups (
+    token_key BINARY(16) NOT NULL,
+    wakeup    BIGINT NOT NULL,
+    PRIMARY KEY (token_key, wakeup)
 ) ENGINE = InnoDB;
 
 -- Devices with verdicts against them. next_try is null while a device is only watched.

@@ -13,9 +13,9 @@ use sqlx::query;
 
 use super::returning::{Joining, join_all};
 use super::settle::{Ended, end_all, note_expired};
-use super::waiting::waiting_with;
+use super::waiting::{make_room, waiting_with};
 use crate::codec::{
-    array, dry_run, message_type, number, open_token, optional_array, optional_bytes,
+    array, dry_run, flag, message_type, number, open_token, optional_array, optional_bytes,
     optional_number, subscription_id, time, token, topic,
 };
 use crate::engine::Tables;
@@ -45,11 +45,13 @@ struct Candidate {
     token: Option<Vec<u8>>,
     nonce: Option<Nonce>,
     held: Option<[u8; 16]>,
+    /// Whether no other one of its key has come to wait meanwhile.
+    has_place: bool,
 }
 
 const COLUMNS: &str = concat!(
     "id, wake_key, due_at, sort_key, lease, attempts, window_end, expires_at, dry_run, message_type,",
-    " trail, subscription, topic, token, nonce, held"
+    " trail, subscription, topic, token, nonce, held, waiting_key IS NOT NULL"
 );
 
 fn read(row: &MySqlRow) -> Result<Candidate, sqlx::Error> {
@@ -70,6 +72,7 @@ fn read(row: &MySqlRow) -> Result<Candidate, sqlx::Error> {
         token: optional_bytes(row, 13)?,
         nonce: optional_array(row, 14)?.map(Nonce::from_bytes),
         held: optional_array(row, 15)?,
+        has_place: flag(row, 16)?,
     })
 }
 
@@ -107,7 +110,7 @@ pub(super) async fn claim(tables: &mut Tables<'_>, claim: &Claim) -> Done<Vec<Cl
             Held::Not => None,
             Held::Try(key) => Some(key.0),
             Held::Until(key, until) => {
-                put_off.push((due.id, key.0, until));
+                put_off.push((due.id, due.key, key.0, until, due.has_place));
                 continue;
             }
         };
@@ -266,7 +269,7 @@ fn address(
     }))
 }
 
-/// Takes wake-ups. They are due again when the lease ends, and let others of their keys wait.
+/// Takes wake-ups. They are due again when the lease ends.
 async fn take_all(
     tables: &mut Tables<'_>,
     taken: &[(i64, Option<[u8; 16]>)],
@@ -280,7 +283,7 @@ async fn take_all(
             return Ok(());
         }
         let sql = concat!(
-            "UPDATE wakeups SET lease = ?, holder = ?, due_at = ?, waiting_key = NULL, held = NULL, tries = ?",
+            "UPDATE wakeups SET lease = ?, holder = ?, due_at = ?, held = NULL, tries = ?",
             " WHERE id IN ({})"
         );
         let mut update = query(listing(sql, "?", ids.len()));
@@ -299,15 +302,23 @@ async fn take_all(
     Ok(())
 }
 
+/// A wake-up, its key, the quarantined device it waits with, until when, and whether it has its place among those that wait.
+type PutOff = (i64, WakeupKey, [u8; 16], Timestamp, bool);
+
 /// What is for devices in quarantine waits until they may be tried.
-async fn put_off_all(tables: &mut Tables<'_>, put_off: &[(i64, [u8; 16], Timestamp)]) -> Done<()> {
+async fn put_off_all(tables: &mut Tables<'_>, put_off: &[PutOff]) -> Done<()> {
+    let displaced = put_off.iter().filter(|(.., has_place)| !has_place);
+    make_room(tables, displaced.map(|(_, wakeup, ..)| *wakeup)).await?;
+    for (id, _, key, ..) in put_off {
+        tables.hold_wakeup(*key, *id).await?;
+    }
     for part in chunks(put_off) {
         let sql = concat!(
             "UPDATE wakeups w JOIN ({}) k ON k.id = w.id SET w.held = k.held, w.due_at = k.due_at,",
             " w.lease = 0, w.holder = NULL, w.waiting_key = w.wake_key"
         );
         let mut update = query(known_rows(sql, &["id", "held", "due_at"], part.len()));
-        for (id, key, until) in part {
+        for (id, _, key, until, _) in part {
             update = update.bind(id).bind(key.as_slice()).bind(until.as_ms());
         }
         tables.execute(update).await?;

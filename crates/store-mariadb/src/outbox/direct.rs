@@ -5,7 +5,7 @@ use reveille_store::WakeupKey;
 use reveille_store::tables::Change;
 use sqlx::query;
 
-use super::waiting::waiting_with;
+use super::waiting::{make_room, waiting_with};
 use crate::codec::seal_token;
 use crate::engine::Tables;
 use crate::error::Done;
@@ -45,6 +45,7 @@ pub(crate) async fn wake_now(tables: &mut Tables<'_>, direct: &Direct<'_>) -> Do
         tables.count(None, Change::collapsed(1));
         return Ok(());
     }
+    make_room(tables, [direct.key]).await?;
     let insert = query(concat!(
         "INSERT INTO wakeups (wake_key, waiting_key, set_id, part, due_at, sort_key, window_end, expires_at,",
         " dry_run, message_type, topic, token, nonce) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?)"

@@ -7,7 +7,7 @@ use reveille_store::WakeupKey;
 use reveille_store::tables::Change;
 use sqlx::query;
 
-use super::waiting::waiting_with;
+use super::waiting::{make_room, waiting_with};
 use crate::engine::Tables;
 use crate::error::Done;
 use crate::rows::{chunks, known_rows, listing, padded};
@@ -24,6 +24,8 @@ pub(super) struct Return {
     pub(super) attempts: i64,
     /// The quarantined device it waits with from now on.
     pub(super) held: Option<[u8; 16]>,
+    /// Whether no other one of its key has come to wait meanwhile.
+    pub(super) has_place: bool,
 }
 
 /// A wake-up that joins a newer one, which inherits its due time, the longer life, and with whom it waits.
@@ -58,6 +60,9 @@ pub(super) async fn return_all(tables: &mut Tables<'_>, returns: &[Return]) -> D
             }
         }
     }
+    // Of those that have given up their places.
+    make_room(tables, wait.iter().filter(|each| !each.has_place).map(|each| each.key)).await?;
+    hold_all(tables, &wait).await?;
     for part in chunks(&wait) {
         let sql = concat!(
             "UPDATE wakeups w JOIN ({}) k ON k.id = w.id SET w.due_at = k.due_at, w.attempts = w.attempts + k.attempts,",
@@ -73,6 +78,16 @@ pub(super) async fn return_all(tables: &mut Tables<'_>, returns: &[Return]) -> D
     }
     join_all(tables, &joining).await?;
     Ok(joining.len() as u64)
+}
+
+/// Takes note of those that wait with quarantined devices.
+async fn hold_all(tables: &mut Tables<'_>, wait: &[Return]) -> Done<()> {
+    for Return { id, held, .. } in wait {
+        if let Some(key) = held {
+            tables.hold_wakeup(*key, *id).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Lets wake-ups that nobody holds any more join others of their keys.
@@ -94,6 +109,9 @@ pub(super) async fn join_all(tables: &mut Tables<'_>, joining: &[Joining]) -> Do
         let held = join.held.map(|key| key.to_vec());
         let update = update.bind(join.due_at).bind(join.expires_at).bind(held).bind(join.into);
         tables.execute(update).await?;
+        if let Some(key) = join.held {
+            tables.hold_wakeup(key, join.into).await?;
+        }
         tables.count(join.older.1, Change::collapsed(1));
     }
     Ok(())

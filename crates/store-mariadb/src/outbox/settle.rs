@@ -32,6 +32,8 @@ struct Leased {
     trail: Option<i64>,
     expires_at: i64,
     tries: Option<[u8; 16]>,
+    /// Whether no other one of its key has come to wait meanwhile.
+    has_place: bool,
 }
 
 impl Leased {
@@ -43,12 +45,13 @@ impl Leased {
             trail: optional_number(row, 3)?,
             expires_at: number(row, 4)?,
             tries: optional_array(row, 5)?,
+            has_place: flag(row, 6)?,
         })
     }
 
     fn back(&self, due_at: Timestamp, attempts: i64) -> Return {
-        let Self { id, key, trail, expires_at, .. } = *self;
-        Return { id, key, trail, expires_at, due_at, attempts, held: None }
+        let Self { id, key, trail, expires_at, has_place, .. } = *self;
+        Return { id, key, trail, expires_at, due_at, attempts, held: None, has_place }
     }
 }
 
@@ -195,7 +198,7 @@ async fn leased(tables: &mut Tables<'_>, batch: &SettleBatch) -> Done<BTreeMap<i
     if ids.is_empty() {
         return Ok(found);
     }
-    let sql = "SELECT id, lease, wake_key, trail, expires_at, tries FROM wakeups WHERE id IN ({}) FOR UPDATE";
+    let sql = "SELECT id, lease, wake_key, trail, expires_at, tries, waiting_key IS NOT NULL FROM wakeups WHERE id IN ({}) FOR UPDATE";
     let mut select = query(listing(sql, "?", ids.len()));
     for id in ids {
         select = select.bind(id);

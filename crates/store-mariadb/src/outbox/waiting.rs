@@ -1,4 +1,6 @@
 //! Which wake-up waits for a device: collapsing needs to know. At most one of a key does, which an index sees to whoever writes.
+//!
+//! One in flight keeps its place in that index, so that claiming does not touch it, until another one of its key is to wait.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +39,7 @@ pub(super) async fn waiting_with(
     }
     let sql = concat!(
         "SELECT id, wake_key, set_id, due_at, expires_at, trail FROM wakeups",
-        " WHERE waiting_key IN ({}) FOR UPDATE"
+        " WHERE waiting_key IN ({}) AND lease = 0 FOR UPDATE"
     );
     let mut select = query(listing(sql, "?", keys.len()));
     for key in &keys {
@@ -56,6 +58,26 @@ pub(super) async fn waiting_with(
         found.insert(key, waiting);
     }
     Ok(found)
+}
+
+/// Makes room for wake-ups that are to wait: those in flight of the same keys give up their places.
+pub(super) async fn make_room(
+    tables: &mut Tables<'_>,
+    keys: impl IntoIterator<Item = WakeupKey>,
+) -> Done<()> {
+    let mut keys: Vec<WakeupKey> = keys.into_iter().collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let keys = padded(keys);
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let sql = "UPDATE wakeups SET waiting_key = NULL WHERE waiting_key IN ({}) AND lease <> 0";
+    let mut update = query(listing(sql, "?", keys.len()));
+    for key in &keys {
+        update = update.bind(key.0.as_slice());
+    }
+    tables.execute(update).await.map(drop)
 }
 
 /// The ids of wake-ups that wait and are not in flight, each with its trail.

@@ -7,7 +7,7 @@ use reveille_store::WakeupKey;
 use reveille_store::tables::Shape;
 use sqlx::query;
 
-use super::waiting::waiting_with;
+use super::waiting::{make_room, waiting_with};
 use crate::codec::seal_token;
 use crate::engine::Tables;
 use crate::error::Done;
@@ -89,6 +89,7 @@ pub(crate) async fn wake_all(tables: &mut Tables<'_>, to_wake: &[ToWake]) -> Don
     }
     let (changed, new): (Vec<Planned<'_>>, Vec<Planned<'_>>) =
         planned.into_iter().partition(|plan| plan.id.is_some());
+    make_room(tables, new.iter().map(|plan| plan.to_wake.key)).await?;
     insert(tables, &new).await?;
     prolong(tables, &changed).await?;
     Ok(made)

@@ -27,13 +27,22 @@ impl MariaDb {
     /// # Panics
     /// If it is installed and cannot be started.
     pub async fn start() -> Option<Self> {
+        Self::start_with(&[]).await
+    }
+
+    /// The same, with more options.
+    ///
+    /// # Panics
+    /// If it is installed and cannot be started.
+    pub async fn start_with(more: &[&str]) -> Option<Self> {
         let program = mariadb()?;
         let (dir, port) = (Dir::new(), free_port());
         install(&dir, "root");
         let mut options = options(&dir, ("127.0.0.1", port), "root");
         // Wikis write UTC, wherever their database is.
         options.push("--default-time-zone=+05:00".to_owned());
-        let words: Vec<&str> = options.iter().map(String::as_str).collect();
+        let words: Vec<&str> =
+            options.iter().map(String::as_str).chain(more.iter().copied()).collect();
         let mut server = Server::start(Path::new(&program), &words);
         server.wait_for("ready for connections").await;
         ask(&dir, "mysql", &begin("127.0.0.1"));

@@ -1,0 +1,135 @@
+//! For the benchmark of the store on `MariaDB`: wake-ups are accepted, their window ends, and then it is timed how fast they are claimed and settled.
+//!
+//! `waking URL PASSWORD KEY_FILE WAKEUPS WORKERS` prints wake-ups a second.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use reveille_model::{
+    CredentialSet, DryRun, Duration, LeaseId, MessageType, Provider, Settled, Shuffle, Timestamp,
+    Token,
+};
+use reveille_store::{
+    Acceptance, Claim, End, Item, Outbox as _, SettleBatch, Settlement, TokenMessage,
+};
+use reveille_store_mariadb::{MariaDbSettings, MariaDbStore};
+use tokio::task::JoinSet;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// As many as a delivery worker claims at a time, and a settler settles.
+const BATCH: usize = 1_024;
+const PER_REQUEST: u64 = 5_000;
+const END: Timestamp = Timestamp::from_ms(2_000_000_000);
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let [url, password, key_file, wakeups, workers] = words.as_slice() else {
+        return Err("usage: waking URL PASSWORD KEY_FILE WAKEUPS WORKERS".into());
+    };
+    let mut settings = MariaDbSettings::new(url.clone(), key_file.into());
+    settings.password = Some(password.clone());
+    settings.clock_skew_max = None;
+    MariaDbStore::migrate(&settings).await?;
+    let store = Arc::new(MariaDbStore::open(settings, Timestamp::from_ms(1_000_000)).await?);
+    let wakeups: u64 = wakeups.parse()?;
+    fill(&store, wakeups).await?;
+    let (begun, settled, mut running) = (now(), Arc::new(AtomicU64::new(0)), JoinSet::new());
+    for worker in 0..workers.parse()? {
+        let (store, settled) = (Arc::clone(&store), Arc::clone(&settled));
+        running.spawn(async move { work(&store, worker, (&settled, wakeups)).await });
+    }
+    while let Some(done) = running.join_next().await {
+        done??;
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    let ledger = store.depth().await?.ledger;
+    if !ledger.fits() || ledger.settled(Settled::Sent) != wakeups {
+        return Err(format!("not all were settled: {ledger:?}").into());
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a count")]
+    let rate = wakeups as f64 / seconds;
+    writeln!(std::io::stdout(), "{rate}")?;
+    Ok(())
+}
+
+fn set() -> Result<CredentialSet, Failure> {
+    Ok(CredentialSet::new(Provider::Fcm, "default")?)
+}
+
+async fn fill(store: &MariaDbStore, wakeups: u64) -> Result<(), Failure> {
+    for first in (0..wakeups).step_by(usize::try_from(PER_REQUEST)?) {
+        let numbers = first..(first + PER_REQUEST).min(wakeups);
+        let token = |number| Token::parse(Provider::Fcm, &format!("token-{number:0>150}"));
+        let message = TokenMessage {
+            set: set()?,
+            topic: None,
+            message_type: MessageType::parse("checkEchoV1")?,
+            ttl: Duration::from_s(3_600),
+            dry_run: DryRun::No,
+            tokens: numbers.map(token).collect::<Result<_, _>>()?,
+            unusable: 0,
+        };
+        let items = vec![Item::Tokens(message)];
+        let now = END.minus(Duration::from_s(1));
+        let acceptance =
+            Acceptance { now, window_end: END, waiting_max: u64::MAX, idempotency: None, items };
+        store.accept(acceptance).await?;
+    }
+    store.close(END).await?;
+    let mut seed = 0;
+    while !store.expand(END, Shuffle::from_seed([seed; 32])).await?.done {
+        seed = seed.wrapping_add(1);
+    }
+    Ok(())
+}
+
+/// Claims and settles until all are.
+async fn work(
+    store: &MariaDbStore,
+    worker: u64,
+    (settled, wakeups): (&AtomicU64, u64),
+) -> Result<(), Failure> {
+    let mut lease = worker << 32;
+    while settled.load(Ordering::Relaxed) < wakeups {
+        lease += 1;
+        let claim = Claim {
+            set: set()?,
+            now: END,
+            lease: LeaseId::from_random(lease),
+            lease_until: END.plus(Duration::from_s(120)),
+            limit: BATCH,
+            hold: Duration::from_s(3_600),
+        };
+        let claimed = store.claim(claim).await?;
+        if claimed.is_empty() {
+            tokio::task::yield_now().await;
+            continue;
+        }
+        let count = claimed.len() as u64;
+        let settlements = claimed.into_iter().map(|each| Settlement {
+            id: each.id,
+            lease: each.lease,
+            device: each.device,
+            end: End::Settled(Settled::Sent),
+            strike: None,
+        });
+        let batch = SettleBatch {
+            settlements: settlements.collect(),
+            now: END,
+            hold: Duration::from_s(3_600),
+            tell: Vec::new(),
+        };
+        let report = store.settle(batch).await?;
+        settled.fetch_add(count - report.lost, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
+fn now() -> Instant {
+    Instant::now()
+}
