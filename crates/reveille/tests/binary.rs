@@ -163,7 +163,7 @@ async fn mistakes_get_a_clear_word() {
     assert!(text(&nowhere.stderr).contains("reveille sandbox init"), "{}", text(&nowhere.stderr));
 
     let broken = rig.dir.join("broken.toml");
-    let mistakes = "[push]\nstore = \"mariadb://x\"\ntypo = 1\n[push.mix]\nmode = \"mixed\"\n[fcm.default]\nendpoint = \"x\"\n[apns.wikipedia]\n";
+    let mistakes = "[push]\nstore = \"elsewhere://x\"\ntypo = 1\n[push.mix]\nmode = \"mixed\"\n[fcm.default]\nendpoint = \"x\"\n[apns.wikipedia]\n";
     std::fs::write(&broken, mistakes).unwrap();
     for command in ["push", "check"] {
         let refused = reveille(&[command, "--config", broken.to_str().unwrap()]);
