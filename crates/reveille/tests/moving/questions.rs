@@ -1,7 +1,7 @@
 //! What a store answers: the same before it was moved and after.
 
 use reveille_model::{CohortSizes, NotificationId, Policy, Settled, Timestamp, User};
-use reveille_store::{Destination, End, Item, Leaving, Store};
+use reveille_store::{Destination, End, Item, Leaving, Store, Which};
 
 use crate::scene::{
     accept, at, claim, end_window, mix, nonce, notification, register, repeatable, sets, settle,
@@ -93,6 +93,9 @@ pub(crate) async fn go_on(store: &dyn Store, sizes: Option<CohortSizes>) -> Vec<
     lead(store, at(30)).await;
     end_window(store, at(30)).await;
     leave(store, at(45), &mut answers).await;
+    let released = store.release(Which::All, at(50)).await.unwrap();
+    answers.push(format!("{released} were held"));
+    leave(store, at(55), &mut answers).await;
     let once = Item::Notification(notification(4, &["bea"]));
     answers.push(format!("{:?}", accept(store, once, at(950), Some(repeatable())).await));
     let proved = store.prove(&user("fay"), (unproven(), nonce()), 10, at(60)).await.unwrap();
