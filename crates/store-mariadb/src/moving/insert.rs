@@ -54,13 +54,20 @@ impl Insert {
         Self { table: select::name(table), columns, item, rows: Vec::new() }
     }
 
-    /// The counts of trails, all in one lane.
-    fn counts() -> Self {
-        let names = Table::Trails.columns().iter().map(|(name, _)| *name);
-        let names = names.skip(Table::Trails.columns().len() - COUNTS);
-        let columns: Vec<&str> = ["trail", "lane"].into_iter().chain(names).collect();
+    /// What is written of rows of a table into another one.
+    fn beside(table: Table) -> Option<Self> {
+        let (name, columns) = match table {
+            // All counts are in one lane.
+            Table::Trails => {
+                let names = table.columns().iter().map(|(name, _)| *name);
+                let counts = names.skip(table.columns().len() - COUNTS);
+                ("trail_counts", ["trail", "lane"].into_iter().chain(counts).collect())
+            }
+            Table::Wakeups => ("held_wakeups", vec!["wakeup", "token_key"]),
+            _ => return None,
+        };
         let item = format!("({})", vec!["?"; columns.len()].join(", "));
-        Self { table: "trail_counts", columns, item, rows: Vec::new() }
+        Some(Self { table: name, columns, item, rows: Vec::new() })
     }
 
     async fn execute(&self, connection: &mut MySqlConnection) -> Done<()> {
@@ -83,7 +90,7 @@ pub(super) async fn prepare(
     vault: &Vault,
     (sets, pool): (&Sets, &MySqlPool),
 ) -> Done<Vec<Insert>> {
-    let (mut insert, mut counts) = (Insert::new(table), Insert::counts());
+    let (mut insert, mut beside) = (Insert::new(table), Insert::beside(table));
     let made = stored::made(table);
     for row in rows {
         let mut cells = Row::with_capacity(insert.columns.len());
@@ -97,20 +104,27 @@ pub(super) async fn prepare(
             }
         }
         cells.extend(stored::make((table, row), vault)?);
-        match table {
-            Table::Trails => {
-                let of_trail = cells.split_off(cells.len().saturating_sub(COUNTS));
-                let seq = cells.first().ok_or_else(corrupt)?.clone();
-                let key = [seq, Cell::Number(stored::LANE)];
-                counts.rows.push(key.into_iter().chain(of_trail).collect());
-            }
+        if let Some(beside) = &mut beside {
+            beside.rows.extend(beside_row(table, &mut cells));
+        }
+        if table == Table::Strata {
             // Its name is hashed.
-            Table::Strata => cells.extend(row.get(1).cloned()),
-            _ => {}
+            cells.extend(row.get(1).cloned());
         }
         insert.rows.push(cells);
     }
-    Ok(vec![insert, counts])
+    Ok(std::iter::once(insert).chain(beside).collect())
+}
+
+/// What is written of a row into another table.
+fn beside_row(table: Table, cells: &mut Row) -> Option<Row> {
+    let id = cells.first()?.clone();
+    if table == Table::Trails {
+        let counts = cells.split_off(cells.len().saturating_sub(COUNTS));
+        return Some([id, Cell::Number(stored::LANE)].into_iter().chain(counts).collect());
+    }
+    let held = cells.last().filter(|held| **held != Cell::Null)?;
+    Some(vec![id, held.clone()])
 }
 
 async fn set_id(name: &[u8], (sets, pool): (&Sets, &MySqlPool)) -> Done<i64> {

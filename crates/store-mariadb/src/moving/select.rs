@@ -36,7 +36,7 @@ pub(super) const fn keys(table: Table) -> &'static [Column] {
 pub(super) fn page(table: Table, after: Option<&[Cell]>) -> String {
     let names: Vec<String> = keys(table).iter().map(|(name, _)| format!("t.{name}")).collect();
     let columns = table.columns().iter().map(|column| expression(table, *column));
-    let made = stored::made(table).iter().map(|name| format!("t.{name}"));
+    let made = stored::made(table).iter().map(|name| made_expression(table, name));
     let all: Vec<String> = names.iter().cloned().chain(columns).chain(made).collect();
     let join = match table {
         // Nobody has counted since.
@@ -66,6 +66,17 @@ pub(super) fn bound(after: Vec<Cell>) -> Vec<Cell> {
 fn is_count(table: Table, column: &str) -> bool {
     let others = table.columns().len().saturating_sub(COUNTS);
     table.place_of(column).is_some_and(|place| place >= others)
+}
+
+fn made_expression(table: Table, column: &str) -> String {
+    match (table, column) {
+        // Said at both places.
+        (Table::Wakeups, "held") => {
+            "(SELECT h.token_key FROM held_wakeups h WHERE h.token_key = t.held AND h.wakeup = t.id)"
+                .to_owned()
+        }
+        _ => format!("t.{column}"),
+    }
 }
 
 fn expression(table: Table, (column, kind): Column) -> String {

@@ -113,9 +113,12 @@ impl MoveSink {
     /// What a server makes that only looked in goes.
     async fn clear(&self) -> Done<()> {
         let mut transaction = self.pool.begin().await?;
-        for sql in
-            ["DELETE FROM secret_keys", "DELETE FROM credential_sets", "DELETE FROM moved_tables"]
-        {
+        for sql in [
+            "DELETE FROM secret_keys",
+            "DELETE FROM credential_sets",
+            "DELETE FROM held_wakeups",
+            "DELETE FROM moved_tables",
+        ] {
             query(sql).execute(&mut *transaction).await?;
         }
         let update = query("UPDATE moves SET state = ?").bind(UNDER_WAY);
@@ -216,6 +219,10 @@ impl MoveSink {
 
     /// All of it is here: servers may open the database.
     pub async fn finish(self) -> Result<(), MariaDbError> {
+        // What waits with a quarantined device is found by it.
+        let held =
+            "INSERT IGNORE INTO held_wakeups SELECT held, id FROM wakeups WHERE held IS NOT NULL";
+        query(held).execute(&self.pool).await?;
         query("UPDATE moves SET state = ?").bind(OVER).execute(&self.pool).await?;
         query("DELETE FROM moved_tables").execute(&self.pool).await?;
         self.close().await;
