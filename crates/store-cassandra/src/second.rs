@@ -1,7 +1,8 @@
 //! A second question, at another node, where the first is not answered in time.
 //!
-//! The driver can do so by itself, and makes ready for it with every request: a list of futures, two timers. That took 6 µs of the 36 that a
-//! read took this process. Here a request that is answered in time has one timer, and remembers which node it was sent to.
+//! The driver can do so by itself, and makes ready for it with every request: a list of futures, two timers. A read took a process 12.6 µs of CPU
+//! with that, takes 10.9 like this, and 8.3 with the driver alone. Here a request that is answered in time has one timer, and remembers which
+//! node it was sent to.
 
 use std::cell::RefCell;
 use std::pin::pin;
