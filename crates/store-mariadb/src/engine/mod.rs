@@ -3,108 +3,13 @@
 mod lanes;
 mod nodes;
 mod sets;
+mod shared;
 mod tables;
 mod transaction;
 
-use std::sync::atomic::{AtomicI64, AtomicU64};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
-
-use reveille_model::{Shuffle, Timestamp};
-use reveille_store::tables::Plan;
-use reveille_vault::Vault;
-use sqlx::MySqlPool;
-
-pub(crate) use self::lanes::{LANES, Lane, Lanes};
+pub(crate) use self::lanes::{LANES, Lane};
 pub(crate) use self::nodes::{NODES_MAX, Node};
 pub(crate) use self::sets::Sets;
+pub(crate) use self::shared::{Engine, Masters};
 pub(crate) use self::tables::Tables;
 pub(crate) use self::transaction::NOW_US;
-
-use crate::cohorts::Mixing;
-
-/// Who takes writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Masters {
-    /// One server.
-    One,
-    /// Galera's: what another one has locked is not seen, and what two have written shows at the commit.
-    Several,
-}
-
-/// What all transactions of a process share.
-pub(crate) struct Engine {
-    pub(crate) pool: MySqlPool,
-    pub(crate) vault: Arc<Vault>,
-    pub(crate) lanes: Arc<Lanes>,
-    pub(crate) node: Node,
-    pub(crate) sets: Sets,
-    /// How long one transaction may take.
-    pub(crate) transaction_timeout: Duration,
-    pub(crate) clock_skew_max: Option<Duration>,
-    pub(crate) masters: Masters,
-    /// The order of the release under way, with its shuffle. Can be made again at any time.
-    pub(crate) plan: Mutex<Option<(Shuffle, Arc<Plan>)>>,
-    /// Up to which window our own process was told that everything may leave, in milliseconds.
-    pub(crate) told: AtomicI64,
-    /// See [`reveille_store::Census::partial`].
-    pub(crate) partial: AtomicU64,
-    /// Up to which wake-up was looked for ones that expired.
-    pub(crate) swept_until: AtomicI64,
-    /// When suspects were looked through last, in milliseconds.
-    pub(crate) suspects_swept_at: AtomicI64,
-    mixing: RwLock<Option<Arc<Mixing>>>,
-}
-
-impl std::fmt::Debug for Engine {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("node", &self.node).finish_non_exhaustive()
-    }
-}
-
-impl Engine {
-    pub(crate) fn new(
-        pool: MySqlPool,
-        vault: Vault,
-        node: Node,
-        bounds: (Duration, Option<Duration>),
-        masters: Masters,
-    ) -> Self {
-        let lanes = Lanes::of(node.slot());
-        Self {
-            pool,
-            vault: Arc::new(vault),
-            lanes: Arc::new(lanes),
-            node,
-            sets: Sets::default(),
-            transaction_timeout: bounds.0,
-            clock_skew_max: bounds.1,
-            masters,
-            plan: Mutex::default(),
-            told: AtomicI64::new(Timestamp::EPOCH.as_ms()),
-            partial: AtomicU64::default(),
-            swept_until: AtomicI64::default(),
-            suspects_swept_at: AtomicI64::default(),
-            mixing: RwLock::default(),
-        }
-    }
-
-    /// How devices are mixed, once that was said.
-    pub(crate) fn mixing(&self) -> Option<Arc<Mixing>> {
-        self.mixing.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(crate) fn mix(&self, mixing: Mixing) {
-        *self.mixing.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(mixing));
-    }
-
-    /// The plan of a release, if this process has made it.
-    pub(crate) fn planned(&self, shuffle: Shuffle) -> Option<Arc<Plan>> {
-        let plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
-        plan.as_ref().filter(|(of, _)| *of == shuffle).map(|(_, plan)| Arc::clone(plan))
-    }
-
-    pub(crate) fn keep_plan(&self, plan: Option<(Shuffle, Arc<Plan>)>) {
-        *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = plan;
-    }
-}

@@ -15,9 +15,13 @@ CREATE TABLE IF NOT EXISTS state (
     beat_under_way BIGINT NOT NULL,
     beat_after     VARBINARY(16) NOT NULL,
     -- Into how many parts wake-ups are dealt, and how many there still are.
-    parts          SMALLINT NOT NULL
+    parts          SMALLINT NOT NULL,
+    -- Who has drawn padding for the windows up to which: once is enough, however many nodes there are.
+    led_until      BIGINT NOT NULL DEFAULT 0,
+    led_by         BINARY(16)
 ) ENGINE = InnoDB;
-INSERT IGNORE INTO state VALUES (1, 0, 0, 0, 0, 0, 0, 0, '', 1);
+INSERT IGNORE INTO state (one, closed_until, expanded_until, halted, cohorts, enrolled, beat_at, beat_under_way, beat_after, parts)
+VALUES (1, 0, 0, 0, 0, 0, 0, 0, '', 1);
 
 -- A transaction that writes has a lane to itself: counts that all of them change, in as many rows. The sums are what counts. number: of the last
 -- gathered row that was written by it. The rows themselves are written by what runs this.

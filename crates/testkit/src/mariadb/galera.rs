@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use super::begin;
-use super::server::{ask, give, install, options};
+use super::server::{ask, begin, give, install, options};
 use crate::environment::mariadb;
 use crate::{Dir, Server, free_ports};
 

@@ -60,3 +60,11 @@ pub(super) fn give(path: &Path, user: &str) {
     let given = Command::new("chown").arg("-R").arg(user).arg(path).status().expect("chown");
     assert!(given.success(), "{user} cannot have {}", path.display());
 }
+
+/// What makes the database and its user, who comes from somewhere.
+pub(super) fn begin(from: &str) -> String {
+    let password = super::MariaDb::PASSWORD;
+    format!(
+        "CREATE DATABASE wiki; CREATE USER wiki@'{from}' IDENTIFIED BY '{password}'; GRANT ALL ON wiki.* TO wiki@'{from}';"
+    )
+}
