@@ -157,7 +157,7 @@ fn waking(database: &mut Database) -> Result<Row, String> {
 /// As much as one node delivers, and two.
 fn two_nodes(rig: &Rig, database: &mut Database) -> Result<Row, String> {
     let (mut one, mut two) = (Vec::new(), Vec::new());
-    for run in 1..=2 {
+    for run in 1..=RUNS {
         for nodes in [1, 2] {
             let config = rig.config(WINDOW_S, &More::default())?;
             database.give(rig, &config)?;
@@ -183,7 +183,7 @@ fn two_nodes(rig: &Rig, database: &mut Database) -> Result<Row, String> {
             ratio: Some(Limit::AtLeast(0.9)),
         }),
         note: format!(
-            "median of 2 times {DELIVERED} wake-ups of one window to FCM, over TLS, each settled on disk; nodes, database and the look-alike provider on the same two cores"
+            "median of {RUNS} times {DELIVERED} wake-ups of one window to FCM, over TLS, each settled on disk; nodes, database and the look-alike provider on the same two cores"
         ),
     })
 }

@@ -9,8 +9,8 @@ use serde_json::json;
 use super::fleet::{Database, Fleet, MARK, Mixing, token_of};
 
 const NODES: usize = 3;
-/// More than a cohort begins with, and fewer than two.
-const USERS: usize = 20;
+/// As many as a cohort begins with: it forms once all of them are there, however long that takes.
+const USERS: usize = 16;
 
 /// The names of the pushes each device got. A push that was sent again has the same one.
 async fn names(fleet: &Fleet) -> BTreeMap<String, BTreeSet<String>> {

@@ -46,6 +46,36 @@ impl Tables<'_> {
         ));
         let new = self.execute(insert.bind(since.as_ms()).bind(until.as_ms())).await?;
         self.count(None, Change::accepted(i64::try_from(new).unwrap_or(i64::MAX)));
+        self.follow_orphans(until).await
+    }
+
+    /// The same for cohorts that are no more: what was accepted for them is for those that came after, however long ago that was.
+    async fn follow_orphans(&mut self, until: Timestamp) -> Done<()> {
+        let select = query(concat!(
+            "SELECT m.cohort, m.window_end FROM marks m LEFT JOIN cohorts c ON c.id = m.cohort",
+            " WHERE m.window_end <= ? AND c.id IS NULL"
+        ));
+        for row in self.all(select.bind(until.as_ms())).await? {
+            let (cohort, window_end) = (number(&row, 0)?, number(&row, 1)?);
+            let mut is_followed = false;
+            for successor in self.with_successors(vec![cohort], i64::MIN).await? {
+                let is_there = query("SELECT 1 FROM cohorts WHERE id = ?").bind(successor);
+                if self.exists(is_there).await? {
+                    self.mark(successor, window_end).await?;
+                    is_followed = true;
+                }
+            }
+            let delete = query("DELETE FROM marks WHERE cohort = ? AND window_end = ?");
+            self.execute(delete.bind(cohort).bind(window_end)).await?;
+            self.count(
+                None,
+                if is_followed {
+                    Change::collapsed(1)
+                } else {
+                    Change::settled(Settled::Cancelled, 1)
+                },
+            );
+        }
         Ok(())
     }
 }

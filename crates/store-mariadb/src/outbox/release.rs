@@ -26,6 +26,8 @@ const FORGET_MAX: i64 = 4_000;
 const LEFT_ALONE_US: i64 = 3_000_000;
 /// How often those who do not lead look whether it is over.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often they look in one call.
+const LOOKS_MAX: u32 = 50;
 /// Gathered rows read at a time for a plan.
 const PLAN_ROWS: i64 = 50_000;
 
@@ -65,7 +67,7 @@ impl Engine {
         until: Timestamp,
         shuffle: Shuffle,
     ) -> Result<Expanded, StoreError> {
-        loop {
+        for _ in 0..LOOKS_MAX {
             // Looked at without a turn first: whoever leads is not to be disturbed.
             if self.others_lead().await? {
                 look_later().await;
@@ -83,6 +85,8 @@ impl Engine {
                 Step::Wait => look_later().await,
             }
         }
+        // Our caller may have been asked to stop meanwhile.
+        Ok(Expanded::default())
     }
 
     /// Whether another node is at a release.
