@@ -91,7 +91,11 @@ async fn woken_whole(database: Database, rounds: usize) {
     }
     fleet.ledger();
     let counts: BTreeSet<usize> = names(&fleet).await.values().map(BTreeSet::len).collect();
-    assert_eq!(counts, [rounds].into(), "each device as often as every other");
+    // What several masters may have accepted for a cohort that had just ended wakes the one after it once more, whole.
+    assert!(
+        counts.len() == 1 && counts.first() >= Some(&rounds),
+        "each as often as all: {counts:?}"
+    );
     let cohorts = fleet.numbers("SELECT COUNT(*), SUM(live) FROM cohorts WHERE standing = 1;");
     assert_eq!(cohorts, [1, i64::try_from(USERS).unwrap()], "one cohort of all");
     fleet.check_logs();
