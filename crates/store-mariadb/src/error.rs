@@ -147,6 +147,11 @@ impl Failed {
             .any(|each| self.number() == Some(each))
     }
 
+    /// Whether the database has answered, and does not take it. Else nobody knows what has happened, or it does not answer anybody.
+    pub(crate) const fn is_refusal(&self) -> bool {
+        matches!(self, Self::Sql(sqlx::Error::Database(_)))
+    }
+
     fn number(&self) -> Option<u16> {
         match self {
             Self::Sql(sqlx::Error::Database(error)) => {

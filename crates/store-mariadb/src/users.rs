@@ -95,8 +95,9 @@ async fn note_fetched(tables: &mut Tables<'_>, devices: &[SubscriptionId]) -> Do
     // One statement sees all lanes at one moment.
     let select = query(concat!(
         "SELECT l.id, l.number FROM lanes l WHERE l.number > 0 AND EXISTS",
-        " (SELECT 1 FROM gathered g WHERE g.place BETWEEN (l.id << 41) AND ((l.id << 41) | l.number))"
+        " (SELECT 1 FROM gathered g WHERE g.place BETWEEN l.id * ? AND l.id * ? + l.number)"
     ));
+    let select = select.bind(place(1, 0)).bind(place(1, 0));
     let rows = tables.all(select).await?;
     let mut until = Vec::with_capacity(rows.len());
     for row in &rows {

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use super::accept::{Refusal, Sealed, accept, seal};
 use crate::engine::Engine;
+use crate::error::Done;
 
 /// Requests that may wait. Beyond it they are refused, so that the wait stays bounded.
 const QUEUE_MAX: usize = 4_096;
@@ -94,16 +95,19 @@ async fn accept_group(engine: &Engine, group: Vec<Waiting>) {
         group.into_iter().map(|each| (each.wish, (each.reply, each.place))).unzip();
     let answers = match try_accept(engine, &wishes).await {
         Ok(answers) => answers,
-        Err(_) if wishes.len() > 1 => {
+        Err(failed) if failed.is_refusal() && wishes.len() > 1 => {
             // One of them may be what the database does not take: each for itself.
             let mut answers = Vec::with_capacity(wishes.len());
             for wish in &wishes {
                 let alone = try_accept(engine, std::slice::from_ref(wish)).await;
-                answers.push(alone.map_or_else(|error| Err(Refusal::Store(error)), only));
+                answers.push(alone.map_or_else(|failed| Err(Refusal::Store(failed.into())), only));
             }
             answers
         }
-        Err(error) => vec![Err(Refusal::Store(error))],
+        Err(failed) => {
+            let error = StoreError::from(failed);
+            wishes.iter().map(|_| Err(Refusal::Store(error.clone()))).collect()
+        }
     };
     for ((wish, (reply, _place)), answer) in wishes.into_iter().zip(replies).zip(answers) {
         // Nobody waits for the answer any more: it stands all the same.
@@ -117,11 +121,9 @@ fn only(mut answers: Vec<Result<Accepted, Refusal>>) -> Result<Accepted, Refusal
     })
 }
 
-async fn try_accept(
-    engine: &Engine,
-    wishes: &[Wish],
-) -> Result<Vec<Result<Accepted, Refusal>>, StoreError> {
-    let accepted = engine.write(wishes, |tables, wishes| Box::pin(accept(tables, wishes))).await;
+async fn try_accept(engine: &Engine, wishes: &[Wish]) -> Done<Vec<Result<Accepted, Refusal>>> {
+    let accepted =
+        engine.try_write(wishes, |tables, wishes| Box::pin(accept(tables, wishes))).await;
     if accepted.is_ok() {
         counter!("reveille_store_commits_total").increment(1);
     }
