@@ -1,13 +1,18 @@
 //! The schema: Kask's table, and one of ours beside it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use scylla::client::session::Session;
 use scylla::policies::timestamp_generator::MonotonicTimestampGenerator;
+use scylla::statement::unprepared::Statement;
 
 use crate::CassandraError;
 use crate::connect::connect;
 use crate::settings::{CassandraSettings, Replication};
+
+/// How long a change of the schema may take: all nodes have to agree on it.
+const CHANGE_TIME_MAX: Duration = Duration::from_mins(1);
 
 /// Deletions that other data centres have not confirmed.
 pub(crate) const DELETES: &str = "reveille_deletes";
@@ -50,6 +55,8 @@ pub async fn migrate(
 }
 
 async fn run(session: &Session, sql: String) -> Result<(), CassandraError> {
-    let done = session.query_unpaged(sql, ()).await;
+    let mut statement = Statement::new(sql);
+    statement.set_request_timeout(Some(CHANGE_TIME_MAX));
+    let done = session.query_unpaged(statement, ()).await;
     done.map(drop).map_err(|error| CassandraError::Schema(error.to_string()))
 }

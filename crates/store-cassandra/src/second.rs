@@ -187,3 +187,54 @@ fn may_go_better(error: &ExecutionError) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+    use std::time::Duration;
+
+    use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
+
+    use super::{Answer, either, may_go_better};
+
+    const TOO_LATE: ExecutionError = ExecutionError::RequestTimeout(Duration::from_secs(2));
+
+    fn of_database(error: DbError) -> ExecutionError {
+        ExecutionError::LastAttemptError(RequestAttemptError::DbError(error, String::new()))
+    }
+
+    /// What comes of two questions, as its error says it.
+    async fn both(
+        first: impl Future<Output = Answer> + Unpin,
+        second: impl Future<Output = Answer> + Unpin,
+    ) -> String {
+        either(first, second).await.expect_err("none of them is answered well").to_string()
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_counts_is_not_waited_beyond() {
+        let counts = || Err(of_database(DbError::Invalid));
+        let expected = of_database(DbError::Invalid).to_string();
+        assert_eq!(both(ready(counts()), pending()).await, expected);
+        assert_eq!(both(pending(), ready(counts())).await, expected);
+    }
+
+    #[tokio::test]
+    async fn a_failure_of_one_node_is_not_the_answer_of_the_other() {
+        let fails = || Err(ExecutionError::EmptyPlan);
+        let late = TOO_LATE.to_string();
+        assert_eq!(both(ready(fails()), ready(Err(TOO_LATE))).await, late);
+        assert_eq!(both(pending(), ready(Err(TOO_LATE))).await, late);
+    }
+
+    #[test]
+    fn only_a_nodes_own_trouble_goes_better_at_another() {
+        assert!(may_go_better(&ExecutionError::EmptyPlan));
+        assert!(may_go_better(&of_database(DbError::Overloaded)));
+        assert!(may_go_better(&of_database(DbError::IsBootstrapping)));
+        for error in [DbError::Invalid, DbError::SyntaxError, DbError::Unauthorized] {
+            assert!(!may_go_better(&of_database(error)));
+        }
+        assert!(!may_go_better(&TOO_LATE));
+    }
+}
