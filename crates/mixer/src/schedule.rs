@@ -3,7 +3,8 @@
 //! Never a timer armed by a message, never a size trigger: when a window ends depends on the wall clock and, where lengths are drawn, on
 //! a key created once in the store. Nothing a caller does moves it.
 
-use reveille_model::{Duration, Rng, Timestamp};
+use reveille_model::limits::SPREAD_WINDOWS_MAX;
+use reveille_model::{Duration, Rng, Spread, Timestamp};
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -58,6 +59,27 @@ impl Schedule {
             Self::Fixed { length } => *length,
             Self::Drawn { max, .. } => *max,
         }
+    }
+
+    /// The windows over which wake-ups are spread that may leave from `moment` on: as many as fit into that time, evenly apart, and none where it is no
+    /// longer than two windows.
+    ///
+    /// Each place among them comes round again after `over`, whenever it is asked for. So who is asked for a little later has the same windows before
+    /// them, but for those that are over.
+    pub fn spread(&self, moment: Timestamp, over: Duration) -> Spread {
+        let fitting = over.as_ms() / self.longest().as_ms().max(1);
+        let places = fitting.min(SPREAD_WINDOWS_MAX as u64);
+        if places < 2 {
+            return Spread::default();
+        }
+        let (over_ms, start) = (over.as_ms().cast_signed(), self.window(moment).start.as_ms());
+        let places = (0..places).map(|place| {
+            // The next time that is so long after a multiple of `over`.
+            let offset = (over.as_ms() * place / places).cast_signed();
+            let ahead = (offset - start).rem_euclid(over_ms);
+            self.window(Timestamp::from_ms(start + ahead)).end
+        });
+        Spread(places.collect())
     }
 
     /// The window `moment` falls in.
@@ -161,7 +183,46 @@ mod tests {
         assert_ne!(at(1, 5), at(1, 6));
     }
 
+    #[test]
+    fn what_is_spread_leaves_evenly_and_where_it_would_have_a_little_earlier() {
+        let schedule = Schedule::Fixed { length: Duration::from_s(120) };
+        let over = Duration::from_s(1_200);
+        let (first, later) = (Timestamp::from_ms(6_060_000), Timestamp::from_ms(6_300_000));
+        let spread = schedule.spread(first, over);
+        let ends: std::collections::BTreeSet<_> = spread.0.iter().copied().collect();
+        assert_eq!(ends.len(), 10, "a window each");
+        assert_eq!(ends.first(), Some(&schedule.window(first).end));
+        assert!(spread.last(first) <= first.plus(over).plus(Duration::from_s(120)));
+        // Two windows later those two come round again at the end, and the others are where they were.
+        let again = schedule.spread(later, over);
+        let moved: Vec<_> = spread.0.iter().zip(&again.0).filter(|(was, is)| was != is).collect();
+        assert_eq!(moved.len(), 2, "{moved:?}");
+        assert!(moved.iter().all(|(was, is)| was.plus(over) == **is));
+    }
+
+    #[test]
+    fn what_fits_into_few_windows_is_not_spread() {
+        let schedule = Schedule::Fixed { length: Duration::from_s(120) };
+        let at = Timestamp::from_ms(6_060_000);
+        assert!(schedule.spread(at, Duration::from_s(239)).0.is_empty());
+        assert_eq!(schedule.spread(at, Duration::from_s(240)).0.len(), 2);
+        assert_eq!(schedule.spread(at, Duration::from_s(86_400)).0.len(), 64);
+    }
+
     proptest! {
+        #[test]
+        fn what_is_spread_leaves_in_time(
+            moment in -3 * DAY_MS..3 * DAY_MS, min_s in 300_u32..4_000, wider_s in 0_u32..4_000, over_s in 0_u32..80_000, key: u8,
+        ) {
+            let schedule = drawn(min_s, min_s + wider_s, key);
+            let (moment, over) = (Timestamp::from_ms(moment), Duration::from_s(over_s));
+            for end in schedule.spread(moment, over).0 {
+                prop_assert!(end > moment);
+                prop_assert!(end <= moment.plus(over).plus(schedule.longest()));
+                prop_assert_eq!(schedule.window(Timestamp::from_ms(end.as_ms() - 1)).end, end);
+            }
+        }
+
         #[test]
         fn a_moment_lies_in_exactly_one_window(
             moment in -3 * DAY_MS..3 * DAY_MS, min_s in 300_u32..4_000, wider_s in 0_u32..4_000, key: u8,

@@ -24,7 +24,7 @@ mod words;
 pub use cohort::{Cohort, CohortSizes, Marked, Mixed};
 pub use ids::{CohortId, IdError, LeaseId, Nonce, NotificationId, SubscriptionId, WakeupId};
 pub use ledger::Ledger;
-pub use notification::{Audience, Content, Limit, Notification, Policy};
+pub use notification::{Audience, Content, Limit, Notification, Policy, Spread};
 pub use outcome::{Delay, Outcome, Proof, Reach, Reason, Strike, Verdict, retry_after};
 pub use provider::{CredentialSet, Provider, Providers};
 pub use realm::{Realm, RealmError};

@@ -34,6 +34,10 @@ pub const TTL_S_MAX: u32 = 2_419_200;
 pub const TTL_S_DEFAULT: u32 = 3600;
 /// How far ahead `deliver_after` may lie, in seconds: 30 days.
 pub const DELIVER_AFTER_S_MAX: u32 = 30 * 86_400;
+/// Over how long wake-ups may be spread, in seconds: a day.
+pub const SPREAD_S_MAX: u32 = 86_400;
+/// Over how many windows at most.
+pub const SPREAD_WINDOWS_MAX: usize = 64;
 
 /// Most subscriptions of one user that one notification wakes.
 pub const SUBSCRIPTIONS_PER_USER_MAX: usize = 100;

@@ -1,9 +1,11 @@
 //! What `POST /v1/notifications` accepts.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::{
-    DryRun, Duration, EventType, MessageType, NotificationId, SubscriptionId, Timestamp, User,
+    CohortId, DryRun, Duration, EventType, MessageType, NotificationId, SubscriptionId, Timestamp,
+    User,
 };
 
 /// Who is to be woken.
@@ -51,6 +53,56 @@ pub struct Notification {
     pub policy: Policy,
     /// What its users find in their inboxes.
     pub content: Option<Content>,
+    /// Over which windows its wake-ups are spread.
+    pub spread: Spread,
+}
+
+/// The windows over which wake-ups are spread, so that others are not held up by very many of them: by their ends, at most
+/// [`crate::limits::SPREAD_WINDOWS_MAX`]. None: all of them leave with the window they join.
+///
+/// Which of them it is depends on who is woken: a cohort or device that is named in several requests leaves with the same window.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Spread(pub Vec<Timestamp>);
+
+impl Spread {
+    /// The end of the window with which a cohort leaves, where `window_end` is that of the window it would join.
+    pub fn of_cohort(&self, id: CohortId, window_end: Timestamp) -> Timestamp {
+        self.window_end(id.0.cast_unsigned(), window_end)
+    }
+
+    /// Devices by the end of the window with which they leave, where `window_end` is that of the window they would join.
+    pub fn of_devices(
+        &self,
+        ids: impl IntoIterator<Item = SubscriptionId>,
+        window_end: Timestamp,
+    ) -> BTreeMap<Timestamp, Vec<SubscriptionId>> {
+        let mut dealt: BTreeMap<Timestamp, Vec<SubscriptionId>> = BTreeMap::new();
+        for id in ids {
+            let number = id.as_bytes().first_chunk().copied().unwrap_or_default();
+            let end = self.window_end(u64::from_be_bytes(number), window_end);
+            dealt.entry(end).or_default().push(id);
+        }
+        dealt
+    }
+
+    fn window_end(&self, number: u64, window_end: Timestamp) -> Timestamp {
+        let places = self.0.len() as u64;
+        let place = mixed(number).checked_rem(places).and_then(|place| usize::try_from(place).ok());
+        // A window may have been closed while the request was on its way.
+        place.and_then(|place| self.0.get(place)).map_or(window_end, |end| window_end.max(*end))
+    }
+
+    /// The end of the last window, where `window_end` is that of the window it would join.
+    pub fn last(&self, window_end: Timestamp) -> Timestamp {
+        self.0.iter().copied().fold(window_end, Timestamp::max)
+    }
+}
+
+/// Numbers that follow one another come to lie anywhere (the finalizer of SplitMix64).
+const fn mixed(number: u64) -> u64 {
+    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
 }
 
 /// What a caller has to say to a user, as JSON. A secret: printing it shows nothing of it.
@@ -105,5 +157,35 @@ impl Limit {
         let per_ms = self.per.as_ms().cast_signed();
         let per_ms = if per_ms < 1 { 1 } else { per_ms };
         Timestamp::from_ms((moment.as_ms().div_euclid(per_ms) + 1).saturating_mul(per_ms))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Spread;
+    use crate::Timestamp;
+
+    #[test]
+    fn numbers_are_spread_evenly_and_stay_where_they_are() {
+        let ends: Vec<Timestamp> = (1..=10).map(Timestamp::from_ms).collect();
+        let spread = Spread(ends.clone());
+        let mut counts = [0_u32; 10];
+        for number in 0..10_000 {
+            let end = spread.window_end(number, Timestamp::EPOCH);
+            assert_eq!(end, spread.window_end(number, Timestamp::EPOCH));
+            counts[usize::try_from(end.as_ms() - 1).unwrap()] += 1;
+        }
+        // 1,000 each, standard deviation 30; five of them.
+        assert!(counts.iter().all(|count| count.abs_diff(1_000) < 150), "{counts:?}");
+        assert_eq!(spread.last(Timestamp::from_ms(3)), Timestamp::from_ms(10));
+    }
+
+    #[test]
+    fn nothing_is_spread_over_windows_that_are_closed() {
+        let closed = Spread(vec![Timestamp::from_ms(1), Timestamp::from_ms(2)]);
+        let open = Timestamp::from_ms(7);
+        assert!((0..50).all(|number| closed.window_end(number, open) == open));
+        assert_eq!(Spread::default().window_end(5, open), open);
+        assert_eq!(Spread::default().last(open), open);
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use reveille_model::{
     Audience, CredentialSet, DryRun, Duration, EventType, LeaseId, Limit, MessageType,
     NewSubscription, Notification, NotificationId, Policy, Provider, Reason, Settled, Shuffle,
-    SubscriptionId, Timestamp, Token, User,
+    Spread, SubscriptionId, Timestamp, Token, User,
 };
 use reveille_store::{
     Acceptance, Claim, Claimed, End, Item, Keys as _, Outbox, Quarantine as _, SettleBatch,
@@ -131,6 +131,7 @@ async fn a_limit_holds_across_a_restart() {
             ttl: Duration::from_s(3600),
             dry_run: DryRun::No,
             deliver_after: None,
+            spread: Spread::default(),
             policy: Policy { wakes: true, limit },
             content: None,
         };

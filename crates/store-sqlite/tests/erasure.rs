@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use reveille_model::{
     Audience, Content, CredentialSet, DryRun, Duration, EventType, LeaseId, Limit, MessageType,
     NewSubscription, Notification, NotificationId, Policy, Proof, Provider, Reason, Rng, Shuffle,
-    SubscriptionId, Timestamp, Token, User,
+    Spread, SubscriptionId, Timestamp, Token, User,
 };
 use reveille_store::{
     Acceptance, Claim, Destination, End, Inbox as _, Item, Outbox as _, Preferences as _,
@@ -76,6 +76,7 @@ async fn notify(store: &SqliteStore, rng: &mut Rng, users: Vec<User>, window_end
         ttl: Duration::from_s(3600),
         dry_run: DryRun::No,
         deliver_after: (rng.below(3) == 0).then(|| NOW.plus(Duration::from_s(100_000))),
+        spread: Spread::default(),
         policy: Policy { wakes: true, limit: Some(Limit { count: 5, per: Duration::from_s(60) }) },
         content: Some(Content::from_json(format!("\"a secret of {said}\""))),
     };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use reveille_model::{
     Audience, Content, CredentialSet, DryRun, Duration, EventType, LeaseId, MessageType,
     NewSubscription, Notification, NotificationId, Policy, Proof, Provider, Reason, Shuffle,
-    SubscriptionId, Timestamp, Token, User,
+    Spread, SubscriptionId, Timestamp, Token, User,
 };
 use reveille_store::{
     Acceptance, Claim, Claimed, Destination, End, Feedback as _, Inbox as _, Item, Keys as _,
@@ -133,6 +133,7 @@ async fn fill(store: &SqliteStore) {
             ttl: Duration::from_s(3600),
             dry_run: DryRun::No,
             deliver_after,
+            spread: Spread::default(),
             policy: Policy::OPEN,
             content: Some(Content::from_json(format!("\"{MARK} news\""))),
         };

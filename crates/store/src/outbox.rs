@@ -314,6 +314,8 @@ pub struct Sweep {
     pub idempotency_before: Timestamp,
     /// Suspects nobody registered, and devices that are only watched, may go if the last verdict came before this.
     pub suspects_before: Timestamp,
+    /// Counters of limits may go whose period ended before this, or then.
+    pub counters_before: Timestamp,
     /// Inbox items that came before this may go, and what was seen before it.
     pub inbox_before: Timestamp,
     /// At most so many of each.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use reveille_model::limits::SPREAD_S_MAX;
 use reveille_model::{Duration, EventType, Limit, MessageType};
 use reveille_service::config::Section;
 
@@ -17,6 +18,8 @@ pub struct EventConfig {
     pub message_type: MessageType,
     /// Whether it wakes users who have not said whether it shall.
     pub wakes: bool,
+    /// Over how long its wake-ups are spread; nothing where all of them leave at once.
+    pub spread: Option<Duration>,
 }
 
 /// How many notifications users get.
@@ -78,9 +81,11 @@ pub(super) fn read_events(
             }
         };
         let wakes = section.boolean("wakes").unwrap_or(true);
+        let spread = section.number("spread_s", 1..=SPREAD_S_MAX);
+        let spread = spread.map(Duration::from_s);
         match (EventType::parse(&name), message_type) {
             (Ok(event_type), Some(message_type)) => {
-                events.insert(event_type, EventConfig { message_type, wakes });
+                events.insert(event_type, EventConfig { message_type, wakes, spread });
             }
             (Ok(_), None) => {}
             (Err(_), _) => section

@@ -12,6 +12,9 @@ use reveille_store::{Store, Sweep, Swept};
 const INTERVAL: Duration = Duration::from_s(1);
 /// How long a token nobody registered is remembered as suspect after it was last heard of.
 const SUSPECT_RETENTION: Duration = Duration::from_s(30 * 86_400);
+/// How long a counter of a limit stays when its period is over. A request that another node with a clock a little behind has taken, or that the database carries out late,
+/// would begin it anew.
+const COUNTER_GRACE: Duration = Duration::from_s(15);
 /// How many of each kind one transaction looks at.
 const LIMIT: usize = 2_000;
 
@@ -39,6 +42,7 @@ impl Sweeper {
                 trails_before: now.minus(self.trail_retention),
                 idempotency_before: now.minus(Duration::from_s(IDEMPOTENCY_RETENTION_S)),
                 suspects_before: now.minus(SUSPECT_RETENTION),
+                counters_before: now.minus(COUNTER_GRACE),
                 inbox_before: now.minus(self.inbox_retention),
                 limit: LIMIT,
             };

@@ -7,7 +7,7 @@ use reveille_mixer::{
 };
 use reveille_model::{
     Audience, CredentialSet, Delay, DryRun, Duration, EventType, LeaseId, NewSubscription,
-    Notification, NotificationId, Outcome, Policy, Proof, Provider, Reason, Rng, Settled,
+    Notification, NotificationId, Outcome, Policy, Proof, Provider, Reason, Rng, Settled, Spread,
     SubscriptionId, Timestamp, Token, Topic, User, Verdict,
 };
 use reveille_providers::http2::{NoReply, unanswered};
@@ -239,6 +239,7 @@ impl Rig {
             ttl: Duration::from_s(36_000),
             dry_run: DryRun::No,
             deliver_after: None,
+            spread: Spread::default(),
             policy: Policy::OPEN,
             content: None,
         };

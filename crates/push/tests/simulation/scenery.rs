@@ -30,6 +30,7 @@ pub(crate) fn sweep(now: Timestamp) -> Sweep {
         trails_before: hour_ago,
         idempotency_before: hour_ago,
         suspects_before: Timestamp::EPOCH,
+        counters_before: now.minus(Duration::from_s(15)),
         inbox_before: Timestamp::EPOCH,
         limit: 10,
     }

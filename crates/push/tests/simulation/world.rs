@@ -8,8 +8,8 @@ use reveille_mixer::{
 };
 use reveille_model::{
     Audience, Delay, DryRun, Duration, EventType, LeaseId, NewSubscription, Notification,
-    NotificationId, Outcome, Policy, Proof, Provider as Kind, Reason, Rng, Settled, SubscriptionId,
-    Timestamp, Token, User, WakeupId,
+    NotificationId, Outcome, Policy, Proof, Provider as Kind, Reason, Rng, Settled, Spread,
+    SubscriptionId, Timestamp, Token, User, WakeupId,
 };
 use reveille_store::memory::MemoryStore;
 use reveille_store::{
@@ -269,6 +269,7 @@ impl World {
             ttl: self.ttl,
             dry_run: DryRun::No,
             deliver_after: None,
+            spread: Spread::default(),
             policy: Policy::OPEN,
             content: None,
         };

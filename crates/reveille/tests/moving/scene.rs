@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use reveille_model::{
     Audience, CohortSizes, Content, CredentialSet, DryRun, Duration, EventType, LeaseId, Limit,
     MessageType, NewSubscription, Nonce, Notification, NotificationId, Policy, Proof, Provider,
-    Providers, Reason, Settled, Shuffle, SubscriptionChange, SubscriptionId, Timestamp, Token,
-    Topic, User,
+    Providers, Reason, Settled, Shuffle, Spread, SubscriptionChange, SubscriptionId, Timestamp,
+    Token, Topic, User,
 };
 use reveille_store::{
     Acceptance, Accepted, AskProof, Claim, Claimed, Destination, End, Group, Idempotency, Item,
@@ -81,6 +81,7 @@ pub(crate) fn notification(number: u8, users: &[&str]) -> Notification {
         ttl: Duration::from_s(86_400),
         dry_run: DryRun::No,
         deliver_after: None,
+        spread: Spread::default(),
         policy: Policy {
             wakes: true,
             limit: Some(Limit { count: 2, per: Duration::from_s(3_600) }),

@@ -11,13 +11,17 @@ use crate::engine::LANES;
 use crate::rows::{chunks, listing};
 
 /// The steps, in order.
-const STEPS: [&str; 1] = [include_str!("0001_start.sql")];
+const STEPS: [&str; 2] = [include_str!("0001_start.sql"), include_str!("0002_spread.sql")];
 
 /// The schema this version reads and writes.
-pub const SCHEMA_VERSION: i64 = 1;
+pub const SCHEMA_VERSION: i64 = 2;
 
 const _: () =
     assert!(SCHEMA_VERSION.unsigned_abs() == STEPS.len() as u64, "a version for each step");
+
+/// The oldest schema whose nodes may go on with this one, which has only more than that: while nodes are replaced one after the other, one of those that are left may have to
+/// start once more.
+const USABLE_SINCE: i64 = 2;
 
 /// How long another process that changes the tables is waited for, in seconds.
 const WAIT_S: i64 = 60;
@@ -33,13 +37,25 @@ pub(crate) async fn version(connection: &mut MySqlConnection) -> Result<i64, Mar
     Ok(row.map(|row| number(&row, 0)).transpose()?.unwrap_or_default())
 }
 
-/// Refuses a database that this version does not know.
+/// Refuses a database that this version does not know, unless the one that changed it has said that it may be used all the same.
 pub(crate) async fn check(pool: &MySqlPool) -> Result<(), MariaDbError> {
-    let known = SCHEMA_VERSION;
-    match version(&mut *pool.acquire().await?).await? {
+    let (known, mut connection) = (SCHEMA_VERSION, pool.acquire().await?);
+    match version(&mut connection).await? {
         0 => Err(MariaDbError::Empty),
         found if found < known => Err(MariaDbError::Older { found, known }),
-        found if found > known => Err(MariaDbError::Newer { found, known }),
+        found if found > known => {
+            let row = query("SELECT usable_since FROM schema_version").fetch_one(&mut *connection);
+            let since = number(&row.await?, 0)?;
+            if since > known {
+                return Err(MariaDbError::Newer { found, known });
+            }
+            tracing::warn!(
+                schema = found,
+                known,
+                "a later version has changed the tables; this one may use them until it is replaced"
+            );
+            Ok(())
+        }
         _ => Ok(()),
     }
 }
@@ -59,11 +75,15 @@ pub(crate) async fn migrate(pool: &MySqlPool) -> Result<i64, MariaDbError> {
     connection
         .execute("CREATE TABLE IF NOT EXISTS schema_version (one TINYINT PRIMARY KEY, version BIGINT NOT NULL)")
         .await?;
+    connection
+        .execute("ALTER TABLE schema_version ADD COLUMN IF NOT EXISTS usable_since BIGINT NOT NULL DEFAULT 1")
+        .await?;
     let done = usize::try_from(found).unwrap_or_default();
     for (step, version) in STEPS.iter().zip(1_i64..).skip(done) {
         sqlx::raw_sql(*step).execute(&mut connection).await?;
-        let note = query("REPLACE INTO schema_version VALUES (1, ?)").bind(version);
-        note.execute(&mut connection).await?;
+        let note =
+            query("REPLACE INTO schema_version (one, version, usable_since) VALUES (1, ?, ?)");
+        note.bind(version).bind(USABLE_SINCE).execute(&mut connection).await?;
     }
     write_lanes(&mut connection).await?;
     // The lock goes with the connection.

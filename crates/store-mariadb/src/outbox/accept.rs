@@ -214,7 +214,8 @@ impl One<'_, '_> {
             let answered = self.known.answer(&asked, deliver.as_ref());
             let draft = self.gathering.draft(Drafts::joining(notification, window_end));
             let muted = answered.muted;
-            let wakeups = self.gathering.answered(draft, &shape, &answered, window_end);
+            let joins = (&notification.spread, window_end);
+            let wakeups = self.gathering.answered(draft, &shape, &answered, joins);
             return (wakeups, muted);
         };
         let draft = self.gathering.draft(Drafts::waiting(notification, due));

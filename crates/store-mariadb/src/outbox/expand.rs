@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use reveille_model::{
-    CredentialSet, Mixed, Settled, SubscriptionId, Timestamp, Token, Topic, User,
+    CredentialSet, Mixed, Settled, Spread, SubscriptionId, Timestamp, Token, Topic, User,
 };
 use reveille_store::tables::{Change, Entry, Kind, Shape, nth_id, nth_text, unpack_numbers};
 use reveille_store::{Expanded, TokenKey, WakeupKey};
@@ -89,7 +89,8 @@ pub(super) async fn expand(tables: &mut Tables<'_>, entries: &[Entry]) -> Done<E
             Found::Cohort(user) => {
                 let cohorts = tables.cohorts_of(std::slice::from_ref(&user)).await?;
                 let cohorts: Vec<i64> = cohorts.into_values().flatten().collect();
-                tables.wake_cohorts((&cohorts, row.shape.dry_run), row.window_end).await?;
+                let joins = (&Spread::default(), row.window_end);
+                tables.wake_cohorts((&cohorts, row.shape.dry_run), joins).await?;
                 expanded.collapsed += 1;
                 became.entry(row.trail).or_default().collapsed += 1;
             }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use reveille_model::{
-    DryRun, Notification, NotificationId, Settled, SubscriptionId, Timestamp, Topic,
+    CohortId, DryRun, Notification, NotificationId, Settled, Spread, SubscriptionId, Timestamp,
+    Topic,
 };
 use reveille_store::tables::{Change, Shape, pack_ids};
 use sqlx::query;
@@ -29,7 +30,8 @@ pub(super) struct Drafts {
 impl Drafts {
     /// Of a notification that joins a window.
     pub(super) fn joining(notification: &Notification, window_end: Timestamp) -> Self {
-        Self { window_end: Some(window_end), ..Self::waiting(notification, window_end) }
+        let last = notification.spread.last(window_end);
+        Self { window_end: Some(last), ..Self::waiting(notification, last) }
     }
 
     /// Of one that is scheduled.
@@ -125,13 +127,13 @@ impl Gathering {
         draft: Draft,
         shape: &Shape,
         answered: &Answered,
-        window_end: Timestamp,
+        (spread, window_end): (&Spread, Timestamp),
     ) -> u64 {
-        self.devices(Trail::Draft(draft), shape, answered, window_end);
+        self.devices(Trail::Draft(draft), shape, answered, (spread, window_end));
         let (change, woken) = change_of(answered);
         self.count(draft, change);
         let cohorts: Vec<i64> = answered.cohorts.iter().copied().collect();
-        let marked = self.wake_cohorts((&cohorts, shape.dry_run), window_end);
+        let marked = self.wake_cohorts((&cohorts, shape.dry_run), (spread, window_end));
         if let Some(draft) = self.drafts.get_mut(draft) {
             draft.cohorts = marked;
         }
@@ -144,26 +146,33 @@ impl Gathering {
         seq: i64,
         shape: &Shape,
         answered: &Answered,
-        window_end: Timestamp,
+        joins: (&Spread, Timestamp),
     ) -> (u64, Change) {
-        self.devices(Trail::Known(seq), shape, answered, window_end);
+        self.devices(Trail::Known(seq), shape, answered, joins);
         let (change, woken) = change_of(answered);
         (woken, change)
     }
 
-    fn devices(&mut self, trail: Trail, shape: &Shape, answered: &Answered, window_end: Timestamp) {
-        let ids: Vec<SubscriptionId> = answered.devices.iter().copied().collect();
-        for chunk in ids.chunks(ROW_BYTES / 16) {
-            let targets = pack_ids(chunk.iter().map(|id| *id.as_bytes()));
-            let count = i64::try_from(chunk.len()).unwrap_or(i64::MAX);
-            self.rows.push(Row {
-                window_end,
-                trail,
-                shape: shape.clone(),
-                set: None,
-                count,
-                targets,
-            });
+    fn devices(
+        &mut self,
+        trail: Trail,
+        shape: &Shape,
+        answered: &Answered,
+        (spread, window_end): (&Spread, Timestamp),
+    ) {
+        for (window_end, ids) in spread.of_devices(answered.devices.iter().copied(), window_end) {
+            for chunk in ids.chunks(ROW_BYTES / 16) {
+                let targets = pack_ids(chunk.iter().map(|id| *id.as_bytes()));
+                let count = i64::try_from(chunk.len()).unwrap_or(i64::MAX);
+                self.rows.push(Row {
+                    window_end,
+                    trail,
+                    shape: shape.clone(),
+                    set: None,
+                    count,
+                    targets,
+                });
+            }
         }
     }
 
@@ -171,13 +180,14 @@ impl Gathering {
     pub(super) fn wake_cohorts(
         &mut self,
         (cohorts, dry_run): (&[i64], DryRun),
-        window_end: Timestamp,
+        (spread, window_end): (&Spread, Timestamp),
     ) -> u64 {
         let count = i64::try_from(cohorts.len()).unwrap_or(i64::MAX);
         if dry_run == DryRun::Yes {
             self.count_only(Change::accepted(count).and(Change::settled(Settled::DryRun, count)));
         } else {
             for cohort in cohorts {
+                let window_end = spread.of_cohort(CohortId(*cohort), window_end);
                 *self.marks.entry((*cohort, window_end.as_ms())).or_default() += 1;
             }
         }
@@ -296,7 +306,7 @@ impl Tables<'_> {
     pub(crate) async fn wake_cohorts(
         &mut self,
         (cohorts, dry_run): (&[i64], DryRun),
-        window_end: Timestamp,
+        joins: (&Spread, Timestamp),
     ) -> Done<u64> {
         let mut there = Vec::new();
         for cohort in cohorts {
@@ -307,7 +317,7 @@ impl Tables<'_> {
             }
         }
         let mut gathering = Gathering::default();
-        let marked = gathering.wake_cohorts((&there, dry_run), window_end);
+        let marked = gathering.wake_cohorts((&there, dry_run), joins);
         gathering.write(self).await?;
         Ok(marked)
     }
@@ -324,7 +334,7 @@ pub(crate) async fn gather(
     };
     let mut gathering = Gathering::default();
     let answered = Answered { devices: ids.iter().copied().collect(), ..Answered::default() };
-    gathering.devices(Trail::None, &company, &answered, window_end);
+    gathering.devices(Trail::None, &company, &answered, (&Spread::default(), window_end));
     gathering.count_only(change_of(&answered).0);
     gathering.write(tables).await
 }

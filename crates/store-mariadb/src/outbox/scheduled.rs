@@ -5,7 +5,8 @@ use reveille_model::{
     Timestamp, User,
 };
 use reveille_store::tables::{
-    Shape, pack_ids, pack_numbers, pack_texts, unpack_numbers, unpack_subscriptions, unpack_texts,
+    Shape, pack_ids, pack_numbers, pack_texts, unpack_numbers, unpack_spread, unpack_subscriptions,
+    unpack_texts,
 };
 use sqlx::mysql::MySqlRow;
 use sqlx::query;
@@ -54,6 +55,7 @@ pub(super) struct Scheduled {
     content: Option<Vec<u8>>,
     cohorts: Vec<u8>,
     since: Timestamp,
+    spread: Vec<u8>,
 }
 
 /// What a notification that is to wait is written as.
@@ -91,6 +93,7 @@ pub(super) fn schedule(notification: &Notification, what: ToSchedule) -> Schedul
         content,
         cohorts,
         since,
+        spread: pack_numbers(notification.spread.0.iter().map(|end| end.as_ms())),
     }
 }
 
@@ -99,8 +102,8 @@ impl Scheduled {
     pub(super) async fn write(&self, tables: &mut Tables<'_>, seq: i64) -> Done<()> {
         let insert = query(concat!(
             "INSERT INTO scheduled (trail, due, message_type, ttl_ms, dry_run, audience_kind, audience,",
-            " named, event_type, wakes, limit_count, limit_per_ms, content, cohorts, since)",
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " named, event_type, wakes, limit_count, limit_per_ms, content, cohorts, since, spread)",
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         ));
         let insert = insert
             .bind(seq)
@@ -117,7 +120,9 @@ impl Scheduled {
             .bind(self.policy.limit.map(|limit| limit.per.as_ms().cast_signed()))
             .bind(self.content.as_deref())
             .bind(self.cohorts.as_slice())
-            .bind(self.since.as_ms());
+            .bind(self.since.as_ms())
+            .bind(self.spread.as_slice());
+        tables.count_scheduled(1, self.named);
         tables.execute(insert).await.map(drop)
     }
 }
@@ -135,6 +140,7 @@ struct FellDue {
     content: Option<Vec<u8>>,
     cohorts: Vec<u8>,
     since: i64,
+    spread: Vec<u8>,
 }
 
 fn read(row: &MySqlRow) -> Read<FellDue> {
@@ -161,6 +167,7 @@ fn read(row: &MySqlRow) -> Read<FellDue> {
         content: optional_bytes(row, 12)?,
         cohorts: bytes(row, 13)?,
         since: number(row, 14)?,
+        spread: bytes(row, 15)?,
     })
 }
 
@@ -168,26 +175,35 @@ fn read(row: &MySqlRow) -> Read<FellDue> {
 pub(super) async fn bring_in(tables: &mut Tables<'_>, until: Timestamp) -> Done<Option<usize>> {
     let select = query(concat!(
         "SELECT s.trail, s.message_type, s.ttl_ms, s.dry_run, s.audience_kind, s.audience, s.due,",
-        " s.event_type, s.wakes, s.limit_count, s.limit_per_ms, t.id, s.content, s.cohorts, s.since FROM scheduled s",
+        " s.event_type, s.wakes, s.limit_count, s.limit_per_ms, t.id, s.content, s.cohorts, s.since, s.spread FROM scheduled s",
         " JOIN trails t ON t.seq = s.trail WHERE s.due < ? ORDER BY s.due LIMIT 1 FOR UPDATE"
     ));
     let Some(row) = tables.one(select.bind(until.as_ms())).await? else { return Ok(None) };
     let fell_due = read(&row)?;
     let (answered, named) = answer(tables, &fell_due, until).await?;
-    let FellDue { seq, shape, .. } = fell_due;
+    let FellDue { seq, shape, spread, .. } = fell_due;
+    let spread = unpack_spread(&spread).ok_or_else(corrupt)?;
     let mut gathering = Gathering::default();
-    let (_, change) = gathering.answered_later(seq, &shape, &answered, until);
+    let (_, change) = gathering.answered_later(seq, &shape, &answered, (&spread, until));
     tables.count(Some(seq), change);
     gathering.write(tables).await?;
     let cohorts: Vec<i64> = answered.cohorts.into_iter().collect();
-    let marked = tables.wake_cohorts((&cohorts, shape.dry_run), until).await?;
+    let marked = tables.wake_cohorts((&cohorts, shape.dry_run), (&spread, until)).await?;
+    let last = spread.last(until);
     let update =
         query("UPDATE trails SET window_end = ?, last_window = ?, cohorts = ? WHERE seq = ?");
-    let update =
-        update.bind(until.as_ms()).bind(until.as_ms()).bind(marked.cast_signed()).bind(seq);
+    let update = update.bind(last.as_ms()).bind(last.as_ms()).bind(marked.cast_signed()).bind(seq);
     tables.execute(update).await?;
-    tables.execute(query("DELETE FROM scheduled WHERE trail = ?").bind(seq)).await?;
+    unschedule(tables, seq).await?;
     Ok(Some(named))
+}
+
+/// What was scheduled is no longer. Returns whether it was.
+pub(crate) async fn unschedule(tables: &mut Tables<'_>, seq: i64) -> Done<bool> {
+    let delete = query("DELETE FROM scheduled WHERE trail = ? RETURNING named").bind(seq);
+    let Some(row) = tables.one(delete).await? else { return Ok(false) };
+    tables.count_scheduled(-1, -number(&row, 0)?);
+    Ok(true)
 }
 
 async fn answer(

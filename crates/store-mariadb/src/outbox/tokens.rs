@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use reveille_model::limits::SUBSCRIPTIONS_PER_USER_MAX;
 use reveille_model::{
-    DryRun, Mixed, NewSubscription, Settled, SubscriptionId, Timestamp, Token, User,
+    DryRun, Mixed, NewSubscription, Settled, Spread, SubscriptionId, Timestamp, Token, User,
 };
 use reveille_store::tables::{Change, Kind, Shape};
 use reveille_store::{Item, TokenKey, TokenMessage};
@@ -123,7 +123,8 @@ impl Owners {
         let cohorts: BTreeSet<i64> =
             tables.cohorts_of(&users).await?.into_values().flatten().collect();
         let cohorts: Vec<i64> = cohorts.into_iter().collect();
-        let marked = gathering.wake_cohorts((&cohorts, message.dry_run), window_end);
+        let marked =
+            gathering.wake_cohorts((&cohorts, message.dry_run), (&Spread::default(), window_end));
         Ok((alone, marked))
     }
 

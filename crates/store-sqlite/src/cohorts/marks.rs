@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use reveille_model::{DryRun, Providers, Settled, SubscriptionId, Timestamp};
+use reveille_model::{CohortId, DryRun, Providers, Settled, Spread, SubscriptionId, Timestamp};
 use reveille_store::tables::Change;
 use reveille_store::{Expanded, Leaving, WakeupKey};
 use rusqlite::{OptionalExtension as _, params};
@@ -28,7 +28,7 @@ impl Tables {
     pub(crate) fn wake_cohorts(
         &mut self,
         (cohorts, dry_run): (&BTreeSet<i64>, DryRun),
-        window_end: Timestamp,
+        (spread, window_end): (&Spread, Timestamp),
     ) -> rusqlite::Result<u64> {
         if dry_run == DryRun::Yes {
             let count = i64::try_from(cohorts.len()).unwrap_or(i64::MAX);
@@ -43,7 +43,7 @@ impl Tables {
                 .prepare_cached("SELECT 1 FROM cohorts WHERE id = ?1")?
                 .exists([id])?;
             if is_there {
-                self.mark(*id, window_end.as_ms())?;
+                self.mark(*id, spread.of_cohort(CohortId(*id), window_end).as_ms())?;
                 marked += 1;
             }
         }

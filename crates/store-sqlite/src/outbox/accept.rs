@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use reveille_model::limits::SUBSCRIPTIONS_PER_USER_MAX;
 use reveille_model::{
     Audience, CredentialSet, DryRun, Mixed, NewSubscription, Notification, NotificationId, Settled,
-    SubscriptionId, Timestamp, Token, Topic, User,
+    Spread, SubscriptionId, Timestamp, Token, Topic, User,
 };
 use reveille_store::tables::{
     Change, Kind, Shape, fitting, pack_ids, pack_numbers, pack_texts, unpack_notifications,
@@ -190,7 +190,8 @@ fn accept_company_tokens(
     for user in &users {
         cohorts.extend(sql(tables.cohorts_for(user))?);
     }
-    let marked = sql(tables.wake_cohorts((&cohorts, message.dry_run), window_end))?;
+    let marked =
+        sql(tables.wake_cohorts((&cohorts, message.dry_run), (&Spread::default(), window_end)))?;
     Ok((alone, marked))
 }
 
@@ -257,7 +258,7 @@ fn accept_notification(
         ttl_ms: notification.ttl.as_ms().cast_signed(),
         dry_run: notification.dry_run,
     };
-    let Notification { id, event_type, policy, audience, .. } = notification;
+    let Notification { id, event_type, policy, audience, spread, .. } = notification;
     let conditions = Conditions { event_type, policy: *policy, now };
     match scheduled_for {
         // Nobody's name waits here, but where there is something for their inbox.
@@ -279,7 +280,7 @@ fn accept_notification(
             let deliver = content.as_deref();
             let deliver = deliver.map(|sealed| ToDeliver { id: *id, event_type, at: now, sealed });
             let asked = (Some(&conditions), deliver.as_ref());
-            gather_audience(tables, (seq, &shape), audience, asked, window_end)
+            gather_audience(tables, (seq, &shape), audience, asked, (spread, window_end))
         }
     }
 }
@@ -323,8 +324,8 @@ fn schedule(
         .connection
         .prepare_cached(concat!(
             "INSERT INTO scheduled (trail, due, message_type, ttl_ms, dry_run, audience_kind, audience,",
-            " named, event_type, wakes, limit_count, limit_per_ms, content, cohorts, since)",
-            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"
+            " named, event_type, wakes, limit_count, limit_per_ms, content, cohorts, since, spread)",
+            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
         ))?
         .execute(params![
             seq,
@@ -342,6 +343,7 @@ fn schedule(
             content,
             cohorts,
             tables.closed_until,
+            pack_numbers(notification.spread.0.iter().map(|end| end.as_ms())),
         ])?;
     tables.scheduled += named as u64;
     Ok(())

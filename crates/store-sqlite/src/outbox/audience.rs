@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use reveille_model::limits::SUBSCRIPTIONS_PER_USER_MAX;
 use reveille_model::{
-    Audience, DryRun, EventType, Mixed, Policy, Settled, SubscriptionId, Timestamp, User,
+    Audience, DryRun, EventType, Mixed, Policy, Settled, Spread, SubscriptionId, Timestamp, User,
 };
 use reveille_store::StoreError;
 use reveille_store::tables::{Change, Kind, Shape};
@@ -72,10 +72,10 @@ pub(super) fn gather_audience(
     (seq, shape): (i64, &Shape),
     audience: &Audience,
     (conditions, deliver): (Option<&Conditions<'_>>, Option<&ToDeliver<'_>>),
-    window_end: Timestamp,
+    joins: (&Spread, Timestamp),
 ) -> Result<Gathered, StoreError> {
     let answered = sql(ask_audience(tables, shape, audience, (conditions, deliver)))?;
-    sql(gather_answered(tables, (seq, shape), answered, window_end))
+    sql(gather_answered(tables, (seq, shape), answered, joins))
 }
 
 /// Finds out whom an audience wakes, and delivers content to all of it.
@@ -122,21 +122,24 @@ pub(super) fn gather_answered(
     tables: &mut Tables,
     (seq, shape): (i64, &Shape),
     answered: Answered,
-    window_end: Timestamp,
+    (spread, window_end): (&Spread, Timestamp),
 ) -> rusqlite::Result<Gathered> {
-    let ids: Vec<SubscriptionId> = answered.devices.into_iter().collect();
-    for chunk in ids.chunks(ROW_BYTES / 16) {
-        tables.gather(Some(seq), shape, window_end, chunk)?;
+    let devices = answered.devices.len();
+    for (window_end, ids) in spread.of_devices(answered.devices, window_end) {
+        for chunk in ids.chunks(ROW_BYTES / 16) {
+            tables.gather(Some(seq), shape, window_end, chunk)?;
+        }
     }
-    let marked = tables.wake_cohorts((&answered.cohorts, shape.dry_run), window_end)?;
+    let joins = (spread, window_end);
+    let marked = tables.wake_cohorts((&answered.cohorts, shape.dry_run), joins)?;
     tables
         .connection
         .prepare_cached(
             "UPDATE trails SET window_end = ?2, last_window = ?2, cohorts = ?3 WHERE seq = ?1",
         )?
-        .execute(params![seq, window_end.as_ms(), marked])?;
-    tables.count_gathered(seq, ids.len(), answered.limited)?;
-    Ok(Gathered { wakeups: ids.len() as u64 + marked, muted: answered.muted })
+        .execute(params![seq, spread.last(window_end).as_ms(), marked])?;
+    tables.count_gathered(seq, devices, answered.limited)?;
+    Ok(Gathered { wakeups: devices as u64 + marked, muted: answered.muted })
 }
 
 impl Tables {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use reveille_model::{
-    CredentialSet, DryRun, Mixed, Settled, SubscriptionId, Timestamp, Token, Topic, User,
+    CredentialSet, DryRun, Mixed, Settled, Spread, SubscriptionId, Timestamp, Token, Topic, User,
 };
 use reveille_store::tables::{Change, Entry, Kind, Shape, nth_id, nth_text};
 use reveille_store::{Expanded, StoreError, TokenKey, WakeupKey};
@@ -80,7 +80,8 @@ pub(super) fn expand(tables: &mut Tables, entries: &[Entry]) -> Result<Expanded,
             Found::NextBeat => false,
             Found::Cohort(user) => {
                 let cohorts = sql(tables.cohorts_for(&user))?.into_iter().collect();
-                sql(tables.wake_cohorts((&cohorts, row.shape.dry_run), row.window_end))?;
+                let joins = (&Spread::default(), row.window_end);
+                sql(tables.wake_cohorts((&cohorts, row.shape.dry_run), joins))?;
                 false
             }
             Found::Wake(set_id, key, target) => {

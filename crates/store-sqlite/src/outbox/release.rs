@@ -9,7 +9,7 @@ use reveille_model::{
     Audience, Duration, EventType, Limit, NotificationId, Policy, Shuffle, Timestamp, User,
 };
 use reveille_store::tables::{
-    Entry, Shape, ToPlan, unpack_numbers, unpack_subscriptions, unpack_texts,
+    Entry, Shape, ToPlan, unpack_numbers, unpack_spread, unpack_subscriptions, unpack_texts,
 };
 use reveille_store::{Expanded, StoreError};
 use rusqlite::{OptionalExtension as _, Row, params};
@@ -247,6 +247,7 @@ struct FellDue {
     content: Option<Vec<u8>>,
     cohorts: Vec<u8>,
     since: i64,
+    spread: Vec<u8>,
 }
 
 fn read_fell_due(row: &Row<'_>) -> rusqlite::Result<FellDue> {
@@ -271,6 +272,7 @@ fn read_fell_due(row: &Row<'_>) -> rusqlite::Result<FellDue> {
         content: row.get(12)?,
         cohorts: row.get(13)?,
         since: row.get(14)?,
+        spread: row.get(15)?,
     })
 }
 
@@ -281,7 +283,7 @@ fn bring_in_scheduled(tables: &mut Tables, until: Timestamp) -> Result<Option<us
         .connection
         .prepare_cached(concat!(
             "SELECT s.trail, s.message_type, s.ttl_ms, s.dry_run, s.audience_kind, s.audience, s.due,",
-            " s.event_type, s.wakes, s.limit_count, s.limit_per_ms, t.id, s.content, s.cohorts, s.since FROM scheduled s",
+            " s.event_type, s.wakes, s.limit_count, s.limit_per_ms, t.id, s.content, s.cohorts, s.since, s.spread FROM scheduled s",
             " JOIN trails t ON t.seq = s.trail WHERE s.due < ?1 ORDER BY s.due LIMIT 1"
         ))
         .and_then(|mut select| select.query_row([until.as_ms()], read_fell_due).optional()))?;
@@ -298,13 +300,15 @@ fn bring_in_scheduled(tables: &mut Tables, until: Timestamp) -> Result<Option<us
         content,
         cohorts,
         since,
+        spread,
     } = fell_due;
+    let spread = unpack_spread(&spread).ok_or_else(corrupt)?;
     let named = if kind == FOUND {
         let cohorts = unpack_numbers(&cohorts).ok_or_else(corrupt)?;
         let devices = unpack_subscriptions(&audience).ok_or_else(corrupt)?;
         let named = cohorts.len() + devices.len();
         let answered = Answered::found(sql(tables.with_successors(cohorts, since))?, devices);
-        sql(gather_answered(tables, (seq, &shape), answered, until))?;
+        sql(gather_answered(tables, (seq, &shape), answered, (&spread, until)))?;
         named
     } else {
         let audience = unpack_audience(kind, &audience)?;
@@ -314,7 +318,7 @@ fn bring_in_scheduled(tables: &mut Tables, until: Timestamp) -> Result<Option<us
         let deliver =
             deliver.map(|(sealed, event_type)| ToDeliver { id, event_type, at: due, sealed });
         let asked = (conditions.as_ref(), deliver.as_ref());
-        gather_audience(tables, (seq, &shape), &audience, asked, until)?;
+        gather_audience(tables, (seq, &shape), &audience, asked, (&spread, until))?;
         audience.len()
     };
     tables.scheduled = tables.scheduled.saturating_sub(named as u64);

@@ -29,7 +29,7 @@ pub(super) fn sweep(tables: &mut Tables, sweep: Sweep) -> rusqlite::Result<Swept
     let suspects = tables.sweep_suspects(sweep)?;
     let inbox_items = tables.sweep_inbox(sweep.inbox_before, limit)?;
     tables.sweep_unproven(sweep.now, limit)?;
-    let counters = tables.sweep_counters(sweep.now, limit)?;
+    let counters = tables.sweep_counters(sweep.counters_before, limit)?;
     // Nothing that is scheduled can be older.
     let successors_before = sweep.now.minus(Duration::from_s(2 * DELIVER_AFTER_S_MAX));
     tables

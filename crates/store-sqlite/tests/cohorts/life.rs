@@ -165,6 +165,7 @@ async fn a_database_of_the_ninth_version_keeps_its_cohorts() {
         "ALTER TABLE strata DROP COLUMN providers;
          ALTER TABLE members DROP COLUMN lacks;
          ALTER TABLE scheduled DROP COLUMN since;
+         ALTER TABLE scheduled DROP COLUMN spread;
          DROP TABLE seen;
          DROP TABLE moved;
          ALTER TABLE state DROP COLUMN halted;

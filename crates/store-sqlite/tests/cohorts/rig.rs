@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use reveille_model::{
     Audience, CohortId, CohortSizes, CredentialSet, DryRun, Duration, EventType, LeaseId, Limit,
     MessageType, NewSubscription, Notification, NotificationId, Policy, Provider, Settled, Shuffle,
-    SubscriptionId, Timestamp, Token, User,
+    Spread, SubscriptionId, Timestamp, Token, User,
 };
 use reveille_store::{
     Acceptance, Claim, Cohorts as _, End, Group, Item, Leaving, Mix, Outbox as _, SettleBatch,
@@ -102,6 +102,7 @@ pub(crate) fn event(number: u8, of: u32) -> Notification {
         ttl: Duration::from_s(60),
         dry_run: DryRun::No,
         deliver_after: None,
+        spread: Spread::default(),
         policy: Policy::OPEN,
         content: None,
     }

@@ -97,6 +97,7 @@ async fn repeated(scene: Scene) {
             trails_before: at(0),
             idempotency_before: before,
             suspects_before: at(0),
+            counters_before: at(0),
             inbox_before: reveille_model::Timestamp::EPOCH,
             limit: 10,
         };

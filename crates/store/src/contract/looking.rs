@@ -124,6 +124,7 @@ async fn bounded(scene: Scene) {
         trails_before: early,
         idempotency_before: early,
         suspects_before: early,
+        counters_before: at(0),
         inbox_before: at(10),
         limit: 1_000,
     };

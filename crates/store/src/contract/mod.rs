@@ -16,6 +16,7 @@ mod proving;
 mod scene;
 pub mod sessions;
 mod settling;
+mod spreading;
 mod suspecting;
 
 use std::future::Future;
@@ -36,6 +37,7 @@ pub fn cases() -> Vec<(&'static str, Case)> {
         suspecting::cases(),
         keeping::cases(),
         limiting::cases(),
+        spreading::cases(),
         looking::cases(),
         proving::cases(),
         cohorts::cases(),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use reveille_model::{
     Audience, CredentialSet, DryRun, Duration, EventType, LeaseId, Ledger, MessageType,
-    NewSubscription, Notification, NotificationId, Policy, Provider, Settled, Shuffle, Strike,
-    Subscription, SubscriptionId, Timestamp, Token, User,
+    NewSubscription, Notification, NotificationId, Policy, Provider, Settled, Shuffle, Spread,
+    Strike, Subscription, SubscriptionId, Timestamp, Token, User,
 };
 
 use crate::{
@@ -51,6 +51,7 @@ pub(super) fn notification(number: u8, users: &[&str]) -> Notification {
         ttl: Duration::from_s(3600),
         dry_run: DryRun::No,
         deliver_after: None,
+        spread: Spread::default(),
         policy: Policy::OPEN,
         content: None,
     }
@@ -134,6 +135,7 @@ impl Scene {
             trails_before: before,
             idempotency_before: before,
             suspects_before: before,
+            counters_before: now,
             inbox_before: before,
             limit: 100,
         };

@@ -194,6 +194,7 @@ async fn trail(scene: Scene) {
             trails_before: before,
             idempotency_before: at(0),
             suspects_before: at(0),
+            counters_before: at(0),
             inbox_before: reveille_model::Timestamp::EPOCH,
             limit: 10,
         };
@@ -227,6 +228,7 @@ async fn sweep(scene: Scene) {
             trails_before: at(0),
             idempotency_before: at(0),
             suspects_before: at(0),
+            counters_before: at(0),
             inbox_before: reveille_model::Timestamp::EPOCH,
             limit: 2,
         };

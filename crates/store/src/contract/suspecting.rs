@@ -300,6 +300,7 @@ async fn forgotten(scene: Scene) {
                 trails_before: at(0),
                 idempotency_before: at(0),
                 suspects_before: at(before),
+                counters_before: at(0),
                 inbox_before: reveille_model::Timestamp::EPOCH,
                 limit: 10,
             };

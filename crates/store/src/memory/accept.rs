@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use reveille_model::limits::{SUBSCRIPTIONS_PER_USER_MAX, TARGETS_PER_ROW_MAX};
 use reveille_model::{
     Audience, CohortId, DryRun, EventType, Mixed, NewSubscription, Notification, NotificationId,
-    Policy, Settled, Subscription, SubscriptionId, Timestamp, Token, User,
+    Policy, Settled, Spread, Subscription, SubscriptionId, Timestamp, Token, User,
 };
 
 use sha2::{Digest as _, Sha256};
@@ -98,7 +98,7 @@ impl State {
     pub(super) fn gather_subscriptions(
         &mut self,
         id: NotificationId,
-        Scheduled { due, shape, meant, event_type, policy, content }: Scheduled,
+        Scheduled { due, shape, meant, event_type, policy, content, spread }: Scheduled,
         (now, window_end): (Timestamp, Timestamp),
     ) -> (u64, u64) {
         let answered = match meant {
@@ -115,15 +115,17 @@ impl State {
             }
         };
         let Answered { cohorts, devices, limited, muted, .. } = answered;
-        for chunk in devices.chunks(TARGETS_PER_ROW_MAX) {
-            let targets = Targets::Subscriptions(chunk.to_vec());
-            self.gather(window_end, Some(id), shape.clone(), targets);
-        }
         let count = devices.len() as u64;
-        let marked = self.wake_cohorts((&cohorts, shape.dry_run), window_end);
+        for (window_end, devices) in spread.of_devices(devices, window_end) {
+            for chunk in devices.chunks(TARGETS_PER_ROW_MAX) {
+                let targets = Targets::Subscriptions(chunk.to_vec());
+                self.gather(window_end, Some(id), shape.clone(), targets);
+            }
+        }
+        let marked = self.wake_cohorts((&cohorts, shape.dry_run), (&spread, window_end));
         if let Some(trail) = self.trails.get_mut(&id) {
-            trail.window_end = Some(window_end);
-            trail.last_window = window_end;
+            trail.window_end = Some(spread.last(window_end));
+            trail.last_window = spread.last(window_end);
             trail.cohorts = marked;
         }
         self.count(Some(id), |ledger| {
@@ -138,10 +140,10 @@ impl State {
     pub(super) fn wake_cohorts(
         &mut self,
         (cohorts, dry_run): (&BTreeSet<CohortId>, DryRun),
-        window_end: Timestamp,
+        (spread, window_end): (&Spread, Timestamp),
     ) -> u64 {
         if dry_run == DryRun::No {
-            return self.mark_all(cohorts, window_end);
+            return self.mark_all(cohorts, (spread, window_end));
         }
         let count = cohorts.len() as u64;
         self.ledger.accepted += count;
@@ -193,7 +195,8 @@ impl State {
         self.register_unnamed(message, (&fresh, &mut users), now);
         let cohorts: BTreeSet<CohortId> =
             users.iter().flat_map(|user| self.cohorts_for(user)).collect();
-        let marked = self.wake_cohorts((&cohorts, message.dry_run), window_end);
+        let marked =
+            self.wake_cohorts((&cohorts, message.dry_run), (&Spread::default(), window_end));
         (alone, marked)
     }
 
@@ -239,7 +242,7 @@ impl State {
     ) -> (u64, u64) {
         let Notification { id, event_type, message_type, audience, ttl, dry_run, .. } =
             notification;
-        let Notification { deliver_after, policy, content, .. } = notification;
+        let Notification { deliver_after, policy, content, spread, .. } = notification;
         let shape = Shape { message_type, ttl, dry_run };
         self.trails.insert(
             id,
@@ -253,7 +256,7 @@ impl State {
             },
         );
         let meant = Meant::Named(audience);
-        let scheduled = Scheduled { due: now, shape, meant, event_type, policy, content };
+        let scheduled = Scheduled { due: now, shape, meant, event_type, policy, content, spread };
         match deliver_after {
             Some(due) if due >= window_end => {
                 let mut scheduled = Scheduled { due, ..scheduled };

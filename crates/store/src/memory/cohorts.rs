@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use reveille_model::limits::{EXPAND_MAX, GROUPS_MAX};
 use reveille_model::{
-    Cohort, CohortId, DryRun, Marked, Mixed, Providers, Settled, Shuffle, Subscription,
+    Cohort, CohortId, DryRun, Marked, Mixed, Providers, Settled, Shuffle, Spread, Subscription,
     SubscriptionId, Timestamp, User,
 };
 
@@ -54,11 +54,15 @@ impl State {
     }
 
     /// Marks cohorts; returns how many there still are.
-    pub(super) fn mark_all(&mut self, ids: &BTreeSet<CohortId>, window_end: Timestamp) -> u64 {
+    pub(super) fn mark_all(
+        &mut self,
+        ids: &BTreeSet<CohortId>,
+        (spread, window_end): (&Spread, Timestamp),
+    ) -> u64 {
         let there = ids.iter().filter(|id| self.of_cohorts.cohorts.contains_key(id));
         let there: Vec<CohortId> = there.copied().collect();
         for id in &there {
-            self.mark(*id, window_end);
+            self.mark(*id, spread.of_cohort(*id, window_end));
         }
         there.len() as u64
     }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use reveille_model::{
-    CohortId, CohortSizes, CredentialSet, Mixed, Providers, Settled, Subscription, SubscriptionId,
-    Timestamp, User,
+    CohortId, CohortSizes, CredentialSet, Mixed, Providers, Settled, Spread, Subscription,
+    SubscriptionId, Timestamp, User,
 };
 
 use super::state::State;
@@ -264,7 +264,7 @@ impl State {
         self.enrol();
         let cohorts = self.cohorts_for(user);
         for window in estate.windows {
-            self.mark_all(&cohorts, window);
+            self.mark_all(&cohorts, (&Spread::default(), window));
         }
     }
 

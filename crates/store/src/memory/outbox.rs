@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use reveille_model::limits::PROOF_RETENTION_S;
 use reveille_model::{
-    CredentialSet, Duration, Mixed, NotificationId, Providers, Settled, Shuffle, SubscriptionId,
-    Timestamp, Token, Topic, User,
+    CredentialSet, Duration, Mixed, NotificationId, Providers, Settled, Shuffle, Spread,
+    SubscriptionId, Timestamp, Token, Topic, User,
 };
 
 use super::MemoryStore;
@@ -74,7 +74,8 @@ impl State {
                 Meaning::Cohort(user) => {
                     collapsed += 1;
                     let cohorts = self.cohorts_for(&user);
-                    self.wake_cohorts((&cohorts, row.shape.dry_run), row.window_end);
+                    let joins = (&Spread::default(), row.window_end);
+                    self.wake_cohorts((&cohorts, row.shape.dry_run), joins);
                 }
                 Meaning::Wake(set, target) => {
                     if self.make_wakeup(of_row, set, target, keys.next().unwrap_or_default()) {
@@ -372,7 +373,7 @@ impl Outbox for MemoryStore {
             state.expire(*id);
         }
         let before = state.counters.len();
-        state.counters.retain(|_, (ends_at, _)| *ends_at > sweep.now);
+        state.counters.retain(|_, (ends_at, _)| *ends_at > sweep.counters_before);
         let counters = (before - state.counters.len()) as u64;
         let unproven_before = sweep.now.minus(Duration::from_s(PROOF_RETENTION_S));
         state.unproven.retain(|_, each| each.asked_at >= unproven_before);

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use reveille_model::{
     Audience, CohortId, Content, CredentialSet, DryRun, Duration, EventType, LeaseId, Ledger,
-    MessageType, Mixed, NewSubscription, Nonce, NotificationId, Policy, Providers, Settled,
+    MessageType, Mixed, NewSubscription, Nonce, NotificationId, Policy, Providers, Settled, Spread,
     Subscription, SubscriptionId, Timestamp, Token, Topic, User,
 };
 
@@ -139,6 +139,7 @@ pub(super) struct Scheduled {
     pub(super) event_type: EventType,
     pub(super) policy: Policy,
     pub(super) content: Option<Content>,
+    pub(super) spread: Spread,
 }
 
 /// Who is woken by what is scheduled.

@@ -55,6 +55,7 @@ pub(super) const SCHEDULED: &[Column] = &[
     ("content", Content),
     ("cohorts", Bytes),
     ("since", Number),
+    ("spread", Bytes),
 ];
 
 pub(super) const GATHERED: &[Column] = &[

@@ -9,6 +9,6 @@ pub use change::{Change, Shape};
 pub use mixing::{Kind, Mixing};
 pub use packed::{
     fitting, nth_id, nth_text, pack_ids, pack_numbers, pack_texts, unpack_notifications,
-    unpack_numbers, unpack_subscriptions, unpack_texts,
+    unpack_numbers, unpack_spread, unpack_subscriptions, unpack_texts,
 };
 pub use plan::{Entry, INDEX_BITS, Plan, ToPlan};

@@ -1,6 +1,6 @@
 //! Lists as blobs: many targets in one row.
 
-use reveille_model::{NotificationId, SubscriptionId};
+use reveille_model::{NotificationId, Spread, SubscriptionId, Timestamp};
 
 /// Texts as one blob: each with its length before it, two bytes, little-endian.
 pub fn pack_texts<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<u8> {
@@ -74,6 +74,12 @@ pub fn pack_numbers(numbers: impl Iterator<Item = i64>) -> Vec<u8> {
 pub fn unpack_numbers(packed: &[u8]) -> Option<Vec<i64>> {
     let (numbers, rest) = packed.as_chunks::<8>();
     rest.is_empty().then(|| numbers.iter().map(|number| i64::from_le_bytes(*number)).collect())
+}
+
+/// The windows of a blob; nothing where it is not such a blob.
+pub fn unpack_spread(packed: &[u8]) -> Option<Spread> {
+    let ends = unpack_numbers(packed)?;
+    Some(Spread(ends.into_iter().map(Timestamp::from_ms).collect()))
 }
 
 fn unpack_ids(packed: &[u8]) -> Option<Vec<[u8; 16]>> {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use metrics::counter;
 use reveille_model::limits::{
-    CONTENT_BYTES_MAX, DELIVER_AFTER_S_MAX, NOTIFICATIONS_PER_REQUEST_MAX, TTL_S_MAX,
+    CONTENT_BYTES_MAX, DELIVER_AFTER_S_MAX, NOTIFICATIONS_PER_REQUEST_MAX, SPREAD_S_MAX, TTL_S_MAX,
     USERS_PER_REQUEST_MAX,
 };
 use reveille_model::{
@@ -60,6 +60,10 @@ pub(crate) struct NotificationRequest<'a> {
     #[serde(default, borrow)]
     #[schema(value_type = Option<String>)]
     deliver_after: Option<Cow<'a, str>>,
+    /// Over how long its wake-ups are spread, in seconds from when they might leave first: 1 to 86,400. For announcements to very many users, which would hold up
+    /// what else is accepted meanwhile. Where nothing is said, `spread_s` of its event type.
+    #[serde(default)]
+    spread_s: Option<u32>,
     /// Whether the provider only checks the message. For a cohort it stops before the network, which would show whom it is for.
     #[serde(default)]
     dry_run: Option<bool>,
@@ -68,7 +72,7 @@ pub(crate) struct NotificationRequest<'a> {
     content: Option<Value>,
 }
 
-const FIELDS: [Field; 8] = [
+const FIELDS: [Field; 9] = [
     Field {
         name: "users",
         expected: "a list of texts",
@@ -87,14 +91,22 @@ const FIELDS: [Field; 8] = [
         name: "ttl_s",
         expected: "a whole number of seconds",
         is_required: false,
-        fits: |value| {
-            value.is_null() || value.as_u64().is_some_and(|number| u32::try_from(number).is_ok())
-        },
+        fits: is_seconds,
+    },
+    Field {
+        name: "spread_s",
+        expected: "a whole number of seconds",
+        is_required: false,
+        fits: is_seconds,
     },
     Field { name: "deliver_after", expected: "a text", is_required: false, fits: is_text },
     Field { name: "content", expected: "JSON", is_required: false, fits: |_| true },
     Field { name: "dry_run", expected: "true or false", is_required: false, fits: is_flag },
 ];
+
+fn is_seconds(value: &Value) -> bool {
+    value.is_null() || value.as_u64().is_some_and(|number| u32::try_from(number).is_ok())
+}
 
 /// Wakes the devices of users.
 ///
@@ -133,12 +145,13 @@ async fn accept(
     (headers, media): (&HeaderMap, Media),
     body: &[u8],
 ) -> Result<Response, ApiError> {
+    state.has_room_for(caller).await?;
     let idempotency = idempotency(&state.hmac, headers, (caller, "notifications"), body)?;
     let (values, is_bulk) = split(body, media)?;
     let notifications = validate_all(state, &values)?;
     let labels = event_labels(state, &notifications);
     let items = notifications.into_iter().map(Item::Notification).collect();
-    let (ids, is_repeat) = match state.intake.accept(items, idempotency).await? {
+    let (ids, is_repeat) = match state.intake.accept(caller, items, idempotency).await? {
         Accepted::New { ids, wakeups, muted } => {
             counter!(MUTED).increment(muted);
             counter!(INTAKE_WAKEUPS, "route" => "notifications").increment(wakeups);
@@ -227,9 +240,18 @@ fn validate(state: &ApiState, value: &Value, now: Timestamp) -> Result<Notificat
         Some(seconds @ 1..=TTL_S_MAX) => Duration::from_s(seconds),
         Some(_) => return Err(format!("`ttl_s` must be 1 to {TTL_S_MAX}")),
     };
+    let spread = match request.spread_s {
+        None => None,
+        Some(seconds @ 1..=SPREAD_S_MAX) => Some(Duration::from_s(seconds)),
+        Some(_) => return Err(format!("`spread_s` must be 1 to {SPREAD_S_MAX}")),
+    };
     let content = content(&state.intake, request.content.as_ref())?;
+    let deliver_after =
+        request.deliver_after.as_deref().map(|text| deliver_after(text, now)).transpose()?;
+    let from = deliver_after.map_or(now, |due| due.max(now));
     Ok(Notification {
         content,
+        spread: state.intake.spread(&event_type, spread, from),
         id: state.intake.fresh_id(),
         policy: state.intake.policy_for(&event_type),
         event_type,
@@ -237,11 +259,7 @@ fn validate(state: &ApiState, value: &Value, now: Timestamp) -> Result<Notificat
         audience: audience(&request)?,
         ttl,
         dry_run: if request.dry_run == Some(true) { DryRun::Yes } else { DryRun::No },
-        deliver_after: request
-            .deliver_after
-            .as_deref()
-            .map(|text| deliver_after(text, now))
-            .transpose()?,
+        deliver_after,
     })
 }
 

@@ -9,7 +9,7 @@ use reveille_mixer::{
 use reveille_model::{
     Audience, Cohort, CohortSizes, CredentialSet, Delay, DryRun, Duration, EventType, LeaseId,
     Marked, NewSubscription, Notification, NotificationId, Outcome, Policy, Reason, Rng, Settled,
-    SubscriptionChange, SubscriptionId, Timestamp, Token, User,
+    Spread, SubscriptionChange, SubscriptionId, Timestamp, Token, User,
 };
 use reveille_store::memory::MemoryStore;
 use reveille_store::{
@@ -245,6 +245,7 @@ impl World {
             ttl: Duration::from_s(60),
             dry_run: DryRun::No,
             deliver_after: None,
+            spread: Spread::default(),
             policy: Policy::OPEN,
             content: None,
         };
