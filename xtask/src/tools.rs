@@ -101,6 +101,10 @@ pub(crate) fn mariadb() -> Result<PathBuf, String> {
     if !succeeds(Command::new("rsync").arg("--version")) {
         debian("rsync")?;
     }
+    // For networks that are cut.
+    if !succeeds(Command::new("ip").arg("-V")) {
+        debian("iproute2")?;
+    }
     Ok(mariadb)
 }
 

@@ -1,6 +1,7 @@
 //! For the benchmark of the store on `MariaDB`: wake-ups are accepted, their window ends, and then it is timed how fast they are claimed and settled.
 //!
-//! `waking URL PASSWORD KEY_FILE WAKEUPS WORKERS` prints wake-ups a second.
+//! `waking URL PASSWORD KEY_FILE WAKEUPS WORKERS` prints wake-ups a second, then of each wake-up: the bytes it takes gathered, the bytes it takes
+//! waiting, and the bytes of the server's log it costs from its acceptance to its end.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -15,6 +16,8 @@ use reveille_store::{
     Acceptance, Claim, End, Item, Outbox as _, SettleBatch, Settlement, TokenMessage,
 };
 use reveille_store_mariadb::{MariaDbSettings, MariaDbStore};
+use sqlx::mysql::MySqlConnectOptions;
+use sqlx::{AssertSqlSafe, Connection as _, MySqlConnection, Row as _};
 use tokio::task::JoinSet;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -36,7 +39,12 @@ async fn main() -> Result<(), Failure> {
     MariaDbStore::migrate(&settings).await?;
     let store = Arc::new(MariaDbStore::open(settings, Timestamp::from_ms(1_000_000)).await?);
     let wakeups: u64 = wakeups.parse()?;
-    fill(&store, wakeups).await?;
+    let mut looking = look(url, password).await?;
+    let log_before = log_written(&mut looking).await?;
+    gather(&store, wakeups).await?;
+    let gathered = size(&mut looking, "gathered").await?;
+    end_window(&store).await?;
+    let waiting = size(&mut looking, "wakeups").await?;
     let (begun, settled, mut running) = (now(), Arc::new(AtomicU64::new(0)), JoinSet::new());
     for worker in 0..workers.parse()? {
         let (store, settled) = (Arc::clone(&store), Arc::clone(&settled));
@@ -50,9 +58,11 @@ async fn main() -> Result<(), Failure> {
     if !ledger.fits() || ledger.settled(Settled::Sent) != wakeups {
         return Err(format!("not all were settled: {ledger:?}").into());
     }
-    #[expect(clippy::cast_precision_loss, reason = "a count")]
-    let rate = wakeups as f64 / seconds;
-    writeln!(std::io::stdout(), "{rate}")?;
+    let log = log_written(&mut looking).await? - log_before;
+    #[expect(clippy::cast_precision_loss, reason = "counts")]
+    let (rate, each) = (wakeups as f64 / seconds, |bytes: u64| bytes as f64 / wakeups as f64);
+    let (gathered, waiting, log) = (each(gathered), each(waiting), each(log));
+    writeln!(std::io::stdout(), "{rate} {gathered:.0} {waiting:.0} {log:.0}")?;
     Ok(())
 }
 
@@ -60,7 +70,30 @@ fn set() -> Result<CredentialSet, Failure> {
     Ok(CredentialSet::new(Provider::Fcm, "default")?)
 }
 
-async fn fill(store: &MariaDbStore, wakeups: u64) -> Result<(), Failure> {
+async fn look(url: &str, password: &str) -> Result<MySqlConnection, Failure> {
+    let options: MySqlConnectOptions = url.parse()?;
+    Ok(MySqlConnection::connect_with(&options.password(password)).await?)
+}
+
+/// What the server has written to its log since it started.
+async fn log_written(connection: &mut MySqlConnection) -> Result<u64, Failure> {
+    let row = sqlx::raw_sql("SHOW GLOBAL STATUS LIKE 'Innodb_os_log_written'");
+    let row = row.fetch_one(connection).await?;
+    Ok(row.try_get_unchecked::<String, _>(1)?.parse()?)
+}
+
+/// How large a table is with its indexes.
+async fn size(connection: &mut MySqlConnection, table: &str) -> Result<u64, Failure> {
+    let sql = format!(
+        "ANALYZE TABLE {table}; SELECT CAST(data_length + index_length AS CHAR) FROM information_schema.tables
+         WHERE table_schema = DATABASE() AND table_name = '{table}'"
+    );
+    let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await?;
+    let last = rows.last().ok_or("no such table")?;
+    Ok(last.try_get_unchecked::<String, _>(0)?.parse()?)
+}
+
+async fn gather(store: &MariaDbStore, wakeups: u64) -> Result<(), Failure> {
     for first in (0..wakeups).step_by(usize::try_from(PER_REQUEST)?) {
         let numbers = first..(first + PER_REQUEST).min(wakeups);
         let token = |number| Token::parse(Provider::Fcm, &format!("token-{number:0>150}"));
@@ -79,6 +112,10 @@ async fn fill(store: &MariaDbStore, wakeups: u64) -> Result<(), Failure> {
             Acceptance { now, window_end: END, waiting_max: u64::MAX, idempotency: None, items };
         store.accept(acceptance).await?;
     }
+    Ok(())
+}
+
+async fn end_window(store: &MariaDbStore) -> Result<(), Failure> {
     store.close(END).await?;
     let mut seed = 0;
     while !store.expand(END, Shuffle::from_seed([seed; 32])).await?.done {

@@ -144,7 +144,7 @@ impl Subscriptions for MariaDbStore {
 
     async fn count(&self) -> Result<(u64, u64), StoreError> {
         let row = query(concat!(
-            "SELECT (SELECT COUNT(*) FROM subscriptions),",
+            "SELECT (SELECT CAST(COALESCE(SUM(count), 0) AS SIGNED) FROM device_counts),",
             " (SELECT COUNT(*) FROM subscriptions WHERE suspect_since IS NOT NULL)"
         ));
         let row = row.fetch_one(&self.engine.pool).await.map_err(Failed::from)?;
@@ -153,9 +153,10 @@ impl Subscriptions for MariaDbStore {
     }
 
     async fn refresh_days(&self) -> Result<Vec<(i64, u64)>, StoreError> {
-        let rows = query(
-            "SELECT refresh_day, COUNT(*) FROM subscriptions GROUP BY refresh_day ORDER BY refresh_day",
-        );
+        let rows = query(concat!(
+            "SELECT day, CAST(SUM(count) AS SIGNED) FROM device_counts GROUP BY day",
+            " HAVING SUM(count) > 0 ORDER BY day"
+        ));
         let rows = rows.fetch_all(&self.engine.pool).await.map_err(Failed::from)?;
         let days = rows.iter().map(|row| Ok((number(row, 0)?, count(row, 1)?)));
         let days: Result<_, sqlx::Error> = days.collect();
@@ -208,16 +209,23 @@ async fn change_known(
         let update = query("UPDATE subscriptions SET unsealing = 1 WHERE id = ?");
         tables.execute(update.bind(known.id.as_bytes().as_slice())).await?;
     }
+    let before = (tables.set_id(&known.set).await?, known.refreshed_at);
     known.change(change.clone(), *now);
-    write(tables, &known).await?;
+    write(tables, &known, before).await?;
     tables.has_changed(&known.user);
     tables.take_over(&estate, &known.user).await?;
     Ok(Some(known))
 }
 
-/// Writes a subscription that is there.
-async fn write(tables: &mut Tables<'_>, known: &Subscription) -> Done<()> {
+/// Writes a subscription that is there, and was of that credential set and last registered then.
+async fn write(
+    tables: &mut Tables<'_>,
+    known: &Subscription,
+    before: (i64, Timestamp),
+) -> Done<()> {
     let set_id = tables.set_id(&known.set).await?;
+    tables.count_device(before, -1);
+    tables.count_device((set_id, known.refreshed_at), 1);
     let token_key = tables.token_key(known.set.provider(), &known.token);
     let update = query(concat!(
         "UPDATE subscriptions SET set_id = ?, topic = ?, generation = ?, refreshed_at = ?,",
@@ -245,12 +253,13 @@ async fn delete_tokens(
         let key = tables.token_key(*provider, token);
         let delete = query(concat!(
             "DELETE FROM subscriptions WHERE token_key = ? AND user_name = COALESCE(?, user_name)",
-            " RETURNING user_name"
+            " RETURNING user_name, set_id, refreshed_at"
         ));
         let of = of.as_ref().map(|user| user.expose().as_bytes());
         let gone = tables.all(delete.bind(key.0.as_slice()).bind(of)).await?;
         for row in &gone {
             tables.has_changed(&user(row, 0)?);
+            tables.count_device((number(row, 1)?, time(row, 2)?), -1);
             tables.forget_suspect(key).await?;
             deleted += 1;
         }
@@ -317,6 +326,7 @@ impl Tables<'_> {
             .bind(now.as_ms())
             .bind(now.as_ms());
         self.execute(insert).await?;
+        self.count_device((set_id, now), 1);
         self.has_changed(&new.user);
         let evicted = evict(self, &new.user, fresh, per_user_max).await?;
         self.take_over(&estate, &new.user).await?;
@@ -326,12 +336,15 @@ impl Tables<'_> {
 
     /// Deletes whatever else is registered with a token.
     async fn delete_others(&mut self, key: TokenKey, keep: SubscriptionId) -> Done<usize> {
-        let delete =
-            query("DELETE FROM subscriptions WHERE token_key = ? AND id <> ? RETURNING user_name");
+        let delete = query(concat!(
+            "DELETE FROM subscriptions WHERE token_key = ? AND id <> ?",
+            " RETURNING user_name, set_id, refreshed_at"
+        ));
         let delete = delete.bind(key.0.as_slice()).bind(keep.as_bytes().as_slice());
         let gone = self.all(delete).await?;
         for row in &gone {
             self.has_changed(&user(row, 0)?);
+            self.count_device((number(row, 1)?, time(row, 2)?), -1);
         }
         Ok(gone.len())
     }
@@ -362,8 +375,9 @@ impl Tables<'_> {
         let row = self.one(row).await?.ok_or_else(corrupt)?;
         let mut known = read_subscription(&row, self.vault())?;
         let has_changed = known.set != new.set || known.topic != new.topic;
+        let before = (self.set_id(&known.set).await?, known.refreshed_at);
         known.refresh(new, now);
-        write(self, &known).await?;
+        write(self, &known, before).await?;
         if has_changed {
             self.has_changed(&known.user);
         }
@@ -384,12 +398,13 @@ impl Tables<'_> {
     ) -> Done<u64> {
         let delete = query(concat!(
             "DELETE FROM subscriptions WHERE user_name = ? AND id = COALESCE(?, id)",
-            " RETURNING token_key"
+            " RETURNING token_key, set_id, refreshed_at"
         ));
         let id = id.map(|id| id.as_bytes().to_vec());
         let gone = self.all(delete.bind(user.expose().as_bytes()).bind(id)).await?;
         for row in &gone {
             self.forget_suspect(TokenKey(array(row, 0)?)).await?;
+            self.count_device((number(row, 1)?, time(row, 2)?), -1);
         }
         if !gone.is_empty() {
             self.has_changed(user);
@@ -398,9 +413,13 @@ impl Tables<'_> {
     }
 
     pub(crate) async fn delete_subscription(&mut self, id: SubscriptionId) -> Done<()> {
-        let delete = query("DELETE FROM subscriptions WHERE id = ? RETURNING user_name");
+        let delete = query(concat!(
+            "DELETE FROM subscriptions WHERE id = ?",
+            " RETURNING user_name, set_id, refreshed_at"
+        ));
         for row in self.all(delete.bind(id.as_bytes().as_slice())).await? {
             self.has_changed(&user(&row, 0)?);
+            self.count_device((number(&row, 1)?, time(&row, 2)?), -1);
         }
         Ok(())
     }

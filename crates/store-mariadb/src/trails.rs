@@ -9,6 +9,7 @@ use crate::MariaDbStore;
 use crate::codec::{count, flag, number, optional_time, read_ledger};
 use crate::engine::Tables;
 use crate::error::Done;
+use crate::outbox::unschedule;
 
 #[async_trait]
 impl Trails for MariaDbStore {
@@ -55,8 +56,7 @@ async fn take_back(tables: &mut Tables<'_>, id: NotificationId) -> Done<TakeBack
     if flag(&row, 1)? {
         return Ok(TakeBack::Taken);
     }
-    let removed = tables.execute(query("DELETE FROM scheduled WHERE trail = ?").bind(seq)).await?;
-    if removed == 0 {
+    if !unschedule(tables, seq).await? {
         return Ok(TakeBack::TooLate);
     }
     tables.execute(query("UPDATE trails SET taken_back = 1 WHERE seq = ?").bind(seq)).await?;

@@ -4,14 +4,14 @@ use async_trait::async_trait;
 use reveille_model::{DryRun, MessageType, Mixed, Settled, SubscriptionId, User};
 use reveille_store::tables::{Kind, pack_numbers, pack_texts, unpack_texts};
 use reveille_store::{StoreError, Users, WakeupKey};
-use sqlx::query;
+use sqlx::{AssertSqlSafe, query};
 
 use crate::MariaDbStore;
 use crate::codec::{bytes, flag, number, subscription_id};
 use crate::engine::Tables;
 use crate::error::Done;
-use crate::outbox::{Ended, end_all, place, waiting_of};
-use crate::rows::{listing, padded};
+use crate::outbox::{Ended, end_all, first_place, place, unschedule, waiting_of};
+use crate::rows::{chunks, listing, padded};
 
 /// How often what is scheduled for a user is looked for.
 const LOOKS_MAX: u32 = 5;
@@ -93,16 +93,12 @@ async fn cancel(tables: &mut Tables<'_>, user: &User, message_types: &[MessageTy
 /// What was gathered before this moment is not for these devices any more: up to the last row of each lane that has any.
 async fn note_fetched(tables: &mut Tables<'_>, devices: &[SubscriptionId]) -> Done<()> {
     // One statement sees all lanes at one moment.
-    let select = query(concat!(
-        "SELECT l.id, l.number FROM lanes l WHERE l.number > 0 AND EXISTS",
-        " (SELECT 1 FROM gathered g WHERE g.place BETWEEN l.id * ? AND l.id * ? + l.number)"
-    ));
-    let select = select.bind(place(1, 0)).bind(place(1, 0));
-    let rows = tables.all(select).await?;
+    let rows = tables.all(query("SELECT id, number FROM lanes WHERE number > 0")).await?;
     let mut until = Vec::with_capacity(rows.len());
     for row in &rows {
         until.push(place(number(row, 0)?, number(row, 1)?));
     }
+    let until = with_rows(tables, until).await?;
     let packed = pack_numbers(until.into_iter());
     let ids = padded(devices.iter().copied());
     let sql = "UPDATE subscriptions SET fetched = ? WHERE id IN ({})";
@@ -111,6 +107,23 @@ async fn note_fetched(tables: &mut Tables<'_>, devices: &[SubscriptionId]) -> Do
         update = update.bind(id.as_bytes().as_slice());
     }
     tables.execute(update).await.map(drop)
+}
+
+/// Those of the last places of lanes that have rows. Asked in constants: what is asked of each row of another table reads all of this one.
+async fn with_rows(tables: &mut Tables<'_>, until: Vec<i64>) -> Done<Vec<i64>> {
+    let mut found = Vec::with_capacity(until.len());
+    for part in chunks(&until) {
+        let one = "(SELECT ? FROM gathered WHERE place BETWEEN ? AND ? LIMIT 1)";
+        let all = vec![one; part.len()].join(" UNION ALL ");
+        let mut select = query(AssertSqlSafe(all));
+        for last in part {
+            select = select.bind(last).bind(first_place(*last)).bind(last);
+        }
+        for row in &tables.all(select).await? {
+            found.push(number(row, 0)?);
+        }
+    }
+    Ok(found)
 }
 
 /// Cancels the wake-ups that wait under these keys; returns how many there were.
@@ -152,8 +165,9 @@ async fn erase(
 
 /// Takes a user out of those whom a scheduled notification names.
 async fn take_out(tables: &mut Tables<'_>, user: &User, seq: i64) -> Done<()> {
-    let select =
-        query("SELECT audience FROM scheduled WHERE trail = ? AND audience_kind = 0 FOR UPDATE");
+    let select = query(
+        "SELECT audience, named FROM scheduled WHERE trail = ? AND audience_kind = 0 FOR UPDATE",
+    );
     // It may have fallen due since, and is gone.
     let Some(row) = tables.one(select.bind(seq)).await? else { return Ok(()) };
     let packed = bytes(&row, 0)?;
@@ -161,13 +175,11 @@ async fn take_out(tables: &mut Tables<'_>, user: &User, seq: i64) -> Done<()> {
     let left: Vec<&str> = named.iter().copied().filter(|each| *each != user.expose()).collect();
     if left.is_empty() {
         // What was to be said to them, too.
-        return tables
-            .execute(query("DELETE FROM scheduled WHERE trail = ?").bind(seq))
-            .await
-            .map(drop);
+        return unschedule(tables, seq).await.map(drop);
     }
     let update = query("UPDATE scheduled SET audience = ?, named = ? WHERE trail = ?");
     let count = i64::try_from(left.len()).unwrap_or(i64::MAX);
+    tables.count_scheduled(0, count - number(&row, 1)?);
     let update = update.bind(pack_texts(left.iter().copied())).bind(count).bind(seq);
     tables.execute(update).await.map(drop)
 }

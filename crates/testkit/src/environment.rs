@@ -12,6 +12,11 @@ pub fn is_long() -> bool {
     variable("REVEILLE_TEST_LONG").is_some()
 }
 
+/// How many rows tables are to have that are filled.
+pub fn rows() -> Option<u64> {
+    variable("REVEILLE_TEST_ROWS")?.to_str()?.parse().ok()
+}
+
 /// A Python with the packages of the independent peers, if xtask could set one up.
 pub fn python() -> Option<OsString> {
     variable("REVEILLE_TEST_PYTHON")

@@ -81,7 +81,10 @@ pub(super) fn measure(rig: &Rig) -> Result<Vec<Row>, String> {
         ["build", "--release", "--quiet", "-p", "reveille-store-mariadb", "--example", "waking"];
     run(Command::new("cargo").args(example).current_dir(root()))?;
     let mut database = Database::start()?;
-    Ok(vec![intake(rig, &mut database)?, waking(&mut database)?, two_nodes(rig, &mut database)?])
+    let mut rows = vec![intake(rig, &mut database)?];
+    rows.extend(waking(&mut database)?);
+    rows.push(two_nodes(rig, &mut database)?);
+    Ok(rows)
 }
 
 /// One token a request, on `MariaDB` and on SQLite, one after the other.
@@ -130,8 +133,8 @@ fn intake(rig: &Rig, database: &mut Database) -> Result<Row, String> {
 }
 
 /// The store alone: claimed and settled, in batches.
-fn waking(database: &mut Database) -> Result<Row, String> {
-    let mut rates = Vec::new();
+fn waking(database: &mut Database) -> Result<Vec<Row>, String> {
+    let (mut rates, mut bytes) = (Vec::new(), [const { Vec::new() }; 3]);
     let folder = root().join("target/bench-mariadb");
     std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
     let keys = folder.join("keys");
@@ -139,10 +142,17 @@ fn waking(database: &mut Database) -> Result<Row, String> {
         let mut waking = Command::new(root().join("target/release/examples/waking"));
         let words = [&database.next()?, PASSWORD, &keys.to_string_lossy()];
         let printed = output(waking.args(words).args([&WAKEUPS.to_string(), WORKERS]))?;
-        rates.push(printed.trim().parse().map_err(|_| "waking prints no rate".to_owned())?);
+        let numbers: Result<Vec<f64>, _> = printed.split_whitespace().map(str::parse).collect();
+        let Ok([rate, of_each @ ..]) = numbers.as_deref() else {
+            return Err("waking prints no rate".to_owned());
+        };
+        rates.push(*rate);
+        for (all, one) in bytes.iter_mut().zip(of_each) {
+            all.push(*one);
+        }
         say(&format!("claimed and settled, run {run}: {:?}", rates.last()));
     }
-    Ok(Row {
+    let mut rows = vec![Row {
         what: "on MariaDB: claimed and settled".to_owned(),
         figure: median(rates),
         unit: "/s",
@@ -151,7 +161,21 @@ fn waking(database: &mut Database) -> Result<Row, String> {
         note: format!(
             "median of {RUNS} times {WAKEUPS} wake-ups by {WORKERS} workers in batches of 1,024, each on disk; the database on the same two cores"
         ),
-    })
+    }];
+    let what = ["gathered", "waiting", "from acceptance to end, of the server's log"];
+    rows.extend(what.into_iter().zip(bytes).map(|(what, bytes)| {
+        Row {
+            what: format!("on MariaDB: bytes of a wake-up, {what}"),
+            figure: median(bytes),
+            unit: "bytes",
+            limit: None,
+            peer: None,
+            note:
+                "the same runs; tokens of 156 bytes, 5,000 in a request; tables with their indexes"
+                    .to_owned(),
+        }
+    }));
+    Ok(rows)
 }
 
 /// As much as one node delivers, and two.

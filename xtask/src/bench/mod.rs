@@ -11,6 +11,7 @@ mod intake;
 mod isolation;
 mod mariadb;
 mod overload;
+mod plans;
 mod plot;
 mod profile;
 mod report;
@@ -31,7 +32,7 @@ enum Length {
     Long,
 }
 
-const PARTS: [&str; 12] = [
+const PARTS: [&str; 13] = [
     "startup",
     "intake",
     "subscriptions",
@@ -40,6 +41,7 @@ const PARTS: [&str; 12] = [
     "cassandra",
     "delivery",
     "mariadb",
+    "plans",
     "waiting",
     "overload",
     "isolation",
@@ -74,6 +76,7 @@ pub(crate) fn run(words: &[&str]) -> Result<(), String> {
             "cassandra" => cassandra::measure(&rig)?,
             "delivery" => delivery::measure(&rig)?,
             "mariadb" => mariadb::measure(&rig)?,
+            "plans" => vec![plans::measure()?],
             "waiting" => waiting::measure(&rig, length)?,
             "overload" => overload::measure(&rig, length)?,
             "isolation" => vec![isolation::measure(&rig, length)?],

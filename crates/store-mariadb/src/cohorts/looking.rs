@@ -62,8 +62,11 @@ pub(super) async fn census(pool: &MySqlPool, now: Timestamp) -> Done<Census> {
             " WHERE s.on_beat = 1 AND c.silent"
         ))
         .await?,
-        devices: one("SELECT COUNT(*) FROM subscriptions").await?,
-        silent: one("SELECT COUNT(*) FROM subscriptions s JOIN credential_sets c ON c.id = s.set_id WHERE c.silent")
+        devices: one("SELECT CAST(COALESCE(SUM(count), 0) AS SIGNED) FROM device_counts").await?,
+        silent: one(concat!(
+            "SELECT CAST(COALESCE(SUM(d.count), 0) AS SIGNED) FROM device_counts d",
+            " JOIN credential_sets c ON c.id = d.set_id WHERE c.silent"
+        ))
         .await?,
         partial: 0,
     })

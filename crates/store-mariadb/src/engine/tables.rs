@@ -17,7 +17,7 @@ use crate::codec::{count, number, time, token_key};
 use crate::cohorts::Mixing;
 use crate::error::{Done, corrupt};
 use crate::outbox::place;
-use crate::rows::{chunks, known_rows};
+use crate::rows::{chunks, known_rows, listing};
 
 /// A statement with its values.
 pub(crate) type Query<'q> = query::Query<'q, MySql, MySqlArguments>;
@@ -56,6 +56,10 @@ pub(crate) struct Tables<'e> {
     mixing: Option<Arc<Mixing>>,
     ledger: Change,
     trails: BTreeMap<i64, Change>,
+    /// How many more, or fewer, devices of a credential set were last registered on a day.
+    devices: BTreeMap<(i64, i64), i64>,
+    /// How many more, or fewer, notifications are scheduled, and whom they name.
+    scheduled: (i64, i64),
     /// The last number of a gathered row, where the gate was passed.
     number: Option<i64>,
     /// Users whose devices have changed.
@@ -81,6 +85,8 @@ impl<'e> Tables<'e> {
             lane,
             ledger: Change::default(),
             trails: BTreeMap::new(),
+            devices: BTreeMap::new(),
+            scheduled: (0, 0),
             number: None,
             changed: BTreeSet::new(),
             has_members_turn: false,
@@ -91,6 +97,7 @@ impl<'e> Tables<'e> {
     pub(super) async fn commit(mut self) -> Done<()> {
         self.enrol_changed().await?;
         self.write_trails().await?;
+        self.write_devices().await?;
         self.write_lane().await?;
         self.transaction.commit().await?;
         Ok(())
@@ -166,6 +173,16 @@ impl<'e> Tables<'e> {
         }
     }
 
+    /// A device came, or went, which was last registered then.
+    pub(crate) fn count_device(&mut self, (set_id, refreshed_at): (i64, Timestamp), more: i64) {
+        *self.devices.entry((set_id, refreshed_at.day())).or_default() += more;
+    }
+
+    /// A notification is scheduled that names so many, or is no longer.
+    pub(crate) fn count_scheduled(&mut self, more: i64, named: i64) {
+        self.scheduled = (self.scheduled.0 + more, self.scheduled.1 + named);
+    }
+
     /// A user's devices have changed: they are to be brought to where they belong before the commit.
     pub(crate) fn has_changed(&mut self, user: &User) {
         if self.cohort_sizes().is_some() {
@@ -177,10 +194,7 @@ impl<'e> Tables<'e> {
     pub(crate) async fn pass_gate(&mut self) -> Done<Gate> {
         let lane = query("SELECT closed_until, number FROM lanes WHERE id = ? FOR UPDATE");
         let lane = self.one(lane.bind(self.lane.id())).await?.ok_or_else(corrupt)?;
-        let waiting = query(concat!(
-            "SELECT (SELECT CAST(SUM(waiting) AS SIGNED) FROM lanes)",
-            " + (SELECT CAST(COALESCE(SUM(named), 0) AS SIGNED) FROM scheduled)"
-        ));
+        let waiting = query("SELECT CAST(SUM(waiting + named) AS SIGNED) FROM lanes");
         let waiting = self.one(waiting).await?.ok_or_else(corrupt)?;
         // What is numbered already in this transaction is not written yet.
         self.number = self.number.max(Some(number(&lane, 1)?));
@@ -247,9 +261,26 @@ impl<'e> Tables<'e> {
         Ok(())
     }
 
+    async fn write_devices(&mut self) -> Done<()> {
+        let devices = std::mem::take(&mut self.devices).into_iter();
+        let devices: Vec<((i64, i64), i64)> = devices.filter(|(_, more)| *more != 0).collect();
+        for part in chunks(&devices) {
+            let sql = concat!(
+                "INSERT INTO device_counts (set_id, day, lane, count) VALUES {}",
+                " ON DUPLICATE KEY UPDATE count = count + VALUES(count)"
+            );
+            let mut upsert = query(listing(sql, "(?, ?, ?, ?)", part.len()));
+            for ((set_id, day), more) in part {
+                upsert = upsert.bind(set_id).bind(day).bind(self.lane.id()).bind(more);
+            }
+            self.execute(upsert).await?;
+        }
+        Ok(())
+    }
+
     /// Adds what was counted to the lane.
     async fn write_lane(&mut self) -> Done<()> {
-        if self.ledger.is_empty() && self.number.is_none() {
+        if self.ledger.is_empty() && self.number.is_none() && self.scheduled == (0, 0) {
             return Ok(());
         }
         let update = query(concat!(
@@ -257,12 +288,13 @@ impl<'e> Tables<'e> {
             " collapsed = collapsed + ?, settled_sent = settled_sent + ?, settled_dead = settled_dead + ?,",
             " settled_expired = settled_expired + ?, settled_cancelled = settled_cancelled + ?,",
             " settled_payload_error = settled_payload_error + ?, settled_dry_run = settled_dry_run + ?,",
-            " settled_limited = settled_limited + ? WHERE id = ?"
+            " settled_limited = settled_limited + ?, scheduled = scheduled + ?, named = named + ? WHERE id = ?"
         ));
         let mut update = update.bind(self.number.unwrap_or_default());
         for count in self.ledger.counts() {
             update = update.bind(count);
         }
+        let update = update.bind(self.scheduled.0).bind(self.scheduled.1);
         self.execute(update.bind(self.lane.id())).await.map(drop)
     }
 

@@ -223,6 +223,13 @@ impl MoveSink {
         let held =
             "INSERT IGNORE INTO held_wakeups SELECT held, id FROM wakeups WHERE held IS NOT NULL";
         query(held).execute(&self.pool).await?;
+        // What is counted where it changes.
+        for counted in [
+            "REPLACE INTO device_counts SELECT set_id, refresh_day, 0, COUNT(*) FROM subscriptions GROUP BY set_id, refresh_day",
+            "UPDATE lanes SET scheduled = (SELECT COUNT(*) FROM scheduled), named = (SELECT COALESCE(SUM(named), 0) FROM scheduled) WHERE id = 0",
+        ] {
+            query(counted).execute(&self.pool).await?;
+        }
         query("UPDATE moves SET state = ?").bind(OVER).execute(&self.pool).await?;
         query("DELETE FROM moved_tables").execute(&self.pool).await?;
         self.close().await;

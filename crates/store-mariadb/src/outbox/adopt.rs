@@ -24,7 +24,10 @@ pub(super) async fn adopt(
     let gathered = count(&gathered, 0)?;
     let update = query("UPDATE gathered SET set_id = ? WHERE set_id = ? AND topic = ?");
     tables.execute(update.bind(to).bind(from).bind(topic)).await?;
-    let update = query("UPDATE wakeups SET set_id = ? WHERE set_id = ? AND topic = ?");
+    let update = query(concat!(
+        "UPDATE wakeups FORCE INDEX (wakeups_due) SET set_id = ?",
+        " WHERE set_id = ? AND topic = ?"
+    ));
     let wakeups = tables.execute(update.bind(to).bind(from).bind(topic)).await?;
     Ok(gathered + wakeups)
 }

@@ -20,8 +20,8 @@ pub(super) async fn depth(pool: &MySqlPool) -> Done<Depth> {
     let row = query(concat!(
         "SELECT (SELECT MIN(window_end) FROM gathered WHERE window_end >",
         "  COALESCE((SELECT until FROM releases WHERE is_expanded), -1)),",
-        " (SELECT window_end FROM wakeups ORDER BY id LIMIT 1),",
-        " (SELECT COUNT(*) FROM scheduled)"
+        " (SELECT window_end FROM wakeups WHERE id = (SELECT MIN(id) FROM wakeups)),",
+        " (SELECT CAST(SUM(scheduled) AS SIGNED) FROM lanes)"
     ));
     let row = row.fetch_one(pool).await?;
     let oldest: [Option<Timestamp>; 2] = [optional_time(&row, 0)?, optional_time(&row, 1)?];

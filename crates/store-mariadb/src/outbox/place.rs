@@ -17,6 +17,11 @@ pub(crate) const fn place(lane: i64, number: i64) -> i64 {
     (lane << NUMBER_BITS) | number
 }
 
+/// The place before the first row of a place's lane.
+pub(crate) const fn first_place(of: i64) -> i64 {
+    of >> NUMBER_BITS << NUMBER_BITS
+}
+
 /// Whether a user who has looked has seen what is in a row. `until` has the last place of each lane.
 pub(crate) fn fetched(until: &[i64], row: i64) -> bool {
     until.iter().any(|last| last >> NUMBER_BITS == row >> NUMBER_BITS && row <= *last)

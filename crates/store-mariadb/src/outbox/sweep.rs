@@ -26,7 +26,7 @@ pub(super) async fn sweep(tables: &mut Tables<'_>, sweep: Sweep) -> Done<Swept> 
     let delete = query("DELETE FROM unproven WHERE asked_at < ? ORDER BY asked_at LIMIT ?");
     tables.execute(delete.bind(unproven_before.as_ms()).bind(limit)).await?;
     let delete = query("DELETE FROM limit_counters WHERE ends_at <= ? ORDER BY ends_at LIMIT ?");
-    let counters = tables.execute(delete.bind(sweep.now.as_ms()).bind(limit)).await?;
+    let counters = tables.execute(delete.bind(sweep.counters_before.as_ms()).bind(limit)).await?;
     // Nothing that is scheduled can be older.
     let successors_before = sweep.now.minus(Duration::from_s(2 * DELIVER_AFTER_S_MAX));
     let delete = query("DELETE FROM successors WHERE at < ?").bind(successors_before.as_ms());
