@@ -5,12 +5,14 @@
 //! the very code that production runs.
 //!
 //! - [`Schedule::window`]: the window a moment falls in.
+//! - [`Schedule::spread`]: the windows over which very many wake-ups are spread.
 //! - [`order`]: the shuffle of a batch.
 //! - [`form`]: who is woken together.
 //! - [`leaves`], [`fill`], [`Budget`]: which cohorts a batch is made of.
 //! - [`last_beat`], [`noops`]: wake-ups that nothing has caused.
 //! - [`after`]: what a verdict means for a wake-up.
 //! - [`Governor`]: what verdicts mean for a credential set, or for one scope of it.
+//! - [`Shares`]: which callers may have more accepted.
 //! - [`DropGuard`]: whether verdicts of death can be believed.
 //! - [`effective_set`], [`events_to_link`], [`order_rho`], [`worst_case_top1`]: what an observer can tell.
 
@@ -24,6 +26,7 @@ mod order;
 mod pace;
 mod retry;
 mod schedule;
+mod shares;
 
 pub use anonymity::{effective_set, events_to_link, order_rho, worst_case_top1};
 pub use beat::{last_beat, noops};
@@ -35,3 +38,4 @@ pub use order::order;
 pub use pace::Budget;
 pub use retry::{After, Attempt, Backoff, RetrySettings, after};
 pub use schedule::{Schedule, Window};
+pub use shares::{PARTS, Shares};

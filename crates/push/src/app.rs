@@ -454,6 +454,7 @@ impl PushConfig {
             has_inbox: self.inbox.is_enabled,
             stale_after: self.subscriptions.stale_after,
             mix,
+            callers: self.callers.count(),
         }
     }
 }

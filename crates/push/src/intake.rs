@@ -9,10 +9,11 @@ use reveille_mixer::{Schedule, Window};
 use reveille_model::limits::SUBSCRIPTIONS_PER_USER_MAX;
 use reveille_model::{
     CredentialSet, Duration, EventType, Limit, MessageType, Mixed, NewSubscription, Nonce,
-    NotificationId, Policy, Provider, Rng, Subscription, SubscriptionChange, SubscriptionId,
-    Timestamp, Topic, User,
+    NotificationId, Policy, Provider, Rng, Spread, Subscription, SubscriptionChange,
+    SubscriptionId, Timestamp, Topic, User,
 };
 use reveille_providers::webpush::Guard;
+use reveille_service::auth::Caller;
 use reveille_service::clock::Clock;
 use reveille_store::{
     AcceptError, Acceptance, Accepted, AskProof, Asked, Idempotency, Imported, Item, Mix, Proved,
@@ -22,6 +23,7 @@ use reveille_store::{
 use crate::compat;
 use crate::config::EventConfig;
 use crate::metrics::ADDED_DELAY;
+use crate::sharing::Sharing;
 
 /// How often a request that came as its window closed is tried with the next one.
 const WINDOWS_TRIED_MAX: u32 = 5;
@@ -84,6 +86,8 @@ pub struct IntakeSettings {
     pub stale_after: Option<Duration>,
     /// How the store mixes devices.
     pub mix: Mix,
+    /// How many callers share the outbox.
+    pub callers: usize,
 }
 
 /// Whether it joins the window that is open, and not a later one of its own choice.
@@ -99,6 +103,8 @@ pub struct Intake {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings: IntakeSettings,
+    /// Nothing where there is one caller.
+    sharing: Option<Sharing>,
     /// Wake-ups and marks accepted since the start.
     pub(crate) accepted: Arc<AtomicU64>,
     rng: Mutex<Rng>,
@@ -121,12 +127,23 @@ impl Intake {
         rng: Rng,
     ) -> Self {
         let (rng, window) = (Mutex::new(rng), Mutex::default());
-        Self { store, clock, settings, accepted: Arc::default(), rng, window }
+        let sharing =
+            (settings.callers > 1).then(|| Sharing::new(Arc::clone(&store), settings.waiting_max));
+        Self { store, clock, settings, sharing, accepted: Arc::default(), rng, window }
     }
 
-    /// Accepts all items or none. Returns once they are on disk.
+    /// Whether a caller may have more accepted, as far as others have to be left room.
+    pub(crate) async fn has_room_for(&self, caller: Caller) -> Result<bool, StoreError> {
+        match &self.sharing {
+            Some(sharing) => sharing.allows(caller, self.clock.now()).await,
+            None => Ok(true),
+        }
+    }
+
+    /// Accepts all items of a caller or none. Returns once they are on disk.
     pub async fn accept(
         &self,
+        caller: Caller,
         items: Vec<Item>,
         idempotency: Option<Idempotency>,
     ) -> Result<Accepted, AcceptError> {
@@ -145,6 +162,9 @@ impl Intake {
                 Ok(accepted) => {
                     if let Accepted::New { wakeups, .. } = &accepted {
                         self.accepted.fetch_add(*wakeups, Ordering::Relaxed);
+                        if let Some(sharing) = &self.sharing {
+                            sharing.accepted(caller, window_end, *wakeups);
+                        }
                         let delay = window_end.since(now).to_std().as_secs_f64();
                         histogram!(ADDED_DELAY).record_many(delay, joining);
                         compat::queued(window_end.since(now), joining);
@@ -328,6 +348,20 @@ impl Intake {
             .map(|event| &event.message_type)
             .or_else(|| self.settings.message_types.first())
             .cloned()
+    }
+
+    /// Over which windows an event's wake-ups are spread that may leave from `moment` on: over as long as its caller says, else its event type.
+    pub(crate) fn spread(
+        &self,
+        event_type: &EventType,
+        said: Option<Duration>,
+        moment: Timestamp,
+    ) -> Spread {
+        let configured = || self.settings.events.get(event_type).and_then(|event| event.spread);
+        match said.or_else(configured) {
+            Some(over) => self.settings.schedule.spread(moment, over),
+            None => Spread::default(),
+        }
     }
 
     /// What is asked before an event wakes somebody.

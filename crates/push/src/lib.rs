@@ -14,6 +14,7 @@ mod halting;
 mod identity;
 mod intake;
 mod metrics;
+mod sharing;
 mod wiki;
 mod worker;
 

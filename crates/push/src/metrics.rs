@@ -15,6 +15,7 @@ pub(crate) const BATCH: &str = "reveille_batch_wakeups";
 pub(crate) const RELEASE_DURATION: &str = "reveille_window_release_duration_seconds";
 pub(crate) const DELIVERIES: &str = "reveille_deliveries_total";
 pub(crate) const DELIVERY_DURATION: &str = "reveille_delivery_duration_seconds";
+pub(crate) const DELIVERY_LATENESS: &str = "reveille_delivery_lateness_seconds";
 pub(crate) const DELIVERIES_IN_FLIGHT: &str = "reveille_deliveries_in_flight";
 pub(crate) const PAUSED: &str = "reveille_provider_paused";
 pub(crate) const HALTED: &str = "reveille_provider_halted";
@@ -219,6 +220,11 @@ fn describe_delivery() {
         DELIVERY_DURATION,
         Unit::Seconds,
         "Time from sending to the answer, by credential set."
+    );
+    describe_histogram!(
+        DELIVERY_LATENESS,
+        Unit::Seconds,
+        "Time from the end of its window until a push was sent for the first time, by credential set."
     );
     describe_gauge!(DELIVERIES_IN_FLIGHT, "Pushes sent and not answered, by credential set.");
     describe_gauge!(PAUSED, "1 while a credential set is paused.");

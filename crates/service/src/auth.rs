@@ -51,7 +51,7 @@ pub enum CallersError {
 }
 
 /// A caller, as something to tell callers apart by. Not its token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Caller(pub [u8; 32]);
 
 impl Caller {
@@ -63,6 +63,11 @@ impl Callers {
     /// Everyone.
     pub fn anyone() -> Self {
         Self { hashes: Arc::new([]) }
+    }
+
+    /// How many there are who can be told apart. One, where the network is trusted.
+    pub fn count(&self) -> usize {
+        self.hashes.len().max(1)
     }
 
     /// Whether the network is trusted.

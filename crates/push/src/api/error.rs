@@ -3,6 +3,7 @@
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use metrics::counter;
+use reveille_mixer::PARTS;
 use reveille_model::Provider;
 use reveille_service::body::RETRY_AFTER_S;
 use reveille_service::problem::Problem;
@@ -52,6 +53,8 @@ pub(crate) enum ApiError {
     Caller(CallerError),
     TooLate,
     OutboxFull,
+    /// Others are to have room, too.
+    OverShare,
     StoreBusy,
     StoreUnavailable,
 }
@@ -124,6 +127,9 @@ impl ApiError {
                 .detail("a notification can be taken back until its deliver_after has come"),
             Self::OutboxFull => new(StatusCode::SERVICE_UNAVAILABLE, "outbox-full", "The outbox is full")
                 .detail("nothing was accepted; push.outbox_wakeups_max wake-ups are waiting for their providers")
+                .retry_after(STORE_RETRY_AFTER_S),
+            Self::OverShare => new(StatusCode::SERVICE_UNAVAILABLE, "over-share", "This caller has its share waiting")
+                .detail(format!("nothing was accepted; a caller may have {PARTS} times as many wake-ups waiting as there is room left in the outbox"))
                 .retry_after(STORE_RETRY_AFTER_S),
             Self::StoreBusy => new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Too much is under way")
                 .detail("nothing was accepted, try again")

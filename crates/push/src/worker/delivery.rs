@@ -334,6 +334,7 @@ impl Delivery {
                 .hand_over(&running.to_settler, ToSettle::Wakeup(postponed(&claimed, until)))
                 .await;
         }
+        running.report.leaves(&claimed, now);
         running.held.insert(claimed.id, postponed(&claimed, now));
         let sender = Arc::clone(&self.sender);
         running.in_flight.spawn(async move {

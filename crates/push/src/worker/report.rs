@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use reveille_mixer::{DropGuard, Governor};
 use reveille_model::{CredentialSet, Outcome, Provider, Reach, Reason, Timestamp, Verdict};
+use reveille_store::Claimed;
 
 use super::scopes::Scopes;
 use crate::compat;
 use crate::metrics::{
-    CONFIG_ERROR, DELIVERIES, DELIVERIES_IN_FLIGHT, DELIVERY_DURATION, DROP_GUARD, PACE, PAUSED,
-    SCOPES_PAUSED,
+    CONFIG_ERROR, DELIVERIES, DELIVERIES_IN_FLIGHT, DELIVERY_DURATION, DELIVERY_LATENESS,
+    DROP_GUARD, PACE, PAUSED, SCOPES_PAUSED,
 };
 
 /// What was said already.
@@ -18,6 +19,7 @@ pub(super) struct Report {
     set: CredentialSet,
     answers: BTreeMap<(&'static str, Reason), Counter>,
     duration: Histogram,
+    lateness: Histogram,
     in_flight: Gauge,
     paused: Gauge,
     pace: Gauge,
@@ -40,6 +42,7 @@ impl Report {
             set,
             answers: BTreeMap::new(),
             duration: histogram!(DELIVERY_DURATION, "set" => name.clone()),
+            lateness: histogram!(DELIVERY_LATENESS, "set" => name.clone()),
             in_flight: gauge!(DELIVERIES_IN_FLIGHT, "set" => name.clone()),
             paused: gauge!(PAUSED, "set" => name.clone()),
             pace: gauge!(PACE, "set" => name),
@@ -48,6 +51,13 @@ impl Report {
             is_guard_told: false,
             refused: BTreeSet::new(),
             complained_at_s: 0,
+        }
+    }
+
+    /// A wake-up leaves. That which asks for proof belongs to no window, and what is tried again has left before.
+    pub(super) fn leaves(&self, claimed: &Claimed, now: Timestamp) {
+        if claimed.attempts == 0 && claimed.nonce.is_none() {
+            self.lateness.record(now.since(claimed.window_end).to_std().as_secs_f64());
         }
     }
 

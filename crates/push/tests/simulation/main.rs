@@ -7,6 +7,7 @@
 
 mod bug;
 mod cohorts;
+mod fleet;
 mod matrix;
 mod provider;
 mod scenery;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::network::{Link, LinkState, Network};
 use super::server::{ask, begin, give, install, options};
 use crate::environment::mariadb;
 use crate::{Dir, Server, free_ports};
@@ -19,6 +20,8 @@ const SYNCED: &str = "Synchronized with group, ready for connections";
 pub struct Galera {
     members: Vec<Member>,
     ports: Ports,
+    // After the servers: it goes when they have.
+    network: Option<Network>,
 }
 
 /// One of its servers.
@@ -27,7 +30,7 @@ struct Member {
     // Before the folder: dropped, it writes into it no longer.
     server: Option<Server>,
     dir: Dir,
-    address: String,
+    number: u8,
 }
 
 /// The same at each address.
@@ -45,6 +48,20 @@ impl Galera {
     /// # Panics
     /// If it is installed and cannot be started.
     pub async fn start() -> Option<Self> {
+        Self::start_in(None).await
+    }
+
+    /// Starts one whose servers have networks of their own, where those may be made.
+    ///
+    /// # Panics
+    /// If it could be started and cannot.
+    pub async fn start_apart() -> Option<Self> {
+        mariadb()?;
+        let network = Network::make(SERVERS)?;
+        Self::start_in(Some(network)).await
+    }
+
+    async fn start_in(network: Option<Network>) -> Option<Self> {
         mariadb()?;
         let free = free_ports();
         let ports = Ports {
@@ -52,9 +69,9 @@ impl Galera {
             group: free.public,
             transfers: [free.control, free.demo],
         };
-        let member =
-            |number| Member { server: None, dir: Dir::new(), address: format!("127.0.0.{number}") };
-        let mut cluster = Self { members: (1..=SERVERS).map(member).collect(), ports };
+        let member = |number| Member { server: None, dir: Dir::new(), number };
+        let clients = if network.is_some() { "10.77.%" } else { "127.0.0.%" };
+        let mut cluster = Self { members: (1..=SERVERS).map(member).collect(), ports, network };
         for number in 0..usize::from(SERVERS) {
             let dir = &cluster.member(number).dir;
             give(dir.path(), USER);
@@ -68,7 +85,7 @@ impl Galera {
             let first: &[&str] = if number == 0 { &["--wsrep-new-cluster"] } else { &[] };
             cluster.start_server(number, first).await;
         }
-        cluster.run(0, &begin("127.0.0.%"));
+        cluster.run(0, &begin(clients));
         Some(cluster)
     }
 
@@ -79,18 +96,28 @@ impl Galera {
     async fn start_server(&mut self, number: usize, more: &[&str]) {
         let program = mariadb().expect("it is installed");
         let options = self.options(number);
-        let words: Vec<&str> =
-            options.iter().map(String::as_str).chain(more.iter().copied()).collect();
-        let mut server = Server::start(Path::new(&program), &words);
+        let program = program.to_str().expect("a path");
+        let namespace = self.network.as_ref().map(|network| {
+            let name = network.namespace(self.member(number).number);
+            ["netns".to_owned(), "exec".to_owned(), name, program.to_owned()]
+        });
+        let within = namespace.iter().flatten().map(String::as_str);
+        let options = options.iter().map(String::as_str);
+        let words: Vec<&str> = within.chain(options).chain(more.iter().copied()).collect();
+        let program = if namespace.is_some() { "ip" } else { program };
+        let mut server = Server::start(Path::new(program), &words);
         server.wait_for(SYNCED).await;
         self.members.get_mut(number).expect("there are three").server = Some(server);
     }
 
     fn options(&self, number: usize) -> Vec<String> {
         let Ports { clients, group, transfers: [missed, all] } = self.ports;
-        let Member { dir, address, .. } = self.member(number);
-        let mut options = options(dir, (address, clients), USER);
-        let members = self.members.iter().map(|each| format!("{}:{group}", each.address));
+        let Member { dir, number, .. } = self.member(number);
+        let address = self.group_address(*number);
+        let bind = if self.network.is_some() { "0.0.0.0" } else { &address };
+        let mut options = options(dir, (bind, clients), USER);
+        let members =
+            self.members.iter().map(|each| format!("{}:{group}", self.group_address(each.number)));
         let members: Vec<String> = members.collect();
         options.extend([
             "--innodb-log-file-size=16M".to_owned(),
@@ -111,7 +138,40 @@ impl Galera {
 
     /// The address of a server, without the password.
     pub fn url(&self, number: usize) -> String {
-        format!("mariadb://wiki@{}:{}/wiki", self.member(number).address, self.ports.clients)
+        let number = self.member(number).number;
+        let port = self.ports.clients;
+        match &self.network {
+            None => format!("mariadb://wiki@127.0.0.{number}:{port}/wiki"),
+            // It is this machine all the same.
+            Some(network) => {
+                let address = network.client_address(number);
+                format!("mariadb://wiki@{address}:{port}/wiki?ssl-mode=disabled")
+            }
+        }
+    }
+
+    fn group_address(&self, number: u8) -> String {
+        match &self.network {
+            None => format!("127.0.0.{number}"),
+            Some(_) => Network::group_address(number),
+        }
+    }
+
+    /// Cuts a link of a server, or mends it.
+    ///
+    /// # Panics
+    /// If the servers have no networks of their own.
+    pub fn set_link(&self, link: Link, number: usize, state: LinkState) {
+        let network = self.network.as_ref().expect("networks of their own");
+        network.set_link(link, self.member(number).number, state);
+    }
+
+    /// What a server says of itself, without waiting for the others: `Primary` while it is one of most of them.
+    pub fn status(&self, number: usize) -> String {
+        let sql = "SHOW STATUS LIKE 'wsrep_cluster_status';";
+        let rows = ask(&self.member(number).dir, "mysql", sql);
+        let row = rows.lines().nth(1).unwrap_or_default();
+        row.split('\t').nth(1).unwrap_or_default().to_owned()
     }
 
     /// Runs statements in the database `wiki` of a server, once it has what the others have.

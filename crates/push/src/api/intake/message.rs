@@ -154,6 +154,7 @@ async fn accept(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<(), ApiError> {
+    state.has_room_for(caller).await?;
     let idempotency = idempotency(&state.hmac, headers, (caller, provider.as_str()), body)?;
     let messages = match provider {
         Provider::WebPush => to_browsers(state, &parse(body, &WEB_PUSH_FIELDS)?)?,
@@ -162,7 +163,7 @@ async fn accept(
         }
     };
     let items = messages.into_iter().map(Item::Tokens).collect();
-    let accepted = state.intake.accept(items, idempotency).await?;
+    let accepted = state.intake.accept(caller, items, idempotency).await?;
     if let Accepted::New { wakeups, .. } = accepted {
         counter!(INTAKE_WAKEUPS, "route" => "message", "provider" => provider.as_str())
             .increment(wakeups);

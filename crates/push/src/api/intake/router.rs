@@ -7,7 +7,7 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
-use reveille_service::auth::{self, Callers};
+use reveille_service::auth::{self, Caller, Callers};
 use reveille_service::body::BodyLimits;
 use reveille_service::health::Readiness;
 use reveille_service::problem::{method_not_allowed, not_found};
@@ -16,6 +16,7 @@ use reveille_store::Destination;
 use tokio::sync::watch;
 
 use super::super::devices::Devices;
+use super::super::error::ApiError;
 use super::super::headers;
 use super::{
     docs, halting, importing, info, message, notifications, operations, quarantine, subscriptions,
@@ -41,6 +42,13 @@ pub(crate) struct ApiState {
     pub(crate) deaths: watch::Sender<()>,
     /// Where delivery is halted.
     pub(crate) halting: Halting,
+}
+
+impl ApiState {
+    /// Refuses a caller who has so much waiting that others would have no room.
+    pub(super) async fn has_room_for(&self, caller: Caller) -> Result<(), ApiError> {
+        if self.intake.has_room_for(caller).await? { Ok(()) } else { Err(ApiError::OverShare) }
+    }
 }
 
 pub(crate) fn router(state: ApiState, callers: Callers) -> Router {

@@ -1,0 +1,5 @@
+//! Several nodes with one store: each with a clock of its own, killed, standing still, and never sure whether what they asked for was done.
+
+mod network;
+mod runs;
+mod world;
