@@ -66,7 +66,7 @@ impl Database {
     }
 
     /// Runs statements; returns rows as the database's own client shows them.
-    fn run(&self, sql: &str) -> String {
+    pub(crate) fn run(&self, sql: &str) -> String {
         match self {
             Self::One(server) => server.run(sql),
             Self::Cluster(servers) => servers.run(0, sql),
@@ -214,6 +214,11 @@ impl Fleet {
             "apns" => format!("{MARK_HEX}{:018x}", self.next),
             _ => format!("{MARK}-token-{}", self.next),
         }
+    }
+
+    /// How many tokens were accepted so far.
+    pub(crate) fn count_accepted(&self) -> usize {
+        self.accepted.lock().unwrap().len()
     }
 
     /// These will arrive, too.

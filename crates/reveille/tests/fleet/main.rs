@@ -3,6 +3,8 @@
 
 mod agreeing;
 mod cohorts;
+mod cut;
 mod faults;
 mod fleet;
 mod galera;
+mod rolling;

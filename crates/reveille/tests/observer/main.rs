@@ -12,10 +12,11 @@ mod rig;
 
 use reveille_lab::{AttackPoint as Point, AttackSettings, attack};
 use reveille_model::Rng;
+use reveille_testkit::needs_all;
 
 use company::guesses;
 use observed::{Observed, ROUND, missed, partial, rho};
-use rig::{LATER, Rig, Trouble, USERS, is_equipped_later};
+use rig::{LATER, Rig, Runs, Trouble, USERS, is_equipped_later};
 
 /// Rounds of events.
 const ROUNDS: usize = 30;
@@ -26,9 +27,10 @@ const OTHERS: usize = 20;
 /// After so many events of a target.
 const EVENTS: usize = 20;
 
-async fn watch() -> Observed {
+/// Nothing where what is to run needs a database and there is none.
+async fn watch(runs: Runs) -> Option<Observed> {
     let mut rng = Rng::from_number(6);
-    let mut rig = Rig::start().await;
+    let mut rig = Rig::start(runs).await?;
     rig.register(0).await;
     for round in 0..ROUNDS {
         if round == LATER {
@@ -50,7 +52,7 @@ async fn watch() -> Observed {
         let trouble = if round % 8 == 5 { Trouble::Killed } else { Trouble::None };
         rig.round(&meant, trouble).await;
     }
-    rig.end().await
+    Some(rig.end().await)
 }
 
 /// What the observer with one provider's records says after [`EVENTS`] events of an account.
@@ -82,26 +84,40 @@ fn error(point: &Point) -> f64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_watches_the_real_server_stays_at_one_in_a_cohort() {
-    let observed = watch().await;
+    let observed = watch(Runs::Alone).await.unwrap();
+    stays_at_one_in_a_cohort(&observed);
+    each_checker_sees_what_it_is_for(&observed);
+}
+
+/// Each request goes to another node than the one before, and in every eighth round one of them is killed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_watches_four_nodes_sees_no_more_than_of_one() {
+    let Some(observed) = watch(Runs::Fleet(4)).await else {
+        println!("{}", needs_all("an observer before four nodes on a real MariaDB"));
+        return;
+    };
+    stays_at_one_in_a_cohort(&observed);
+}
+
+fn stays_at_one_in_a_cohort(observed: &Observed) {
     assert!(observed.pushes.len() >= 25_000, "{} pushes", observed.pushes.len());
-    assert_eq!(missed(&observed), Vec::<String>::new());
-    assert_eq!(partial(&observed), Vec::<String>::new());
+    assert_eq!(missed(observed), Vec::<String>::new());
+    assert_eq!(partial(observed), Vec::<String>::new());
     let floor = 1.0 / observed.smallest;
     for provider in ["fcm", "apns"] {
         assert_eq!(observed.shapes(provider).len(), 1, "{:?}", observed.shapes(provider));
-        let last = guess(&observed, provider);
+        let last = guess(observed, provider);
         assert!(last.accounts >= TARGETS / 4, "{} accounts", last.accounts);
         assert!(last.top1 <= floor + 3.0 * error(&last), "{last:?}");
         assert!(last.hit <= floor + 3.0 * error(&last), "{last:?}");
     }
     // Nor are those known better who got another device meanwhile.
-    let equipped = mean(&guesses(&observed, "fcm", is_equipped_later));
+    let equipped = mean(&guesses(observed, "fcm", is_equipped_later));
     println!("fcm: of those who got an iPhone {:.2} % are guessed", 100.0 * equipped);
     assert!(equipped <= floor, "{equipped}");
-    let order = rho(&observed);
+    let order = rho(observed);
     println!("order: rho {:.4} over {} pushes", order.rho, order.pushes);
     assert!(order.pushes >= 25_000 && order.rho.abs() <= 0.02, "{order:?}");
-    each_checker_sees_what_it_is_for(&observed);
 }
 
 fn each_checker_sees_what_it_is_for(observed: &Observed) {

@@ -1,10 +1,12 @@
 //! The real server and its sandbox, with users of three kinds.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use reveille_model::{CredentialSet, Provider, Providers};
 use reveille_sandbox::init_with_cohorts;
-use reveille_testkit::{Client, Dir, Server, free_ports};
+use reveille_testkit::{Client, Dir, MariaDb, Server, free_port, free_ports};
+use rusqlite::types::ValueRef;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -30,11 +32,26 @@ pub(crate) enum Trouble {
     Killed,
 }
 
+/// What runs: one process with a file, or several on one database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Runs {
+    Alone,
+    Fleet(usize),
+}
+
+/// A process, and who asks it.
+struct Node {
+    port: u16,
+    push: Client,
+    server: Server,
+}
+
 pub(crate) struct Rig {
     config: PathBuf,
-    push: Client,
+    nodes: Vec<Node>,
+    /// Nothing where the one node has a file.
+    database: Option<MariaDb>,
     sandbox: Client,
-    server: Server,
     logs: Vec<String>,
     events: Vec<Event>,
     /// When each round began, and how many pushes had arrived then.
@@ -97,22 +114,48 @@ fn shape(push: &Value) -> String {
     format!("{headers} {payload} {bytes}")
 }
 
-async fn server(config: &Path) -> Server {
-    let mut server =
-        Server::start(Path::new(REVEILLE), &["push", "--config", config.to_str().unwrap()]);
+async fn server(config: &Path, port: u16) -> Server {
+    let listen = format!("127.0.0.1:{port}");
+    // Nobody comes to the public one.
+    let public = format!("127.0.0.1:{}", free_port());
+    let listens = [
+        ("REVEILLE_PUSH__INTAKE__LISTEN", listen.as_str()),
+        ("REVEILLE_PUSH__PUBLIC__LISTEN", public.as_str()),
+    ];
+    let words = ["push", "--config", config.to_str().unwrap()];
+    let mut server = Server::start_with(Path::new(REVEILLE), &words, &listens);
     server.wait_for("the push server is listening").await;
     server
 }
 
+/// The tables of a new database.
+fn migrate(config: &Path) {
+    let words = ["migrate", "--config", config.to_str().unwrap()];
+    let done = Command::new(REVEILLE).args(words).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
 impl Rig {
-    pub(crate) async fn start() -> Self {
+    /// Starts what runs. Nothing where it needs a database and there is none.
+    pub(crate) async fn start(runs: Runs) -> Option<Self> {
+        let (count, database) = match runs {
+            Runs::Alone => (1, None),
+            Runs::Fleet(count) => (count, Some(MariaDb::start().await?)),
+        };
         let dir = Dir::new();
         let ports = free_ports();
         let config = init_with_cohorts(&dir.join("rig"), ports, 1).unwrap();
         let text = std::fs::read_to_string(&config).unwrap();
         // Windows are a second long, and everybody is awake: a day's budget for a day of two minutes.
         let mix = "[push.mix]\nwakeups_per_device_day_max = 1440\n";
-        let text = text.replace("[push.mix]\n", mix);
+        let mut text = text.replace("[push.mix]\n", mix);
+        if let Some(database) = &database {
+            let store = format!("store = \"{}\"\nkey_file = \"reveille.key\"", database.url());
+            text = text.replace("store = \"sqlite:reveille.db\"", &store);
+            let password = "[push.mariadb]\npassword_file = \"db.password\"\n[push.mix]\n";
+            text = text.replace("[push.mix]\n", password);
+            std::fs::write(config.with_file_name("db.password"), MariaDb::PASSWORD).unwrap();
+        }
         std::fs::write(&config, format!("{text}received_max = 1000000\n")).unwrap();
         // Everybody is there before there are cohorts: all of them form at once, and nobody waits.
         let before = config.with_file_name("before.toml");
@@ -121,10 +164,19 @@ impl Rig {
         let mut sandbox = Server::start(Path::new(REVEILLE), &arguments);
         sandbox.wait_for("the sandbox is listening").await;
         let client = |port| Client::new(&format!("http://127.0.0.1:{port}"));
-        Self {
-            server: server(&before).await,
+        if database.is_some() {
+            migrate(&before);
+        }
+        let mut nodes = Vec::new();
+        for number in 0..count {
+            let port = if number == 0 { ports.intake } else { free_port() };
+            let server = server(&before, port).await;
+            nodes.push(Node { port, push: client(port), server });
+        }
+        Some(Self {
             config,
-            push: client(ports.intake),
+            nodes,
+            database,
             sandbox: client(ports.control),
             logs: Vec::new(),
             events: Vec::new(),
@@ -132,7 +184,12 @@ impl Rig {
             smallest: f64::INFINITY,
             _sandbox: sandbox,
             _dir: dir,
-        }
+        })
+    }
+
+    /// Who asks the node whose turn it is.
+    fn client(&self, turn: usize) -> Client {
+        self.nodes[turn % self.nodes.len()].push.clone()
     }
 
     /// Registers the devices that are there from some round on, and waits until they are in cohorts. Meanwhile there are none: all of them form at
@@ -140,8 +197,9 @@ impl Rig {
     pub(crate) async fn register(&mut self, since: usize) {
         self.restart("before.toml").await;
         let mut tasks = JoinSet::new();
-        for device in (0..USERS).flat_map(devices).filter(|device| device.since == since) {
-            let client = self.push.clone();
+        let devices = (0..USERS).flat_map(devices).filter(|device| device.since == since);
+        for (turn, device) in devices.enumerate() {
+            let client = self.client(turn);
             tasks.spawn(async move {
                 let Device { user, provider, token, .. } = device;
                 let device = match provider {
@@ -162,7 +220,8 @@ impl Rig {
         self.restart("reveille.toml").await;
         // A window has to end for it.
         for _ in 0..PATIENCE {
-            let is_formed = self.metric("reveille_privacy_cohort_live_size_min").await > 0.0;
+            let sizes = self.metrics("reveille_privacy_cohort_live_size_min").await;
+            let is_formed = sizes.iter().any(|size| *size > 0.0);
             if is_formed && self.waiting_cohorts().await < 0.5 {
                 return;
             }
@@ -173,21 +232,35 @@ impl Rig {
 
     /// Ends the server and starts it again, with that configuration.
     async fn restart(&mut self, with: &str) {
-        assert_eq!(self.server.terminate(), Some(0), "{:?}", self.server.log());
-        self.logs.extend(self.server.log());
-        self.server = server(&self.config.with_file_name(with)).await;
+        self.stop();
+        let config = self.config.with_file_name(with);
+        for node in &mut self.nodes {
+            node.server = server(&config, node.port).await;
+        }
     }
 
-    /// The value of a metric; 0 where it is not there yet.
-    async fn metric(&self, name: &str) -> f64 {
-        let metrics = self.push.get("/metrics").await.text;
-        let line = metrics.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
-        line.map_or(0.0, |value| value.parse().unwrap())
+    /// Ends all of them.
+    fn stop(&mut self) {
+        for node in &mut self.nodes {
+            assert_eq!(node.server.terminate(), Some(0), "{:?}", node.server.log());
+            self.logs.extend(node.server.log());
+        }
+    }
+
+    /// The value of a metric at each node; 0 where it is not there yet.
+    async fn metrics(&self, name: &str) -> Vec<f64> {
+        let mut values = Vec::new();
+        for node in &self.nodes {
+            let metrics = node.push.get("/metrics").await.text;
+            let line = metrics.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+            values.push(line.map_or(0.0, |value| value.parse().unwrap()));
+        }
+        values
     }
 
     /// How many cohorts there are whose users wait for others.
     async fn waiting_cohorts(&self) -> f64 {
-        let metrics = self.push.get("/metrics").await.text;
+        let metrics = self.client(0).get("/metrics").await.text;
         let name = "reveille_privacy_cohort_live_size{kind=\"provisional\"";
         let sizes = metrics.lines().filter(|line| line.starts_with(name));
         sizes.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
@@ -195,7 +268,7 @@ impl Rig {
 
     /// How many wake-ups wait, if the server knows by now.
     async fn waiting(&self) -> Option<u64> {
-        let metrics = self.push.get("/metrics").await.text;
+        let metrics = self.client(0).get("/metrics").await.text;
         let name = "reveille_ledger_wakeups{state=\"waiting\"} ";
         metrics.lines().find_map(|line| line.strip_prefix(name)).map(|count| count.parse().unwrap())
     }
@@ -223,7 +296,7 @@ impl Rig {
         let number = self.rounds.len() - 1;
         let mut tasks = JoinSet::new();
         for (order, user) in meant.iter().enumerate() {
-            let (client, user) = (self.push.clone(), *user);
+            let (client, user) = (self.client(order), *user);
             tasks.spawn(async move {
                 let body = json!({"users": [name(user)], "type": "mention"});
                 let accepted = client.post("/v1/notifications", &body).await;
@@ -242,9 +315,11 @@ impl Rig {
         if trouble == Trouble::Killed {
             let some = before + 100;
             self.sandbox.get(&format!("/stats?received_min={some}&wait_s=10")).await;
-            self.server.kill();
-            self.logs.extend(self.server.log());
-            self.server = server(&self.config).await;
+            let victim = number % self.nodes.len();
+            let node = &mut self.nodes[victim];
+            node.server.kill();
+            self.logs.extend(node.server.log());
+            node.server = server(&self.config, node.port).await;
         }
         let (mut received, mut looks) = (before, 0);
         while self.waiting().await != Some(0) {
@@ -252,21 +327,24 @@ impl Rig {
             received = self.sandbox.get(&path).await.json()["received"].as_u64().unwrap();
             looks += 1;
             if looks == PATIENCE {
-                let metrics = self.push.get("/metrics").await.text;
-                panic!("round {number}: something waits\n{metrics}\n{:?}", self.server.log());
+                let metrics = self.client(0).get("/metrics").await.text;
+                let logs: Vec<_> = self.nodes.iter_mut().map(|node| node.server.log()).collect();
+                panic!("round {number}: something waits\n{metrics}\n{logs:?}");
             }
         }
         self.sandbox.delete("/faults").await;
-        let smallest = self.metric("reveille_privacy_cohort_live_size_min").await;
-        if smallest > 0.0 {
-            self.smallest = self.smallest.min(smallest);
+        for smallest in self.metrics("reveille_privacy_cohort_live_size_min").await {
+            if smallest > 0.0 {
+                self.smallest = self.smallest.min(smallest);
+            }
         }
-        assert!(self.metric("reveille_privacy_partial_cohort_sends_total").await < 0.5);
+        let partial = self.metrics("reveille_privacy_partial_cohort_sends_total").await;
+        assert!(partial.iter().all(|count| *count < 0.5), "{partial:?}");
     }
 
     /// Something has happened to a user; its trail says in which window.
     async fn note(&mut self, round: usize, (order, user): (usize, usize), id: &str) {
-        let trail = self.push.get(&format!("/v1/notifications/{id}")).await.json();
+        let trail = self.client(order).get(&format!("/v1/notifications/{id}")).await.json();
         let window = trail["window_end"].as_str().unwrap().to_owned();
         self.events.push(Event { round, order, window, user });
     }
@@ -277,8 +355,7 @@ impl Rig {
 
     /// Ends the server; returns what was to be seen, and who is in which cohort.
     pub(crate) async fn end(mut self) -> Observed {
-        assert_eq!(self.server.terminate(), Some(0), "{:?}", self.server.log());
-        self.logs.extend(self.server.log());
+        self.stop();
         let is_personal = |line: &&String| [MARK, MARK_HEX].iter().any(|mark| line.contains(mark));
         assert_eq!(self.logs.iter().find(is_personal), None);
         let lines = self.sandbox.get("/received").await.text;
@@ -294,29 +371,55 @@ impl Rig {
                 shape: shape(&push),
             });
         }
-        let database =
-            rusqlite::Connection::open(self.config.with_file_name("reveille.db")).unwrap();
-        let user = |name: String| name[MARK.len() + "-user-".len()..].parse().unwrap();
-        let sql = "SELECT m.cohort, m.user_name, s.providers FROM members m
-             JOIN cohorts c ON c.id = m.cohort JOIN strata s ON s.id = c.stratum
-             WHERE m.user_name IS NOT NULL";
-        let mut select = database.prepare(sql).unwrap();
-        let found = select.query_map([], |row| {
-            Ok((row.get(0)?, user(row.get(1)?), Providers::from_bits(row.get(2)?)))
-        });
+        let user = |name: &str| name[MARK.len() + "-user-".len()..].parse().unwrap();
         let mut members = Vec::new();
-        for (cohort, user, covers) in found.unwrap().map(Result::unwrap) {
+        for row in self.rows(
+            "SELECT m.cohort, m.user_name, s.providers FROM members m
+             JOIN cohorts c ON c.id = m.cohort JOIN strata s ON s.id = c.stratum
+             WHERE m.user_name IS NOT NULL",
+        ) {
+            let [cohort, name, covers] = &row[..] else { unreachable!("{row:?}") };
+            let covers = Providers::from_bits(covers.parse().unwrap());
             let covered = Provider::ALL.into_iter().filter(|provider| covers.contains(*provider));
+            let (cohort, user) = (cohort.parse().unwrap(), user(name));
             members.extend(covered.map(|each| Member { cohort, user, provider: each.as_str() }));
         }
-        let sql = "SELECT s.user_name, c.name FROM subscriptions s
-             JOIN credential_sets c ON c.id = s.set_id";
-        let mut select = database.prepare(sql).unwrap();
-        let living = select.query_map([], |row| {
-            let set = CredentialSet::parse(&row.get::<_, String>(1)?).unwrap();
-            Ok((user(row.get(0)?), set.provider().as_str()))
+        let living = self.rows(
+            "SELECT s.user_name, c.name FROM subscriptions s
+             JOIN credential_sets c ON c.id = s.set_id",
+        );
+        let living = living.iter().map(|row| {
+            let set = CredentialSet::parse(&row[1]).unwrap();
+            (user(&row[0]), set.provider().as_str())
         });
-        let living = living.unwrap().map(Result::unwrap).collect();
+        let living = living.collect();
         Observed { events: self.events, pushes, members, living, smallest: self.smallest }
+    }
+
+    /// Rows of the store, as texts.
+    fn rows(&self, sql: &str) -> Vec<Vec<String>> {
+        if let Some(database) = &self.database {
+            let rows = database.run(&format!("{sql};"));
+            return rows
+                .lines()
+                .skip(1)
+                .map(|row| row.split('\t').map(str::to_owned).collect())
+                .collect();
+        }
+        let database =
+            rusqlite::Connection::open(self.config.with_file_name("reveille.db")).unwrap();
+        let mut select = database.prepare(sql).unwrap();
+        let columns = select.column_count();
+        let rows = select.query_map([], |row| {
+            (0..columns)
+                .map(|column| {
+                    Ok(match row.get_ref(column)? {
+                        ValueRef::Integer(number) => number.to_string(),
+                        other => other.as_str()?.to_owned(),
+                    })
+                })
+                .collect::<rusqlite::Result<_>>()
+        });
+        rows.unwrap().map(Result::unwrap).collect()
     }
 }
