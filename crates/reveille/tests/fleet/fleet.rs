@@ -22,6 +22,7 @@ const PATIENCE_S: u32 = 60;
 /// What the configuration has besides, before `[push.mix]`.
 const SECTIONS: &str = r#"[push.mariadb]
 password_file = "db.password"
+transaction_timeout_ms = 8000
 
 [push.limits.edit-user-talk]
 count = 3

@@ -12,4 +12,4 @@ pub(crate) use self::nodes::{NODES_MAX, Node};
 pub(crate) use self::sets::Sets;
 pub(crate) use self::shared::{Engine, Masters};
 pub(crate) use self::tables::Tables;
-pub(crate) use self::transaction::NOW_US;
+pub(crate) use self::transaction::{NOT_IN_TIME, NOW_US};

@@ -12,6 +12,9 @@ use crate::error::{Done, Failed};
 /// The database's clock, in microseconds since 1970. Sessions are in UTC.
 pub(crate) const NOW_US: &str = "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)";
 
+/// What is said where it took too long.
+pub(crate) const NOT_IN_TIME: &str = "the database does not answer in time";
+
 /// How often a transaction is tried, within the time it has.
 const TRIES_MAX: u32 = 200;
 /// The least pause between two tries. The others are up to so many times as long, twice as many with each try.
@@ -51,9 +54,7 @@ impl Engine {
             }
         };
         let in_time = tokio::time::timeout(self.transaction_timeout, tried).await;
-        in_time.unwrap_or_else(|_| {
-            Err(StoreError::Unavailable("the database does not answer in time".to_owned()).into())
-        })
+        in_time.unwrap_or_else(|_| Err(StoreError::Unavailable(NOT_IN_TIME.to_owned()).into()))
     }
 
     async fn once<I: Sync + ?Sized, T: Send>(

@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::accept::{Refusal, Sealed, accept, seal};
-use crate::engine::Engine;
+use crate::engine::{Engine, NOT_IN_TIME};
 use crate::error::Done;
 
 /// Requests that may wait. Beyond it they are refused, so that the wait stays bounded.
@@ -66,7 +66,11 @@ impl Intake {
         let (reply, answer) = oneshot::channel();
         let waiting = Waiting { wish: Wish { acceptance, sealed }, reply, place };
         self.queue.send(waiting).await.map_err(|_| stopped())?;
-        answer.await.map_err(|_| stopped())?
+        // With the group before it, which may wait as long: a database that cannot be reached is no reason to wait twice.
+        match tokio::time::timeout(engine.transaction_timeout, answer).await {
+            Ok(answer) => answer.map_err(|_| stopped())?,
+            Err(_) => Err(StoreError::Unavailable(NOT_IN_TIME.to_owned()).into()),
+        }
     }
 }
 
@@ -78,15 +82,25 @@ async fn run(engine: Arc<Engine>, queue: Arc<Mutex<mpsc::Receiver<Waiting>>>) {
             let mut queue = queue.lock().await;
             let Some(first) = queue.recv().await else { return };
             let mut items = 0;
-            group.push(first);
+            add(&mut group, first);
             while group.len() < GROUP_MAX && items < ITEMS_MAX {
                 let Ok(next) = queue.try_recv() else { break };
                 items += next.wish.acceptance.items.len();
-                group.push(next);
+                add(&mut group, next);
             }
+        }
+        if group.is_empty() {
+            continue;
         }
         counter!("reveille_store_commands_total").increment(group.len() as u64);
         accept_group(&engine, group).await;
+    }
+}
+
+/// Whoever has given up is not accepted for: it would come as a surprise.
+fn add(group: &mut Vec<Waiting>, waiting: Waiting) {
+    if !waiting.reply.is_closed() {
+        group.push(waiting);
     }
 }
 

@@ -12,6 +12,8 @@ const SERVERS: u8 = 3;
 /// Whom they run as: as root, the program that copies data from one to another would do that as nobody.
 const USER: &str = "mysql";
 const LIBRARY: &str = "/usr/lib/libgalera_smm.so";
+/// Where networks are cut: a server that is not heard of is gone after a second or three, instead of five or fifteen.
+const SOON_MISSED: &str = ";evs.keepalive_period=PT0.3S;evs.suspect_timeout=PT1S;evs.inactive_check_period=PT0.3S;evs.inactive_timeout=PT3S;gmcast.peer_timeout=PT1S";
 /// What a server says once it has what the others have.
 const SYNCED: &str = "Synchronized with group, ready for connections";
 
@@ -130,7 +132,8 @@ impl Galera {
             "--wsrep-sst-method=rsync".to_owned(),
             format!("--wsrep-sst-receive-address={address}:{all}"),
             format!(
-                "--wsrep-provider-options=gmcast.listen_addr=tcp://{address}:{group};ist.recv_addr={address}:{missed};gcache.size=64M"
+                "--wsrep-provider-options=gmcast.listen_addr=tcp://{address}:{group};ist.recv_addr={address}:{missed};gcache.size=64M{}",
+                if self.network.is_some() { SOON_MISSED } else { "" }
             ),
         ]);
         options

@@ -39,17 +39,17 @@ impl Network {
             must(&format!("-n {inside} link set lo up"));
             // To its clients, who are here.
             let outer = network.link('c', number);
-            must(&format!("link add {outer} type veth peer name clients netns {inside}"));
+            must(&format!("link add {outer} type veth peer name toclients netns {inside}"));
             must(&format!("addr add 10.77.{third}.1/30 dev {outer}"));
             must(&format!("link set {outer} up"));
-            must(&format!("-n {inside} addr add 10.77.{third}.2/30 dev clients"));
-            must(&format!("-n {inside} link set clients up"));
+            must(&format!("-n {inside} addr add 10.77.{third}.2/30 dev toclients"));
+            must(&format!("-n {inside} link set toclients up"));
             // To the others.
             let outer = network.link('g', number);
-            must(&format!("link add {outer} type veth peer name group netns {inside}"));
+            must(&format!("link add {outer} type veth peer name toothers netns {inside}"));
             must(&format!("link set {outer} master {bridge} up"));
-            must(&format!("-n {inside} addr add 10.78.0.{number}/24 dev group"));
-            must(&format!("-n {inside} link set group up"));
+            must(&format!("-n {inside} addr add 10.78.0.{number}/24 dev toothers"));
+            must(&format!("-n {inside} link set toothers up"));
         }
         Some(network)
     }
