@@ -1,6 +1,7 @@
-//! The project's own chores: `cargo xtask test`, `bench`, `tidy`.
+//! The project's own chores: `cargo xtask test`, `bench`, `docs`, `tidy`.
 
 mod bench;
+mod docs;
 mod process;
 mod test;
 mod tidy;
@@ -13,8 +14,9 @@ const USAGE: &str = "usage:
                                        --all   a test that is left out fails
                                        --long  thousands of kills and seeds instead of dozens and hundreds
   cargo xtask bench [PART...] [--long]  measures beside a bare peer in the same run, draws the pictures of docs/performance.md;
-                                       PART is startup, intake, subscriptions, sessions, cassandra, delivery, waiting, overload, isolation or profile; without one, all
+                                       PART is startup, intake, subscriptions, sessions, churn, cassandra, delivery, mariadb, plans, waiting, overload, isolation or profile; without one, all
                                        --long  ten million waiting, ten million sessions, an hour of overload
+  cargo xtask docs                     writes those pages of docs/ anew that come from the code
   cargo xtask tidy                     checks what no compiler checks: layers, file lengths, manifests, words";
 
 fn main() -> ExitCode {
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
     let result = match words.split_first() {
         Some((&"test", options)) => test::run(options),
         Some((&"bench", parts)) => bench::run(parts),
+        Some((&"docs", [])) => docs::write(),
         Some((&"tidy", [])) => tidy::run(),
         _ => Err(USAGE.to_owned()),
     };

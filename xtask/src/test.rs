@@ -41,6 +41,12 @@ pub(crate) fn run(options: &[&str]) -> Result<(), String> {
         }
         Err(why) => left_out.push(format!("tests against MariaDB: {why}")),
     }
+    match tools::prometheus() {
+        Ok(prometheus) => {
+            tests.env("REVEILLE_TEST_PROMETHEUS", prometheus);
+        }
+        Err(why) => left_out.push(format!("rules and alerts with Prometheus: {why}")),
+    }
     match tools::cassandra() {
         Ok(jars) => {
             tests.env("REVEILLE_TEST_CASSANDRA", jars);

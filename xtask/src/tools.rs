@@ -89,6 +89,20 @@ pub(crate) fn mediawiki() -> Result<PathBuf, String> {
     }
 }
 
+/// A Prometheus, and what the runbook's commands need besides.
+pub(crate) fn prometheus() -> Result<PathBuf, String> {
+    let prometheus = PathBuf::from("/usr/bin/prometheus");
+    if !prometheus.exists() {
+        debian("prometheus")?;
+    }
+    for (program, option) in [("curl", "--version"), ("sqlite3", "--version")] {
+        if !succeeds(Command::new(program).arg(option)) {
+            debian(program)?;
+        }
+    }
+    Ok(prometheus)
+}
+
 /// The server of `MariaDB`, and what a cluster of several is made of.
 pub(crate) fn mariadb() -> Result<PathBuf, String> {
     let mariadb = PathBuf::from("/usr/sbin/mariadbd");

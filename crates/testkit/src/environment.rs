@@ -32,6 +32,23 @@ pub fn mediawiki() -> Option<OsString> {
     variable("REVEILLE_TEST_MEDIAWIKI")
 }
 
+/// A Prometheus, if xtask could set one up.
+pub fn prometheus() -> Option<OsString> {
+    variable("REVEILLE_TEST_PROMETHEUS")
+}
+
+/// A page is as the code has it; or is written so, where that was asked for (`cargo xtask docs`).
+///
+/// # Panics
+/// If it is not.
+pub fn is_written(page: &std::path::Path, text: &str) {
+    if variable("REVEILLE_WRITE_DOCS").is_some() {
+        std::fs::write(page, text).expect("a page that can be written");
+    }
+    let written = std::fs::read_to_string(page).unwrap_or_default();
+    assert!(written == text, "{} is old: `cargo xtask docs` writes it anew", page.display());
+}
+
 /// A `MariaDB` server, if xtask could set one up.
 pub(crate) fn mariadb() -> Option<OsString> {
     variable("REVEILLE_TEST_MARIADB")

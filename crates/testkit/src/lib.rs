@@ -16,7 +16,9 @@ mod wiki;
 pub use app::{PushApp, metrics};
 pub use cassandra::Cassandra;
 pub use clock::ManualClock;
-pub use environment::{chromium, is_long, mediawiki, needs_all, python, rows};
+pub use environment::{
+    chromium, is_long, is_written, mediawiki, needs_all, prometheus, python, rows,
+};
 pub use http::{Answer, Client};
 pub use mariadb::{Galera, Link, LinkState, MariaDb};
 pub use process::Server;

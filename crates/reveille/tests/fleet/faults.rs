@@ -24,7 +24,7 @@ async fn misbehave(fleet: &Fleet) {
 
 async fn register(fleet: &Fleet) {
     for number in 0..USERS {
-        let word = if number == 0 { "dead".to_owned() } else { format!("{number}-device") };
+        let word = if number == 0 { "dead".to_owned() } else { format!("device-{number}") };
         let path = format!("/v1/users/{MARK}-{number}/subscriptions");
         let body = json!({"provider": "fcm", "token": format!("{MARK}-user-{word}")});
         let node = &fleet.nodes[number % NODES];
@@ -32,8 +32,19 @@ async fn register(fleet: &Fleet) {
     }
 }
 
+/// Something happens to some users at all nodes, twice: what is for one device joins.
+async fn happen(fleet: &Fleet, rng: &mut Rng) {
+    let users: Vec<String> = (0..USERS).map(|number| format!("{MARK}-{number}")).collect();
+    for _ in 0..2 {
+        let body = json!({"users": users, "type": "mention"});
+        let node = &fleet.nodes[usize::try_from(rng.below(NODES as u64)).unwrap()];
+        assert_eq!(node.client.post("/v1/notifications", &body).await.status, 202);
+    }
+}
+
 /// One round: load on all nodes, and one of them is killed in the midst of it, at a moment that the seed and the machine choose.
 async fn round(fleet: &mut Fleet, rng: &mut Rng) {
+    happen(fleet, rng).await;
     let mut requests = fleet.load(40, rng);
     let victim = usize::try_from(rng.below(NODES as u64)).unwrap();
     if rng.below(2) == 0 {
@@ -83,7 +94,7 @@ async fn nodes_that_are_killed_and_paused_lose_nothing() {
     let users: Vec<String> = (0..USERS).map(|number| format!("{MARK}-{number}")).collect();
     let body = json!({"users": users, "type": "mention"});
     assert_eq!(fleet.nodes[1].client.post("/v1/notifications", &body).await.status, 202);
-    fleet.expect((1..USERS).map(|number| format!("{MARK}-user-{number}-device")));
+    fleet.expect((1..USERS).map(|number| format!("{MARK}-user-device-{number}")));
     fleet.settle().await;
     fleet.drain().await;
     for number in 0..NODES {
