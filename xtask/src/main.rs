@@ -1,7 +1,8 @@
-//! The project's own chores: `cargo xtask test`, `bench`, `docs`, `tidy`.
+//! The project's own chores: `cargo xtask test`, `bench`, `docs`, `package`, `tidy`.
 
 mod bench;
 mod docs;
+mod package;
 mod process;
 mod test;
 mod tidy;
@@ -17,6 +18,7 @@ const USAGE: &str = "usage:
                                        PART is startup, intake, subscriptions, sessions, churn, cassandra, delivery, mariadb, plans, waiting, overload, isolation or profile; without one, all
                                        --long  ten million waiting, ten million sessions, an hour of overload
   cargo xtask docs                     writes those pages of docs/ anew that come from the code
+  cargo xtask package [--debug]        makes a Debian package in target/package
   cargo xtask tidy                     checks what no compiler checks: layers, file lengths, manifests, words";
 
 fn main() -> ExitCode {
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
     let result = match words.split_first() {
         Some((&"test", options)) => test::run(options),
         Some((&"bench", parts)) => bench::run(parts),
+        Some((&"package", options)) => package::run_with(options),
         Some((&"docs", [])) => docs::write(),
         Some((&"tidy", [])) => tidy::run(),
         _ => Err(USAGE.to_owned()),

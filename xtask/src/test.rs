@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use crate::package;
 use crate::process::{self, root, say};
 use crate::tools;
 
@@ -47,6 +48,12 @@ pub(crate) fn run(options: &[&str]) -> Result<(), String> {
         }
         Err(why) => left_out.push(format!("rules and alerts with Prometheus: {why}")),
     }
+    match tools::systemd() {
+        Ok(analyze) => {
+            tests.env("REVEILLE_TEST_SYSTEMD", analyze);
+        }
+        Err(why) => left_out.push(format!("the units of systemd: {why}")),
+    }
     match tools::cassandra() {
         Ok(jars) => {
             tests.env("REVEILLE_TEST_CASSANDRA", jars);
@@ -59,7 +66,7 @@ pub(crate) fn run(options: &[&str]) -> Result<(), String> {
     if long {
         tests.env("REVEILLE_TEST_LONG", "1");
     }
-    let result = process::run(&mut tests);
+    let result = process::run(&mut tests).and_then(|()| package::check());
     if !left_out.is_empty() {
         say(&format!("left out:\n  {}", left_out.join("\n  ")));
     }

@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::process::{output, root, run, succeeds};
 
 /// What the independent peers are made of.
-const PYTHON_PACKAGES: [&str; 8] = [
+const PYTHON_PACKAGES: [&str; 9] = [
     "h2==4.3.0",
     "PyJWT==2.10.1",
     "cryptography==46.0.3",
@@ -16,10 +16,10 @@ const PYTHON_PACKAGES: [&str; 8] = [
     "standardwebhooks==1.1.0",
     "websocket-client==1.9.0",
     "schemathesis==4.32.5",
+    "kubernetes-validate==1.37.0",
 ];
 /// What they import, all of it or not at all.
-const PYTHON_IMPORTS: &str =
-    "import h2, jwt, cryptography, http_ece, py_vapid, standardwebhooks, websocket, schemathesis";
+const PYTHON_IMPORTS: &str = "import h2, jwt, cryptography, http_ece, py_vapid, standardwebhooks, websocket, schemathesis, kubernetes_validate";
 
 /// What a wiki on a file needs of PHP, and what its client of a session store needs.
 const PHP_NEEDS: &str = "exit(extension_loaded('pdo_sqlite') && extension_loaded('curl') ? 0 : 1);";
@@ -87,6 +87,15 @@ pub(crate) fn mediawiki() -> Result<PathBuf, String> {
     } else {
         Err("it was installed and PHP lacks pdo_sqlite or curl".to_owned())
     }
+}
+
+/// What looks at units of systemd.
+pub(crate) fn systemd() -> Result<PathBuf, String> {
+    let analyze = PathBuf::from("/usr/bin/systemd-analyze");
+    if !analyze.exists() {
+        debian("systemd")?;
+    }
+    Ok(analyze)
 }
 
 /// A Prometheus, and what the runbook's commands need besides.

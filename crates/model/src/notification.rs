@@ -98,7 +98,7 @@ impl Spread {
     }
 }
 
-/// Numbers that follow one another come to lie anywhere (the finalizer of SplitMix64).
+/// Numbers that follow one another come to lie anywhere (the finalizer of `SplitMix64`).
 const fn mixed(number: u64) -> u64 {
     let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -30,7 +30,7 @@ pub(crate) enum Command {
     /// Brings the stores to this version's schema
     Migrate(SessionsArguments),
     /// The key that seals the store: `rotate` takes a fresh one
-    Keys(KeysArguments),
+    Keys(crate::commands::keys::KeysArguments),
     /// Moves the store from a file to `MariaDB`, for many machines. Stopped anywhere, it goes on when it is run again
     Move(crate::commands::moving::MoveArguments),
     /// Wakes the devices of users
@@ -53,6 +53,10 @@ pub(crate) enum Command {
     Resume(PauseArguments),
     /// The privacy lab: what somebody who sees every push can tell of who was meant
     Lab(LabArguments),
+    /// Prints what completes these words in a shell
+    Completions(crate::commands::manual::CompletionsArguments),
+    /// Writes man pages, one for each command
+    Man(crate::commands::manual::ManArguments),
     /// Shows the version
     Version,
 }
@@ -110,18 +114,6 @@ pub(crate) struct SessionsArguments {
     /// The configuration of Kask (YAML) in its place. What is passed over is said
     #[arg(long, value_name = "FILE")]
     pub(crate) kask_config: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct KeysArguments {
-    #[command(subcommand)]
-    pub(crate) command: KeysCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum KeysCommand {
-    /// Seals everything with a fresh key and forgets the one before. The push server must be stopped
-    Rotate(ConfigArguments),
 }
 
 #[derive(Debug, Args)]

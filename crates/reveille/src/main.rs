@@ -64,6 +64,8 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Lab(LabArguments { command: LabCommand::Attack(arguments) }) => {
             commands::lab::attack(&arguments)
         }
+        Command::Completions(arguments) => commands::manual::completions(&arguments),
+        Command::Man(arguments) => commands::manual::man(&arguments),
         Command::Version => {
             say::line(&format!("reveille {}", env!("CARGO_PKG_VERSION")));
             Ok(())

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
@@ -70,9 +71,12 @@ fn every_alert_fires_where_it_should_and_has_its_paragraph() {
     assert_eq!(links, anchors, "and leads there");
 }
 
+/// Of each metric its kind, its unit and what it is.
+type Described = BTreeMap<String, (&'static str, Option<Unit>, SharedString)>;
+
 /// What metrics are said to be.
 #[derive(Default)]
-struct Descriptions(Mutex<BTreeMap<String, (&'static str, Option<Unit>, SharedString)>>);
+struct Descriptions(Mutex<Described>);
 
 impl Descriptions {
     fn add(&self, kind: &'static str, key: &KeyName, unit: Option<Unit>, text: SharedString) {
@@ -106,7 +110,7 @@ impl Recorder for Descriptions {
     }
 }
 
-fn described(describe: fn()) -> BTreeMap<String, (&'static str, Option<Unit>, SharedString)> {
+fn described(describe: fn()) -> Described {
     let descriptions = Descriptions::default();
     with_local_recorder(&descriptions, describe);
     descriptions.0.into_inner().unwrap()
@@ -124,11 +128,11 @@ fn metrics_page() -> String {
         ("Push server", reveille_push::describe_metrics as fn()),
         ("Session store", reveille_sessions::describe_metrics),
     ] {
-        page.push_str(&format!("\n## {title}\n\n| metric | kind | what |\n|---|---|---|\n"));
+        write!(page, "\n## {title}\n\n| metric | kind | what |\n|---|---|---|\n").unwrap();
         for (name, (kind, unit, text)) in described(describe) {
             let unit = unit.map(|unit| format!(", {}", unit.as_str())).unwrap_or_default();
             let text = text.trim_end_matches('.');
-            page.push_str(&format!("| `{name}` | {kind}{unit} | {text} |\n"));
+            writeln!(page, "| `{name}` | {kind}{unit} | {text} |").unwrap();
         }
     }
     page
@@ -144,8 +148,14 @@ fn rules_and_objectives_speak_of_metrics_that_there_are() {
     let page = metrics_page();
     let known: BTreeSet<&str> =
         after(&page, "| `").filter_map(|line| line.split('`').next()).collect();
-    let spoken =
-        ["deploy/prometheus/rules.yml", "docs/slo.md", "docs/runbook.md"].map(read).join("\n");
+    let spoken = [
+        "deploy/prometheus/rules.yml",
+        "deploy/grafana/reveille.json",
+        "docs/slo.md",
+        "docs/runbook.md",
+    ]
+    .map(read)
+    .join("\n");
     let words = spoken.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
     let mut metrics = 0;
     for word in words.filter(|word| word.starts_with("reveille_") && word.len() > 15) {
@@ -218,18 +228,8 @@ impl Rig {
     }
 }
 
-/// The first value of an answer to a query.
-fn value(answer: &Value) -> Option<&str> {
-    answer["data"]["result"][0]["value"][1].as_str()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_real_prometheus_sees_what_happens() {
-    let Some(program) = prometheus() else {
-        println!("{}", needs_all("a real Prometheus"));
-        return;
-    };
-    let mut rig = Rig::start().await;
+/// A Prometheus that scrapes both servers each second, and its API.
+async fn watch(rig: &Rig, program: &Path) -> (Client, Server) {
     let port = free_port();
     let config = rig.dir.join("prometheus.yml");
     let rules = root().join("deploy/prometheus/rules.yml").canonicalize().unwrap();
@@ -246,9 +246,25 @@ async fn a_real_prometheus_sees_what_happens() {
         format!("--web.listen-address=127.0.0.1:{port}"),
     ];
     let options: Vec<&str> = options.iter().map(String::as_str).collect();
-    let mut server = Server::start(Path::new(&program), &options);
+    let mut server = Server::start(program, &options);
     server.wait_for("Server is ready to receive web requests").await;
     let client = Client::new(&format!("http://127.0.0.1:{port}"));
+    (client, server)
+}
+
+/// The first value of an answer to a query.
+fn value(answer: &Value) -> Option<&str> {
+    answer["data"]["result"][0]["value"][1].as_str()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_prometheus_sees_what_happens() {
+    let Some(program) = prometheus() else {
+        println!("{}", needs_all("a real Prometheus"));
+        return;
+    };
+    let mut rig = Rig::start().await;
+    let (client, _server) = watch(&rig, Path::new(&program)).await;
     let ask = async |query: &str| client.get(&format!("/api/v1/query?query={query}")).await.json();
     rig.use_it().await;
     let expected = [
@@ -278,6 +294,14 @@ async fn a_real_prometheus_sees_what_happens() {
     assert!(evaluated > 60, "{evaluated} rules");
     let alerts = client.get("/api/v1/alerts").await.json();
     assert_eq!(alerts["data"]["alerts"], json!([]), "all is well");
+    let mut asked = 0;
+    for expression in dashboard() {
+        let encoded: String = form_urlencoded::byte_serialize(expression.as_bytes()).collect();
+        let answer = ask(&encoded).await;
+        assert_eq!(answer["status"], "success", "{expression}: {answer}");
+        asked += 1;
+    }
+    assert!(asked > 40, "{asked} expressions");
     // And where it is not, somebody is to be told.
     rig.push.kill();
     let mut looks = 0;
@@ -291,6 +315,17 @@ async fn a_real_prometheus_sees_what_happens() {
         assert!(looks < PATIENCE, "{alerts}");
         rig.wait().await;
     }
+}
+
+/// What the dashboard asks, of this job and over a minute.
+fn dashboard() -> Vec<String> {
+    let dashboard: Value = serde_json::from_str(&read("deploy/grafana/reveille.json")).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let targets = panels.iter().filter_map(|panel| panel["targets"].as_array()).flatten();
+    targets
+        .map(|target| target["expr"].as_str().unwrap())
+        .map(|asked| asked.replace("$job", "reveille.*").replace("$__rate_interval", "1m"))
+        .collect()
 }
 
 /// The lines of each block of commands.

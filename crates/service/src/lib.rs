@@ -11,5 +11,6 @@ pub mod lifecycle;
 pub mod listen;
 pub mod problem;
 pub mod request_id;
+pub mod supervisor;
 pub mod telemetry;
 pub mod text_time;

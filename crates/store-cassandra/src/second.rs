@@ -213,17 +213,17 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_that_counts_is_not_waited_beyond() {
-        let counts = || Err(of_database(DbError::Invalid));
+        let counts = || ready(Err(of_database(DbError::Invalid)));
         let expected = of_database(DbError::Invalid).to_string();
-        assert_eq!(both(ready(counts()), pending()).await, expected);
-        assert_eq!(both(pending(), ready(counts())).await, expected);
+        assert_eq!(both(counts(), pending()).await, expected);
+        assert_eq!(both(pending(), counts()).await, expected);
     }
 
     #[tokio::test]
     async fn a_failure_of_one_node_is_not_the_answer_of_the_other() {
-        let fails = || Err(ExecutionError::EmptyPlan);
+        let fails = ready(Err(ExecutionError::EmptyPlan));
         let late = TOO_LATE.to_string();
-        assert_eq!(both(ready(fails()), ready(Err(TOO_LATE))).await, late);
+        assert_eq!(both(fails, ready(Err(TOO_LATE))).await, late);
         assert_eq!(both(pending(), ready(Err(TOO_LATE))).await, late);
     }
 

@@ -29,19 +29,29 @@ const ON_GALERA: &str = "SET SESSION wsrep_retry_autocommit = 20";
 
 /// Connects, with as many connections as it takes later.
 pub(crate) async fn connect(settings: &MariaDbSettings) -> Result<MySqlPool, MariaDbError> {
-    let options = options(settings)?;
-    let pool = MySqlPoolOptions::new()
+    let options = options(settings, &settings.url)?;
+    let pool = pool(settings).connect_with(options);
+    let pool = tokio::time::timeout(settings.connect_timeout, pool).await.map_err(|_| {
+        MariaDbError::Connect(format!("no answer within {} s", settings.connect_timeout.as_secs()))
+    })??;
+    Ok(pool)
+}
+
+/// The server that follows, which is connected to when it is asked.
+pub(crate) fn replica(settings: &MariaDbSettings) -> Result<Option<MySqlPool>, MariaDbError> {
+    let Some(url) = &settings.replica_url else { return Ok(None) };
+    let options = options(settings, url)?;
+    Ok(Some(pool(settings).connect_lazy_with(options)))
+}
+
+fn pool(settings: &MariaDbSettings) -> MySqlPoolOptions {
+    MySqlPoolOptions::new()
         .max_connections(settings.connections_max)
         .acquire_timeout(settings.connect_timeout)
         .idle_timeout(IDLE_MAX)
         // A connection that is gone is noticed by whoever uses it next, and that is tried again.
         .test_before_acquire(false)
         .after_connect(|connection, _| Box::pin(begin_session(connection)))
-        .connect_with(options);
-    let pool = tokio::time::timeout(settings.connect_timeout, pool).await.map_err(|_| {
-        MariaDbError::Connect(format!("no answer within {} s", settings.connect_timeout.as_secs()))
-    })??;
-    Ok(pool)
 }
 
 async fn begin_session(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
@@ -62,8 +72,8 @@ pub(crate) async fn masters(connection: &mut MySqlConnection) -> Result<Masters,
     Ok(if is_on { Masters::Several } else { Masters::One })
 }
 
-fn options(settings: &MariaDbSettings) -> Result<MySqlConnectOptions, MariaDbError> {
-    let url = Url::parse(&settings.url).map_err(|_| MariaDbError::Address)?;
+fn options(settings: &MariaDbSettings, address: &str) -> Result<MySqlConnectOptions, MariaDbError> {
+    let url = Url::parse(address).map_err(|_| MariaDbError::Address)?;
     let is_ours = ["mariadb", "mysql"].contains(&url.scheme());
     let host = url.host_str().filter(|_| is_ours).ok_or(MariaDbError::Address)?;
     if url.username().is_empty() || url.path().trim_matches('/').is_empty() {
@@ -71,7 +81,7 @@ fn options(settings: &MariaDbSettings) -> Result<MySqlConnectOptions, MariaDbErr
     }
     let says = |name: &str| url.query_pairs().any(|(key, _)| key == name);
     let stays_here = says("socket") || is_loopback(host);
-    let mut options = MySqlConnectOptions::from_str(&settings.url)
+    let mut options = MySqlConnectOptions::from_str(address)
         .map_err(|_| MariaDbError::Address)?
         .statement_cache_capacity(STATEMENTS_MAX)
         .disable_statement_logging();
@@ -139,7 +149,7 @@ mod tests {
     use crate::{MariaDbError, MariaDbSettings};
 
     fn mode(url: &str) -> Option<MySqlSslMode> {
-        options(&MariaDbSettings::new(url.to_owned(), "keys".into()))
+        options(&MariaDbSettings::new(url.to_owned(), "keys".into()), url)
             .ok()
             .map(|options| options.get_ssl_mode())
     }
@@ -158,7 +168,7 @@ mod tests {
         for url in
             ["", "sqlite:x", "mariadb://host/db", "mariadb://user@host", "http://user@host/db"]
         {
-            let refused = options(&MariaDbSettings::new(url.to_owned(), "keys".into()));
+            let refused = options(&MariaDbSettings::new(url.to_owned(), "keys".into()), url);
             assert!(matches!(refused, Err(MariaDbError::Address)), "{url}");
         }
     }

@@ -8,6 +8,8 @@ use std::time::Duration;
 pub struct MariaDbSettings {
     /// `mariadb://USER@HOST[:PORT]/DATABASE`.
     pub url: String,
+    /// A server that follows that one, at an address of the same kind. What may be a little old is asked there, and of the first where it does not answer.
+    pub replica_url: Option<String>,
     /// The user's password, if it is not in the address.
     pub password: Option<String>,
     /// The keys the database is sealed with. Every node has the same.
@@ -29,6 +31,7 @@ impl MariaDbSettings {
     pub fn new(url: String, key_file: PathBuf) -> Self {
         Self {
             url,
+            replica_url: None,
             password: None,
             key_file,
             ca_file: None,

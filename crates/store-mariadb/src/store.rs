@@ -7,7 +7,7 @@ use reveille_vault::BlindKey;
 use sqlx::MySqlPool;
 use tokio::task::JoinSet;
 
-use crate::connect::{check_settings, connect, masters};
+use crate::connect::{check_settings, connect, masters, replica};
 use crate::engine::{Engine, Masters, NODES_MAX, Node};
 use crate::moving::refuse_unfinished;
 use crate::outbox::{Intake, reopen_future_windows};
@@ -32,7 +32,8 @@ impl MariaDbStore {
         let node = enter(&pool).await?;
         let bounds = (settings.transaction_timeout, settings.clock_skew_max);
         let masters = masters(&mut *pool.acquire().await?).await?;
-        let engine = Engine::new(pool.clone(), vault, node.clone(), bounds, masters);
+        let pools = (pool.clone(), replica(&settings)?);
+        let engine = Engine::new(pools, vault, node.clone(), bounds, masters);
         let engine = Arc::new(engine);
         agree(&engine, now).await?;
         // Others' clocks may be ahead of ours, as far as is allowed, and of the database's.
@@ -63,7 +64,12 @@ impl MariaDbStore {
         refuse_unfinished(&pool).await?;
         let vault = sealing::unlock(&pool, &settings.key_file).await?;
         let bounds = (settings.transaction_timeout, settings.clock_skew_max);
-        let engine = Engine::new(pool.clone(), vault, Node::outside(), bounds, Masters::One);
+        if let Some(replica) = replica(settings)? {
+            migrations::check(&replica).await?;
+            replica.close().await;
+        }
+        let pools = (pool.clone(), None);
+        let engine = Engine::new(pools, vault, Node::outside(), bounds, Masters::One);
         agree(&engine, now).await?;
         engine.write(&now, |tables, now| Box::pin(tables.note_check(*now))).await?;
         pool.close().await;
@@ -76,7 +82,7 @@ impl MariaDbStore {
             let error = reveille_store::StoreError::from(error);
             tracing::warn!(%error, "the other nodes will miss us for a moment");
         }
-        self.engine.pool.close().await;
+        self.engine.close().await;
     }
 }
 

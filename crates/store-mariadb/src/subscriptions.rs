@@ -143,24 +143,28 @@ impl Subscriptions for MariaDbStore {
     }
 
     async fn count(&self) -> Result<(u64, u64), StoreError> {
-        let row = query(concat!(
-            "SELECT (SELECT CAST(COALESCE(SUM(count), 0) AS SIGNED) FROM device_counts),",
-            " (SELECT COUNT(*) FROM subscriptions WHERE suspect_since IS NOT NULL)"
-        ));
-        let row = row.fetch_one(&self.engine.pool).await.map_err(Failed::from)?;
-        let counts = count(&row, 0).and_then(|all| Ok((all, count(&row, 1)?)));
-        Ok(counts.map_err(Failed::from)?)
+        let counted = self.engine.look(|pool| async move {
+            let row = query(concat!(
+                "SELECT (SELECT CAST(COALESCE(SUM(count), 0) AS SIGNED) FROM device_counts),",
+                " (SELECT COUNT(*) FROM subscriptions WHERE suspect_since IS NOT NULL)"
+            ));
+            let row = row.fetch_one(&pool).await?;
+            Ok((count(&row, 0)?, count(&row, 1)?))
+        });
+        Ok(counted.await?)
     }
 
     async fn refresh_days(&self) -> Result<Vec<(i64, u64)>, StoreError> {
-        let rows = query(concat!(
-            "SELECT day, CAST(SUM(count) AS SIGNED) FROM device_counts GROUP BY day",
-            " HAVING SUM(count) > 0 ORDER BY day"
-        ));
-        let rows = rows.fetch_all(&self.engine.pool).await.map_err(Failed::from)?;
-        let days = rows.iter().map(|row| Ok((number(row, 0)?, count(row, 1)?)));
-        let days: Result<_, sqlx::Error> = days.collect();
-        Ok(days.map_err(Failed::from)?)
+        let counted = self.engine.look(|pool| async move {
+            let rows = query(concat!(
+                "SELECT day, CAST(SUM(count) AS SIGNED) FROM device_counts GROUP BY day",
+                " HAVING SUM(count) > 0 ORDER BY day"
+            ));
+            let rows = rows.fetch_all(&pool).await?;
+            let days = rows.iter().map(|row| Ok((number(row, 0)?, count(row, 1)?)));
+            Ok(days.collect::<Read<_>>()?)
+        });
+        Ok(counted.await?)
     }
 }
 

@@ -37,6 +37,11 @@ pub fn prometheus() -> Option<OsString> {
     variable("REVEILLE_TEST_PROMETHEUS")
 }
 
+/// What looks at units of systemd, if xtask could set it up.
+pub fn systemd() -> Option<OsString> {
+    variable("REVEILLE_TEST_SYSTEMD")
+}
+
 /// A page is as the code has it; or is written so, where that was asked for (`cargo xtask docs`).
 ///
 /// # Panics

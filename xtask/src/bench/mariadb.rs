@@ -216,7 +216,7 @@ fn two_nodes(rig: &Rig, database: &mut Database) -> Result<Row, String> {
 fn another(rig: &Rig, config: &Config) -> Result<Running, String> {
     let text = std::fs::read_to_string(&config.file).map_err(|error| error.to_string())?;
     let text = [config.intake, config.public].into_iter().try_fold(text, |text, port| {
-        Ok::<_, String>(text.replace(&port.to_string(), &free_port()?.to_string()))
+        Ok::<_, String>(text.replace(&format!(":{port}\""), &format!(":{}\"", free_port()?)))
     })?;
     let file = config.file.with_file_name("second.toml");
     std::fs::write(&file, text).map_err(|error| error.to_string())?;

@@ -73,9 +73,11 @@ impl Rig {
         let mut ports = [8900, 8901, 8910, 8911, 8912, 8913];
         for port in &mut ports {
             let free = free_port()?;
-            text = text.replace(&port.to_string(), &free.to_string());
+            // Marked first: a port may be a part of another one.
+            text = text.replace(&format!(":{port}"), &format!(":<{free}>"));
             *port = free;
         }
+        text = text.replace(":<", ":").replace('>', "");
         let [intake, public, control, apns, fcm, webpush] = ports;
         let More { push: of_push, fcm: of_fcm, received_max } = *more;
         // No quota of a provider is measured here.

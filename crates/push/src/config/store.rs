@@ -24,6 +24,8 @@ pub enum StoreUrl {
 pub struct MariaDbConfig {
     /// The address.
     pub url: String,
+    /// The address of a server that follows that one.
+    pub replica_url: Option<String>,
     /// The user's password, if it is not in the address.
     pub password: Option<String>,
     /// The keys it is sealed with, the same on every node.
@@ -100,11 +102,16 @@ impl MariaDbConfig {
         let transaction_timeout = ms("transaction_timeout_ms", TRANSACTION_MS, 1_000..=120_000);
         let clock_skew_max = ms("clock_skew_max_ms", SKEW_MS, 100..=60_000);
         let connections_max = section.number("connections_max", 4..=1_000).unwrap_or(CONNECTIONS);
+        let replica_url = section.string("replica");
+        if replica_url.as_ref().is_some_and(|url| !url.starts_with("mariadb://")) {
+            section.problem("replica", "this must be \"mariadb://USER@HOST/DATABASE\"");
+        }
         let password = section.secret("password_file");
         let ca_file = section.path("ca_file");
         section.finish();
         Some(Self {
             url,
+            replica_url,
             password,
             key_file: key_file?,
             ca_file,

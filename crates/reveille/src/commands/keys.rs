@@ -3,13 +3,26 @@
 use std::io::IsTerminal as _;
 
 use anyhow::Context as _;
+use clap::{Args, Subcommand};
 use reveille_push::StoreUrl;
 use reveille_store_sqlite::SqliteStore;
 
 use super::load::push_config;
-use crate::cli::{KeysArguments, KeysCommand};
+use crate::cli::ConfigArguments;
 use crate::failure::Failure;
 use crate::say;
+
+#[derive(Debug, Args)]
+pub(crate) struct KeysArguments {
+    #[command(subcommand)]
+    pub(crate) command: KeysCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Seals everything with a fresh key and forgets the one before. The push server must be stopped
+    Rotate(ConfigArguments),
+}
 
 pub(crate) fn run(arguments: &KeysArguments) -> Result<(), Failure> {
     let KeysCommand::Rotate(arguments) = &arguments.command;

@@ -9,6 +9,7 @@ pub(crate) mod import;
 pub(crate) mod keys;
 pub(crate) mod lab;
 pub(crate) mod load;
+pub(crate) mod manual;
 pub(crate) mod migrate;
 pub(crate) mod moving;
 pub(crate) mod pause;

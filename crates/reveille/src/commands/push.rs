@@ -8,6 +8,7 @@ use reveille_model::Duration;
 use reveille_push::{Parts, PushConfig, PushServer, describe_metrics, senders};
 use reveille_service::clock::{Clock, SystemClock};
 use reveille_service::lifecycle::Lifecycle;
+use reveille_service::supervisor;
 use reveille_service::telemetry::{LogFormat, start_logs, start_metrics};
 use tracing_subscriber::filter::LevelFilter;
 
@@ -40,6 +41,7 @@ pub(crate) async fn run(arguments: PushArguments) -> Result<(), Failure> {
     let lifecycle = Lifecycle::default();
     lifecycle.stop_on_signals().context("cannot listen for signals")?;
     start(config, &store, metrics, &lifecycle).await?;
+    supervisor::started(&lifecycle, Arc::new(SystemClock));
     let ended = lifecycle.finish(GRACE).await;
     store.close().await;
     Ok(ended?)

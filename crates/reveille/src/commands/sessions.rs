@@ -8,6 +8,7 @@ use reveille_model::Duration;
 use reveille_service::clock::SystemClock;
 use reveille_service::config::Document;
 use reveille_service::lifecycle::Lifecycle;
+use reveille_service::supervisor;
 use reveille_service::telemetry::{LogFormat, start_logs, start_metrics};
 use reveille_sessions::{
     BUCKETS, CassandraConfig, CassandraTls, DeleteConsistency, Login, Parts, SessionsConfig,
@@ -52,6 +53,7 @@ pub(crate) async fn run(arguments: &SessionsArguments) -> Result<(), Failure> {
     let server =
         SessionsServer::bind(config, Parts { store, clock: Arc::new(SystemClock), metrics });
     server.await?.start(&lifecycle);
+    supervisor::started(&lifecycle, Arc::new(SystemClock));
     let ended = lifecycle.finish(GRACE).await;
     opened.close();
     Ok(ended?)

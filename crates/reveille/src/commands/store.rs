@@ -77,6 +77,7 @@ impl OpenStore {
 pub(crate) fn mariadb(config: &MariaDbConfig) -> MariaDbSettings {
     MariaDbSettings {
         url: config.url.clone(),
+        replica_url: config.replica_url.clone(),
         password: config.password.clone(),
         key_file: config.key_file.clone(),
         ca_file: config.ca_file.clone(),

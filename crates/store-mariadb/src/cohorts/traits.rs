@@ -49,7 +49,7 @@ impl Cohorts for MariaDbStore {
     }
 
     async fn cohorts(&self) -> Result<Vec<Cohort>, StoreError> {
-        Ok(looking::cohorts(&self.engine.pool).await?)
+        Ok(self.engine.look(|pool| async move { looking::cohorts(&pool).await }).await?)
     }
 
     async fn lead(&self, until: Timestamp, leaving: Vec<Leaving>) -> Result<(), StoreError> {
@@ -69,6 +69,7 @@ impl Cohorts for MariaDbStore {
 
     async fn census(&self, now: Timestamp) -> Result<Census, StoreError> {
         let partial = self.engine.partial.swap(0, Ordering::Relaxed);
-        Ok(Census { partial, ..looking::census(&self.engine.pool, now).await? })
+        let counted = self.engine.look(|pool| async move { looking::census(&pool, now).await });
+        Ok(Census { partial, ..counted.await? })
     }
 }

@@ -13,6 +13,10 @@ use super::lanes::Lanes;
 use super::nodes::Node;
 use super::sets::Sets;
 use crate::cohorts::Mixing;
+use crate::error::Done;
+
+/// How long a replica may take to answer.
+const LOOK_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// Who takes writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +30,8 @@ pub(crate) enum Masters {
 /// What all transactions of a process share.
 pub(crate) struct Engine {
     pub(crate) pool: MySqlPool,
+    /// A server that follows, a little behind.
+    replica: Option<MySqlPool>,
     pub(crate) vault: Arc<Vault>,
     pub(crate) lanes: Arc<Lanes>,
     pub(crate) node: Node,
@@ -55,7 +61,7 @@ impl std::fmt::Debug for Engine {
 
 impl Engine {
     pub(crate) fn new(
-        pool: MySqlPool,
+        (pool, replica): (MySqlPool, Option<MySqlPool>),
         vault: Vault,
         node: Node,
         bounds: (Duration, Option<Duration>),
@@ -64,6 +70,7 @@ impl Engine {
         let lanes = Lanes::of(node.slot());
         Self {
             pool,
+            replica,
             vault: Arc::new(vault),
             lanes: Arc::new(lanes),
             node,
@@ -78,6 +85,32 @@ impl Engine {
             suspects_swept_at: AtomicI64::default(),
             mixing: RwLock::default(),
         }
+    }
+
+    /// Asks what may be a little old: the server that follows, where there is one, and ours where that gives no answer.
+    pub(crate) async fn look<T, F: Future<Output = Done<T>> + Send>(
+        &self,
+        ask: impl Fn(MySqlPool) -> F + Send,
+    ) -> Done<T> {
+        if let Some(replica) = &self.replica {
+            let answer = tokio::time::timeout(LOOK_TIME_MAX, ask(replica.clone())).await;
+            match answer {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(failed)) => {
+                    let error = reveille_store::StoreError::from(failed);
+                    tracing::warn!(%error, "the replica cannot be asked");
+                }
+                Err(_) => tracing::warn!("the replica does not answer in time"),
+            }
+        }
+        ask(self.pool.clone()).await
+    }
+
+    pub(crate) async fn close(&self) {
+        if let Some(replica) = &self.replica {
+            replica.close().await;
+        }
+        self.pool.close().await;
     }
 
     /// How devices are mixed, once that was said.

@@ -77,7 +77,7 @@ impl Outbox for MariaDbStore {
     }
 
     async fn depth(&self) -> Result<Depth, StoreError> {
-        Ok(depth::depth(&self.engine.pool).await?)
+        Ok(self.engine.look(|pool| async move { depth::depth(&pool).await }).await?)
     }
 
     async fn check(&self, now: Timestamp) -> Result<(), StoreError> {

@@ -30,7 +30,19 @@ const START: &str = "1000000000";
 /// Fills every table. Of what is rare there is a hundredth.
 pub(crate) async fn fill(connection: &mut MySqlConnection, rows: u64) {
     let (rare, cohorts) = (rows.div_ceil(100), rows.div_ceil(16));
-    let inserts = [
+    let events = events(rows, rare);
+    for insert in devices(rows, rare).into_iter().chain(events).chain(company(rows, rare, cohorts))
+    {
+        run(connection, insert).await;
+    }
+    for table in FULL.iter().chain(&["suspects", "deaths", "cohorts", "marks", "device_counts"]) {
+        run(connection, format!("ANALYZE TABLE {table}")).await;
+    }
+}
+
+/// Devices, and what users have said.
+fn devices(rows: u64, rare: u64) -> Vec<String> {
+    vec![
         "INSERT IGNORE INTO credential_sets (id, name) VALUES (1, 'fcm.default'), (2, 'apns.app')".to_owned(),
         format!(
             "INSERT INTO subscriptions (id, user_name, set_id, token, token_key, generation, created_at, refreshed_at, suspect_since, sealed)
@@ -41,6 +53,23 @@ pub(crate) async fn fill(connection: &mut MySqlConnection, rows: u64) {
             "INSERT INTO unproven (id, user_name, set_id, token, token_key, nonce, wrong, asked_at)
              SELECT {ID}, CONCAT('user-', seq), 1, RPAD(seq, 180, 'x'), {ID}, {ID}, 0, {START} + seq FROM seq_1_to_{rare}"
         ),
+        format!(
+            "INSERT INTO preferences SELECT CONCAT('user-', seq), 'mention', 1 FROM seq_1_to_{rows}"
+        ),
+        format!(
+            "INSERT INTO limit_counters SELECT 'mention', {ID}, {START} + seq, 1 FROM seq_1_to_{rows}"
+        ),
+        format!(
+            "INSERT INTO inbox (user_name, id, event_type, at, is_read, content)
+             SELECT CONCAT('user-', seq DIV 5), {ID}, 'mention', {START} + seq, seq % 2, RPAD('', 100, 'x') FROM seq_1_to_{rows}"
+        ),
+        format!("INSERT INTO seen SELECT CONCAT('user-', seq), 0, {START} + seq FROM seq_1_to_{rows}"),
+    ]
+}
+
+/// What was accepted, and what becomes of it.
+fn events(rows: u64, rare: u64) -> Vec<String> {
+    vec![
         format!(
             "INSERT INTO trails (seq, id, window_end, last_window) SELECT seq, {ID}, {START} + seq, {START} + seq FROM seq_1_to_{rows}"
         ),
@@ -73,17 +102,12 @@ pub(crate) async fn fill(connection: &mut MySqlConnection, rows: u64) {
             "INSERT INTO deaths (destination, token_key, set_id, token, user_name, reason, at, attempts, due_at)
              SELECT 'webhook', {ID}, 1, RPAD(seq, 180, 'x'), CONCAT('user-', seq), 'stub', {START} + seq, 0, {START} + seq FROM seq_1_to_{rare}"
         ),
-        format!(
-            "INSERT INTO preferences SELECT CONCAT('user-', seq), 'mention', 1 FROM seq_1_to_{rows}"
-        ),
-        format!(
-            "INSERT INTO limit_counters SELECT 'mention', {ID}, {START} + seq, 1 FROM seq_1_to_{rows}"
-        ),
-        format!(
-            "INSERT INTO inbox (user_name, id, event_type, at, is_read, content)
-             SELECT CONCAT('user-', seq DIV 5), {ID}, 'mention', {START} + seq, seq % 2, RPAD('', 100, 'x') FROM seq_1_to_{rows}"
-        ),
-        format!("INSERT INTO seen SELECT CONCAT('user-', seq), 0, {START} + seq FROM seq_1_to_{rows}"),
+    ]
+}
+
+/// Who is woken together.
+fn company(rows: u64, rare: u64, cohorts: u64) -> Vec<String> {
+    vec![
         "INSERT INTO strata SELECT seq, UNHEX(SHA2(seq, 256)), CONCAT('fcm.default ', seq), 2 FROM seq_1_to_20".to_owned(),
         format!(
             "INSERT INTO cohorts SELECT seq, 1 + seq % 20, 1, 16, 16, IF(seq % 3, NULL, {START} + seq) FROM seq_1_to_{cohorts}"
@@ -94,13 +118,7 @@ pub(crate) async fn fill(connection: &mut MySqlConnection, rows: u64) {
         format!("INSERT INTO successors SELECT seq, seq + 1, {START} + seq FROM seq_1_to_{rare}"),
         "REPLACE INTO device_counts SELECT set_id, refresh_day, seq, 1 FROM (SELECT DISTINCT set_id, refresh_day FROM subscriptions) s, seq_1_to_64".to_owned(),
         format!("INSERT INTO marks SELECT seq, {START} + seq % 3, seq % 2 FROM seq_1_to_{cohorts}"),
-    ];
-    for insert in inserts {
-        run(connection, insert).await;
-    }
-    for table in FULL.iter().chain(&["suspects", "deaths", "cohorts", "marks", "device_counts"]) {
-        run(connection, format!("ANALYZE TABLE {table}")).await;
-    }
+    ]
 }
 
 async fn run(connection: &mut MySqlConnection, sql: String) {

@@ -45,6 +45,30 @@ impl MariaDb {
         Some(Self { dir, port, _server: server })
     }
 
+    /// Follows another server from now on, which writes a binary log.
+    pub fn follow(&self, other: &Self) {
+        other.run("GRANT REPLICATION SLAVE ON *.* TO wiki@'127.0.0.1';");
+        let now = other.run("SELECT @@GLOBAL.gtid_binlog_pos;");
+        let now = now.lines().nth(1).unwrap_or_default();
+        self.run(&format!(
+            "SET GLOBAL gtid_slave_pos = '{now}'; CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {},
+             MASTER_USER = 'wiki', MASTER_PASSWORD = '{}', MASTER_USE_GTID = slave_pos; START SLAVE;",
+            other.port,
+            Self::PASSWORD
+        ));
+    }
+
+    /// Waits until it has what the server that it follows has now.
+    ///
+    /// # Panics
+    /// If it does not get it.
+    pub fn catch_up(&self, other: &Self) {
+        let now = other.run("SELECT @@GLOBAL.gtid_binlog_pos;");
+        let now = now.lines().nth(1).unwrap_or_default();
+        let caught = self.run(&format!("SELECT MASTER_GTID_WAIT('{now}', 60);"));
+        assert_eq!(caught.lines().nth(1), Some("0"), "{}", self.run("SHOW SLAVE STATUS\\G"));
+    }
+
     /// Its address, without the password.
     pub fn url(&self) -> String {
         format!("mariadb://wiki@127.0.0.1:{}/wiki", self.port)

@@ -28,9 +28,9 @@ pub(super) enum Fate {
 }
 
 impl Fate {
-    /// In `trouble` one question in four fares badly.
-    pub(super) fn draw(trouble: bool, rng: &mut Rng) -> Self {
-        match if trouble { rng.below(16) } else { 15 } {
+    /// Where there is trouble one question in four fares badly.
+    pub(super) fn draw(rng: &mut Rng) -> Self {
+        match rng.below(16) {
             0 => Self::Lost,
             1 => Self::Unanswered,
             2 => Self::Twice,

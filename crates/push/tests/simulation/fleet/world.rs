@@ -10,11 +10,12 @@ use reveille_model::{
 };
 use reveille_store::memory::MemoryStore;
 use reveille_store::{
-    AcceptError, Acceptance, Accepted, Claim, Claimed, End, Expanded, Idempotency, Item,
-    Outbox as _, SettleBatch, SettleReport, Settlement, Subscriptions as _, TokenMessage,
+    AcceptError, Acceptance, Claim, Claimed, End, Expanded, Idempotency, Item, Outbox as _,
+    SettleBatch, Settlement, Subscriptions as _, TokenMessage,
 };
 
-use super::network::{Fate, Question};
+use super::asking::Answer;
+use super::network::Question;
 use super::runs::Plant;
 use crate::scenery::{done, message_type, set, sweep};
 
@@ -23,12 +24,10 @@ const QUIET_STEPS_MAX: u32 = 5_000;
 const LEASE: Duration = Duration::from_s(60);
 const TTL: Duration = Duration::from_s(36_000);
 const HOLD: Duration = Duration::from_s(30);
-/// Nothing is carried out so long after it was asked: the database takes back what nobody goes on with.
-const LATE_MAX: Duration = Duration::from_s(10);
 /// No clock is further off: beyond it a node is not ready.
-const SKEW: Duration = Duration::from_s(1);
+pub(super) const SKEW: Duration = Duration::from_s(1);
 /// So many of one event type a user gets in a minute.
-const LIMIT: Limit = Limit { count: 2, per: Duration::from_s(60) };
+pub(super) const LIMIT: Limit = Limit { count: 2, per: Duration::from_s(60) };
 const USERS: u64 = 8;
 
 /// One process.
@@ -44,50 +43,41 @@ struct Node {
     stands_still: bool,
 }
 
-/// What the store answered.
-enum Answer {
-    Accepted(Result<Accepted, AcceptError>),
-    Closed,
-    Expanded(Expanded),
-    Claimed(Vec<Claimed>),
-    Settled(SettleReport),
-}
-
 /// What was promised to whoever heard that it was accepted, and to whoever did not and was accepted all the same.
 #[derive(Debug)]
-struct Promise {
-    token: String,
-    window_end: Timestamp,
+pub(super) struct Promise {
+    pub(super) token: String,
+    pub(super) window_end: Timestamp,
 }
 
 #[derive(Debug)]
 pub(super) struct World {
-    plant: Option<Plant>,
-    rng: Rng,
+    pub(super) plant: Option<Plant>,
+    pub(super) rng: Rng,
     /// The time there really is.
-    now: Timestamp,
-    store: MemoryStore,
-    schedule: Schedule,
+    pub(super) now: Timestamp,
+    pub(super) store: MemoryStore,
+    pub(super) schedule: Schedule,
     nodes: Vec<Node>,
-    is_stormy: bool,
+    pub(super) is_stormy: bool,
     /// Asked by somebody who has given up.
-    late: Vec<(Timestamp, Question)>,
+    pub(super) late: Vec<(Timestamp, Question)>,
     /// Who holds what until when, as the store answered or would have.
-    held: BTreeMap<WakeupId, (LeaseId, Timestamp)>,
+    pub(super) held: BTreeMap<WakeupId, (LeaseId, Timestamp)>,
     /// Up to here all of what was gathered is expanded.
-    released: Timestamp,
-    promises: Vec<Promise>,
+    pub(super) released: Timestamp,
+    pub(super) promises: Vec<Promise>,
     /// When each token was last taken.
-    taken: BTreeMap<String, Timestamp>,
+    pub(super) taken: BTreeMap<String, Timestamp>,
     /// Which request an idempotency key belongs to.
-    requests: BTreeMap<[u8; 32], u64>,
+    pub(super) requests: BTreeMap<[u8; 32], u64>,
     /// By request how many wake-ups came of it.
-    accepted: BTreeMap<u64, u64>,
+    pub(super) accepted: BTreeMap<u64, u64>,
     /// By user and period how many notifications woke them.
-    woken: BTreeMap<(u64, Timestamp), u32>,
+    pub(super) woken: BTreeMap<(u64, Timestamp), u32>,
     /// Called dead on proof, and not registered again.
-    dead: BTreeSet<String>,
-    next: u64,
+    pub(super) dead: BTreeSet<String>,
+    pub(super) next: u64,
 }
 
 impl World {
@@ -207,12 +197,12 @@ impl World {
     }
 
     fn node(&mut self, node: usize) -> &mut Node {
-        self.nodes.get_mut(node).unwrap()
+        &mut self.nodes[node]
     }
 
     /// What time it is for a node.
     fn time_of(&self, node: usize) -> Timestamp {
-        let ahead_ms = self.nodes.get(node).unwrap().ahead_ms;
+        let ahead_ms = self.nodes[node].ahead_ms;
         Timestamp::from_ms(self.now.as_ms() + ahead_ms)
     }
 
@@ -226,124 +216,6 @@ impl World {
         self.dead.remove(&device(number));
         let fresh = SubscriptionId::from_bytes(self.rng.bytes_16());
         done(self.store.put(new, fresh, 10, self.now)).unwrap();
-    }
-
-    /// Asks the store. Nothing where no answer comes.
-    fn ask(&mut self, question: Question) -> Result<Option<Answer>, String> {
-        match Fate::draw(self.is_stormy, &mut self.rng) {
-            Fate::Answered => self.carry_out(question).map(Some),
-            Fate::Lost => Ok(None),
-            Fate::Unanswered => self.carry_out(question).map(|_| None),
-            Fate::Twice => {
-                self.carry_out(question.clone())?;
-                self.carry_out(question).map(Some)
-            }
-            Fate::Late => {
-                self.late.push((self.now, question));
-                Ok(None)
-            }
-        }
-    }
-
-    /// Something is carried out that nobody waits for any more.
-    fn be_late(&mut self) -> Result<(), String> {
-        if self.late.is_empty() {
-            return Ok(());
-        }
-        let index = usize::try_from(self.rng.below(self.late.len() as u64)).unwrap();
-        let (asked_at, question) = self.late.swap_remove(index);
-        // By then its connection is gone.
-        if self.now.since(asked_at) > LATE_MAX {
-            return Ok(());
-        }
-        self.carry_out(question).map(drop)
-    }
-
-    fn carry_out(&mut self, question: Question) -> Result<Answer, String> {
-        Ok(match question {
-            Question::Accept(acceptance) => {
-                let accepted = done(self.store.accept(acceptance.clone()));
-                self.note_accepted(&acceptance, accepted.as_ref().ok())?;
-                Answer::Accepted(accepted)
-            }
-            Question::Close(until) => {
-                done(self.store.close(until)).unwrap();
-                Answer::Closed
-            }
-            Question::Expand(until, shuffle) => {
-                let expanded = done(self.store.expand(until, shuffle)).unwrap();
-                if expanded.done {
-                    self.released = self.released.max(until);
-                }
-                Answer::Expanded(expanded)
-            }
-            Question::Claim(claim) => {
-                let until = claim.lease_until;
-                let claimed = done(self.store.claim(claim)).unwrap();
-                for each in &claimed {
-                    self.check_claimed(each)?;
-                    self.held.insert(each.id, (each.lease, until));
-                }
-                Answer::Claimed(claimed)
-            }
-            Question::Settle(batch) => {
-                let settlements = batch.settlements.clone();
-                let before = done(self.store.depth()).unwrap().ledger;
-                let report = done(self.store.settle(batch)).unwrap();
-                for Settlement { id, lease, .. } in settlements {
-                    let held = self.held.get(&id).is_some_and(|(holder, _)| *holder == lease);
-                    if held {
-                        self.held.remove(&id);
-                    } else if done(self.store.depth()).unwrap().ledger != before {
-                        return Err("what was lost was settled".to_owned());
-                    }
-                }
-                Answer::Settled(report)
-            }
-        })
-    }
-
-    fn note_accepted(
-        &mut self,
-        acceptance: &Acceptance,
-        accepted: Option<&Accepted>,
-    ) -> Result<(), String> {
-        let Some(Accepted::New { wakeups, .. }) = accepted else { return Ok(()) };
-        let window_end = acceptance.window_end;
-        let key = acceptance.idempotency.map(|each| each.key);
-        let request = key.and_then(|key| self.requests.get(&key).copied()).unwrap();
-        // What is limited is accepted and settled at once.
-        let mut named = *wakeups;
-        for item in &acceptance.items {
-            match item {
-                Item::Tokens(message) => {
-                    for token in &message.tokens {
-                        let token = token.expose().to_owned();
-                        self.promises.push(Promise { token, window_end });
-                    }
-                }
-                Item::Notification(notification) => {
-                    let Audience::Users(users) = &notification.audience else { continue };
-                    let number = users.first().and_then(|user| user.expose().strip_prefix("user-"));
-                    let number: u64 = number.unwrap().parse().unwrap();
-                    let user = User::parse(&format!("user-{number}")).unwrap();
-                    named = done(self.store.list(&user)).unwrap().len() as u64;
-                    if *wakeups > 0 {
-                        // What comes from a clock that is behind counts in the period that has begun.
-                        let of_user = self.woken.keys().filter(|(of, _)| *of == number);
-                        let begun = of_user.map(|(_, period)| *period).max();
-                        let period = begun.max(Some(LIMIT.period_end(acceptance.now)));
-                        let Some(period) = period else { continue };
-                        *self.woken.entry((number, period)).or_default() += 1;
-                        self.promises.push(Promise { token: device(number), window_end });
-                    }
-                }
-            }
-        }
-        match self.accepted.insert(request, named) {
-            Some(_) => Err("a request was accepted twice".to_owned()),
-            None => Ok(()),
-        }
     }
 
     /// A caller asks one node, and where it hears nothing another one, under the same key.
@@ -487,25 +359,6 @@ impl World {
         Ok(())
     }
 
-    fn check_claimed(&self, claimed: &Claimed) -> Result<(), String> {
-        let token = claimed.token.expose();
-        if self.now.plus(SKEW) < claimed.window_end {
-            return Err(format!("{token} left before its window ended"));
-        }
-        if claimed.window_end > self.released {
-            return Err(format!("{token} left before all of its window was expanded"));
-        }
-        // Two clocks may be twice as far apart as each is off.
-        let far = self.now.plus(SKEW).plus(SKEW);
-        if self.held.get(&claimed.id).is_some_and(|(_, until)| far < *until) {
-            return Err(format!("{token} is held by two at once"));
-        }
-        if claimed.device.is_some() && self.dead.contains(token) {
-            return Err(format!("{token} was sent to after it was called dead"));
-        }
-        Ok(())
-    }
-
     fn send(&mut self, node: usize, claimed: Claimed) {
         let token = claimed.token.expose().to_owned();
         let outcome = match self.rng.below(10) {
@@ -622,6 +475,6 @@ impl World {
 }
 
 /// Devices of users, by number. One is dead at its provider.
-fn device(number: u64) -> String {
+pub(super) fn device(number: u64) -> String {
     format!("device-{number}-{}", if number == 0 { "dead" } else { "alive" })
 }

@@ -1,0 +1,42 @@
+//! What a process tells whoever has started it: that it can be used, that it lives, that it stops (`sd_notify(3)`).
+//!
+//! Under systemd with `Type=notify` a start counts once the process listens, and with `WatchdogSec` one that hangs is started again. Where nobody
+//! asked to be told (`NOTIFY_SOCKET`, `WATCHDOG_USEC`) nothing happens.
+
+use std::sync::Arc;
+
+use reveille_model::Duration;
+use sd_notify::NotifyState;
+
+use crate::clock::Clock;
+use crate::lifecycle::Lifecycle;
+
+/// It can be used from now on. Says so, and goes on saying that it lives until it stops. What is said is said by a task among the others: where those get
+/// no turn it gets none either.
+pub fn started(lifecycle: &Lifecycle, clock: Arc<dyn Clock>) {
+    tell(NotifyState::Ready);
+    let stopping = lifecycle.clone();
+    lifecycle.spawn("supervisor", async move {
+        // Twice as often as is asked for, as its manual wants.
+        let every = sd_notify::watchdog_enabled().map(|within| within / 2);
+        while !stopping.is_stopping() {
+            let Some(every) = every else {
+                stopping.stopping().await;
+                break;
+            };
+            tell(NotifyState::Watchdog);
+            let ms = u64::try_from(every.as_millis()).unwrap_or(u64::MAX);
+            tokio::select! {
+                () = clock.sleep_until(clock.now().plus(Duration::from_ms(ms))) => {}
+                () = stopping.stopping() => {}
+            }
+        }
+        tell(NotifyState::Stopping);
+    });
+}
+
+fn tell(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "whoever started this cannot be told how it goes");
+    }
+}
