@@ -34,15 +34,11 @@ async fn a_cohort_is_woken_whole_whichever_node_is_killed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cohort_is_woken_whole_on_several_masters() {
-    if !is_long() {
-        println!("left to --long: another cluster takes half a minute");
-        return;
-    }
     let Some(cluster) = Galera::start().await else {
         println!("{}", needs_all("several nodes on a real Galera"));
         return;
     };
-    woken_whole(Database::Cluster(cluster), 60).await;
+    woken_whole(Database::Cluster(cluster), if is_long() { 60 } else { 2 }).await;
 }
 
 async fn woken_whole(database: Database, rounds: usize) {

@@ -30,6 +30,8 @@ per_s = 3600
 
 [push.mix]"#;
 
+const BUDGET: &str = "[push.mix]\nwakeups_per_device_day_max = 1440\n";
+
 /// A node: its address, and its process while it runs.
 pub(crate) struct Node {
     port: u16,
@@ -107,6 +109,11 @@ impl Fleet {
         let store = format!("store = \"{}\"\nkey_file = \"reveille.key\"", database.url(0));
         let text = text.replace("store = \"sqlite:reveille.db\"", &store);
         let text = text.replacen("[push.mix]", SECTIONS, 1);
+        // Woken once a second, a day's budget is spent at once.
+        let text = match mixing {
+            Mixing::Batch => text,
+            Mixing::Cohort => text.replacen("[push.mix]\n", BUDGET, 1),
+        };
         // `[sandbox]` is the file's last section.
         std::fs::write(&config, format!("{text}received_max = 1000000\n")).unwrap();
         let path = config.to_str().unwrap();
