@@ -41,10 +41,14 @@ async fn several_masters_lose_nothing_and_count_as_one() {
     // A node of ours is killed, then a master under another one; both come back.
     let rounds = if is_long() { 20 } else { 1 };
     for _ in 0..rounds {
-        let requests = fleet.load(40, &mut rng);
-        fleet.kill(2);
+        let mut requests = fleet.load(40, &mut rng);
+        for _ in 0..rng.below(30) {
+            requests.join_next().await;
+        }
+        let victim = usize::try_from(rng.below(NODES as u64)).unwrap();
+        fleet.kill(victim);
         requests.join_all().await;
-        fleet.start_node(2).await;
+        fleet.start_node(victim).await;
         let requests = fleet.load(40, &mut rng);
         let Database::Cluster(cluster) = &mut fleet.database else { unreachable!("a cluster") };
         cluster.kill(1);
@@ -53,6 +57,8 @@ async fn several_masters_lose_nothing_and_count_as_one() {
         let Database::Cluster(cluster) = &mut fleet.database else { unreachable!("a cluster") };
         cluster.start_again(1).await;
         requests.join_all().await;
+        fleet.settle().await;
+        hang(&mut fleet, &mut rng).await;
         fleet.settle().await;
     }
     fleet.drain().await;
@@ -64,4 +70,24 @@ async fn several_masters_lose_nothing_and_count_as_one() {
     let repeats = fleet.check_repeats().await;
     fleet.check_logs();
     println!("{accepted} accepted, {collapsed} collapsed, {settled} settled, {repeats} sent twice");
+}
+
+/// One of them stands still until the others miss it, and goes on: what it held is theirs by then.
+async fn hang(fleet: &mut Fleet, rng: &mut Rng) {
+    let victim = usize::try_from(rng.below(NODES as u64)).unwrap();
+    let requests = fleet.load(40, rng);
+    fleet.server(victim).signal("STOP");
+    let others: Vec<usize> = (0..NODES).filter(|number| *number != victim).collect();
+    let skipped = others.iter().map(|number| fleet.server(*number).line_count());
+    let skipped: Vec<usize> = skipped.collect();
+    let noticed = "a node is gone; what it held is due";
+    let (low, high) = fleet.nodes.split_at_mut(others[1]);
+    let [first, second] =
+        [&mut low[others[0]], &mut high[0]].map(|node| node.server.as_mut().unwrap());
+    tokio::select! {
+        () = first.wait_for_after(skipped[0], noticed) => {}
+        () = second.wait_for_after(skipped[1], noticed) => {}
+    }
+    fleet.server(victim).signal("CONT");
+    requests.join_all().await;
 }

@@ -57,6 +57,11 @@ impl Tables<'_> {
         ));
         for row in self.all(select.bind(until.as_ms())).await? {
             let (cohort, window_end) = (number(&row, 0)?, number(&row, 1)?);
+            let delete = query("DELETE FROM marks WHERE cohort = ? AND window_end = ?");
+            if self.execute(delete.bind(cohort).bind(window_end)).await? == 0 {
+                // Another master's node has followed it since it was looked for.
+                continue;
+            }
             let mut is_followed = false;
             for successor in self.with_successors(vec![cohort], i64::MIN).await? {
                 let is_there = query("SELECT 1 FROM cohorts WHERE id = ?").bind(successor);
@@ -65,8 +70,6 @@ impl Tables<'_> {
                     is_followed = true;
                 }
             }
-            let delete = query("DELETE FROM marks WHERE cohort = ? AND window_end = ?");
-            self.execute(delete.bind(cohort).bind(window_end)).await?;
             self.count(
                 None,
                 if is_followed {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, MySqlPool, query};
 
-use super::transaction::NOW_US;
+use super::transaction::{NOW_US, pause};
 use crate::codec::{array, number};
 use crate::error::Done;
 
@@ -13,6 +13,8 @@ use crate::error::Done;
 pub(crate) const NODES_MAX: usize = 64;
 /// How often a process says that it is there.
 const BEAT: Duration = Duration::from_secs(3);
+/// How often it is tried to take one.
+const TRIES_MAX: u32 = 20;
 /// One that was not heard of for so long is gone, in microseconds.
 const GONE_AFTER_US: i64 = 15_000_000;
 /// Longer than any lease, in milliseconds.
@@ -52,6 +54,20 @@ impl Share {
 impl Node {
     /// Takes a place. Nothing where all are taken.
     pub(crate) async fn enter(pool: &MySqlPool, id: [u8; 16]) -> Done<Option<Self>> {
+        let mut tries = 1;
+        loop {
+            match Self::try_enter(pool, id).await {
+                // Others may bury the same node at this moment.
+                Err(failed) if failed.is_worth_another_try() && tries < TRIES_MAX => {
+                    pause(i64::from(id[0]), tries).await;
+                    tries += 1;
+                }
+                entered => return entered,
+            }
+        }
+    }
+
+    async fn try_enter(pool: &MySqlPool, id: [u8; 16]) -> Done<Option<Self>> {
         bury(pool).await?;
         for slot in 0..i64::try_from(NODES_MAX).unwrap_or_default() {
             if take(pool, id, slot).await? {

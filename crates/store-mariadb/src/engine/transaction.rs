@@ -46,7 +46,7 @@ impl Engine {
             loop {
                 match self.once(input, &command).await {
                     Err(failed) if failed.is_worth_another_try() && tries < TRIES_MAX => {
-                        pause(PAUSE * longer(self.node.slot(), tries)).await;
+                        pause(self.node.slot(), tries).await;
                         tries += 1;
                     }
                     done => return done,
@@ -105,8 +105,8 @@ fn longer(slot: i64, tries: u32) -> u32 {
     clippy::disallowed_methods,
     reason = "whoever was first is let go ahead; nothing is decided by this time"
 )]
-async fn pause(time: Duration) {
-    tokio::time::sleep(time).await;
+pub(super) async fn pause(slot: i64, tries: u32) {
+    tokio::time::sleep(PAUSE * longer(slot, tries)).await;
 }
 
 impl From<Failed> for reveille_store::AcceptError {
