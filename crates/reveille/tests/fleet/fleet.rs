@@ -267,8 +267,20 @@ impl Fleet {
         }
     }
 
+    /// Ends the run: drains, stops every node, and checks what holds then. Returns the account, for people.
+    pub(crate) async fn end(&mut self) -> String {
+        self.drain().await;
+        for number in 0..self.nodes.len() {
+            self.stop(number);
+        }
+        let [accepted, waiting, collapsed, settled] = self.ledger();
+        assert_eq!(waiting, 0, "what was settled is settled");
+        self.check_logs();
+        format!("{accepted} accepted, {collapsed} collapsed, {settled} settled")
+    }
+
     /// Runs until nothing waits: what a node held that is gone is sent by others, whether it had arrived or not.
-    pub(crate) async fn drain(&self) {
+    async fn drain(&self) {
         for _ in 0..PATIENCE_S {
             let [_, waiting, ..] = self.ledger();
             if waiting == 0 {
