@@ -1,10 +1,25 @@
 //! `cargo xtask test`: sets up what the tests need and runs them all.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::package;
 use crate::process::{self, root, say};
 use crate::tools;
+
+/// Sets a tool up if need be; where it is, or why it is not.
+type SetUp = fn() -> Result<PathBuf, String>;
+
+/// What some tests need: the variable that tells them, what sets it up, and what is left out without it.
+const TOOLS: [(&str, SetUp, &str); 7] = [
+    ("REVEILLE_TEST_PYTHON", tools::python, "tests against the independent HTTP/2 peer"),
+    ("REVEILLE_TEST_CHROMIUM", tools::chromium, "the browser on the demo page"),
+    ("REVEILLE_TEST_MEDIAWIKI", tools::mediawiki, "tests against a real wiki"),
+    ("REVEILLE_TEST_MARIADB", tools::mariadb, "tests against MariaDB"),
+    ("REVEILLE_TEST_PROMETHEUS", tools::prometheus, "rules and alerts with Prometheus"),
+    ("REVEILLE_TEST_SYSTEMD", tools::systemd, "the units of systemd"),
+    ("REVEILLE_TEST_CASSANDRA", tools::cassandra, "tests against Cassandra"),
+];
 
 pub(crate) fn run(options: &[&str]) -> Result<(), String> {
     let (mut all, mut long) = (false, false);
@@ -18,47 +33,17 @@ pub(crate) fn run(options: &[&str]) -> Result<(), String> {
     let mut tests = Command::new("cargo");
     tests.args(["test", "--workspace", "--no-fail-fast"]).current_dir(root());
     let mut left_out = Vec::new();
-    match tools::python() {
-        Ok(python) => {
-            tests.env("REVEILLE_TEST_PYTHON", python);
+    for (variable, set_up, what) in TOOLS {
+        match set_up() {
+            Ok(tool) => {
+                tests.env(variable, tool);
+            }
+            Err(why) => left_out.push(format!("{what}: {why}")),
         }
-        Err(why) => left_out.push(format!("tests against the independent HTTP/2 peer: {why}")),
     }
-    match tools::chromium() {
-        Ok(chromium) => {
-            tests.env("REVEILLE_TEST_CHROMIUM", chromium);
-        }
-        Err(why) => left_out.push(format!("the browser on the demo page: {why}")),
-    }
-    match tools::mediawiki() {
-        Ok(mediawiki) => {
-            tests.env("REVEILLE_TEST_MEDIAWIKI", mediawiki);
-        }
-        Err(why) => left_out.push(format!("tests against a real wiki: {why}")),
-    }
-    match tools::mariadb() {
-        Ok(mariadb) => {
-            tests.env("REVEILLE_TEST_MARIADB", mariadb);
-        }
-        Err(why) => left_out.push(format!("tests against MariaDB: {why}")),
-    }
-    match tools::prometheus() {
-        Ok(prometheus) => {
-            tests.env("REVEILLE_TEST_PROMETHEUS", prometheus);
-        }
-        Err(why) => left_out.push(format!("rules and alerts with Prometheus: {why}")),
-    }
-    match tools::systemd() {
-        Ok(analyze) => {
-            tests.env("REVEILLE_TEST_SYSTEMD", analyze);
-        }
-        Err(why) => left_out.push(format!("the units of systemd: {why}")),
-    }
-    match tools::cassandra() {
-        Ok(jars) => {
-            tests.env("REVEILLE_TEST_CASSANDRA", jars);
-        }
-        Err(why) => left_out.push(format!("tests against Cassandra: {why}")),
+    let packs = tools::dpkg();
+    if let Err(why) = &packs {
+        left_out.push(format!("the Debian package: {why}"));
     }
     if all && !left_out.is_empty() {
         return Err(format!("left out, which --all does not allow:\n  {}", left_out.join("\n  ")));
@@ -66,7 +51,10 @@ pub(crate) fn run(options: &[&str]) -> Result<(), String> {
     if long {
         tests.env("REVEILLE_TEST_LONG", "1");
     }
-    let result = process::run(&mut tests).and_then(|()| package::check());
+    let mut result = process::run(&mut tests);
+    if packs.is_ok() {
+        result = result.and_then(|()| package::check());
+    }
     if !left_out.is_empty() {
         say(&format!("left out:\n  {}", left_out.join("\n  ")));
     }

@@ -98,6 +98,15 @@ pub(crate) fn systemd() -> Result<PathBuf, String> {
     Ok(analyze)
 }
 
+/// What makes a Debian package and unpacks it: part of Debian itself, so that there is nothing to install.
+pub(crate) fn dpkg() -> Result<(), String> {
+    if succeeds(Command::new("dpkg-deb").arg("--version")) {
+        Ok(())
+    } else {
+        Err("there is no dpkg-deb here".to_owned())
+    }
+}
+
 /// A Prometheus, and what the runbook's commands need besides.
 pub(crate) fn prometheus() -> Result<PathBuf, String> {
     let prometheus = PathBuf::from("/usr/bin/prometheus");
