@@ -9,6 +9,8 @@ use serde_json::json;
 use super::fleet::{Database, Fleet, MARK, Mixing, token_of};
 
 const NODES: usize = 3;
+/// How long a claim holds at the most, and a little more, in seconds.
+const LEASE_S: usize = 130;
 /// As many as a cohort begins with: it forms once all of them are there, however long that takes.
 const USERS: usize = 16;
 
@@ -74,14 +76,15 @@ async fn woken_whole(database: Database, rounds: usize) {
             let names = names(fleet).await;
             names.len() == USERS && names.values().all(|names| names.len() >= round)
         };
-        for _ in 0..60 {
+        for _ in 0..LEASE_S {
             if is_whole(&fleet).await {
                 break;
             }
             let more = fleet.received().await + 1;
             fleet.sandbox.get(&format!("/stats?received_min={more}&wait_s=1")).await;
         }
-        assert!(is_whole(&fleet).await, "round {round}: {:?}", names(&fleet).await);
+        let names = names(&fleet).await;
+        assert!(is_whole(&fleet).await, "round {round}: {names:?}\n{}", fleet.describe());
         fleet.start_node(victim).await;
     }
     fleet.end().await;

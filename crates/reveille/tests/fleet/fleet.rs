@@ -16,6 +16,8 @@ const REVEILLE: &str = env!("CARGO_BIN_EXE_reveille");
 pub(crate) const MARK: &str = "PLANTED";
 /// The same in an APNs token.
 const MARK_HEX: &str = "504c414e544544";
+/// How many of its last lines a node is shown with.
+const LAST_LINES: usize = 30;
 /// How long to wait for one more push to arrive, in seconds, before giving up.
 const PATIENCE_S: u32 = 60;
 
@@ -340,6 +342,27 @@ impl Fleet {
             assert!(waiting >= there, "{waiting} wait and {there} are there");
         }
         [accepted, waiting, collapsed, settled]
+    }
+
+    /// What there is, for whoever looks why something has not come: what waits, who is there, and what the nodes that run have said last.
+    pub(crate) fn describe(&self) -> String {
+        let mut text = String::new();
+        for sql in [
+            "SELECT set_id, part, due_at - UNIX_TIMESTAMP(NOW(3)) * 1000 AS due_in_ms, lease <> 0, holder, attempts, held IS NOT NULL FROM wakeups;",
+            "SELECT cohort, window_end, leaves FROM marks;",
+            "SELECT id, standing, formed, live FROM cohorts;",
+            "SELECT slot, seen_at - UNIX_TIMESTAMP(NOW(6)) * 1000000 FROM nodes;",
+            "SELECT closed_until - UNIX_TIMESTAMP(NOW(3)) * 1000, expanded_until - closed_until, parts FROM state;",
+            "SELECT until, is_expanded FROM releases;",
+        ] {
+            text += &format!("{sql}\n{}", self.database.run(sql));
+        }
+        for (number, node) in self.nodes.iter().enumerate() {
+            let said = node.server.as_ref().map(Server::log).unwrap_or_default();
+            let last = said.iter().rev().take(LAST_LINES).rev();
+            text += &format!("node {number}:\n{}\n", last.cloned().collect::<Vec<_>>().join("\n"));
+        }
+        text
     }
 
     /// No log line of any node has anything personal in it. To be called at the end, when all are stopped.

@@ -14,6 +14,7 @@ use super::nodes::Node;
 use super::sets::Sets;
 use crate::cohorts::Mixing;
 use crate::error::Done;
+use crate::outbox::DoubtfulClaims;
 
 /// How long a replica may take to answer.
 const LOOK_TIME_MAX: Duration = Duration::from_secs(2);
@@ -50,6 +51,8 @@ pub(crate) struct Engine {
     pub(crate) swept_until: AtomicI64,
     /// When suspects were looked through last, in milliseconds.
     pub(crate) suspects_swept_at: AtomicI64,
+    /// Claims that may have been written.
+    pub(crate) doubtful: DoubtfulClaims,
     mixing: RwLock<Option<Arc<Mixing>>>,
 }
 
@@ -83,6 +86,7 @@ impl Engine {
             partial: AtomicU64::default(),
             swept_until: AtomicI64::default(),
             suspects_swept_at: AtomicI64::default(),
+            doubtful: DoubtfulClaims::default(),
             mixing: RwLock::default(),
         }
     }

@@ -11,6 +11,7 @@ use reveille_store::{Claim, Claimed, Device, WakeupKey};
 use sqlx::mysql::MySqlRow;
 use sqlx::query;
 
+use super::doubtful::give_back;
 use super::returning::{Joining, join_all};
 use super::settle::{Ended, end_all, note_expired};
 use super::waiting::{make_room, waiting_with};
@@ -85,6 +86,7 @@ struct Address {
 
 pub(super) async fn claim(tables: &mut Tables<'_>, claim: &Claim) -> Done<Vec<Claimed>> {
     let set_id = tables.set_id(&claim.set).await?;
+    give_back(tables, set_id, claim).await?;
     let due = find_due(tables, set_id, claim).await?;
     let due = join_those_that_ran_out(tables, due).await?;
     let addresses = addresses(tables, &claim.set, &due).await?;

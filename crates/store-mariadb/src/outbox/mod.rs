@@ -6,6 +6,7 @@ mod audience;
 mod claim;
 mod depth;
 mod direct;
+mod doubtful;
 mod expand;
 mod gathering;
 mod intake;
@@ -23,6 +24,7 @@ mod waking;
 
 pub(crate) use self::audience::ToDeliver;
 pub(crate) use self::direct::{Direct, wake_now};
+pub(crate) use self::doubtful::DoubtfulClaims;
 pub(crate) use self::gathering::gather;
 pub(crate) use self::intake::Intake;
 pub(crate) use self::limits::counter_key;

@@ -28,7 +28,13 @@ impl Outbox for MariaDbStore {
     }
 
     async fn claim(&self, claim: Claim) -> Result<Vec<Claimed>, StoreError> {
-        self.engine.write(&claim, |tables, claim| Box::pin(claim::claim(tables, claim))).await
+        let claimed =
+            self.engine.try_write(&claim, |tables, claim| Box::pin(claim::claim(tables, claim)));
+        let claimed = claimed.await;
+        if claimed.as_ref().is_err_and(|failed| !failed.is_refusal()) {
+            self.engine.doubtful.note(&claim);
+        }
+        Ok(claimed?)
     }
 
     async fn settle(&self, batch: SettleBatch) -> Result<SettleReport, StoreError> {
