@@ -44,8 +44,11 @@ impl Client {
     /// If there can be no client at all.
     pub fn new(url: &str) -> Self {
         crate::install_crypto();
-        let client =
-            reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(330)).build();
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(Duration::from_secs(330))
+            .build();
         Self { client: client.expect("a client"), url: url.to_owned() }
     }
 

@@ -21,26 +21,27 @@ const PORTS: u16 = 20_000;
 /// # Panics
 /// If there is none.
 pub fn free_port() -> u16 {
-    static NEXT: OnceLock<AtomicU64> = OnceLock::new();
-    // Each test process begins somewhere else.
-    let next = NEXT.get_or_init(|| AtomicU64::new(entropy::rng().next_u64() >> 1));
-    let ports = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed) % u64::from(PORTS));
-    ports
-        .take(PORTS.into())
-        .filter_map(|number| Some(FIRST_PORT + u16::try_from(number).ok()?))
-        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        .expect("a free port")
+    free_port_range(1)
 }
 
-/// The first of so many ports in a row that nobody listens at now.
+/// The first of so many of them in a row.
 ///
 /// # Panics
 /// If there are none.
 pub fn free_port_range(count: u16) -> u16 {
-    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    std::iter::repeat_with(free_port)
+    static NEXT: OnceLock<AtomicU64> = OnceLock::new();
+    // Each test process begins somewhere else.
+    let next = NEXT.get_or_init(|| AtomicU64::new(entropy::rng().next_u64() >> 1));
+    let last = u64::from(PORTS - count);
+    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let places = std::iter::repeat_with(|| {
+        next.fetch_add(count.into(), Ordering::Relaxed) % u64::from(PORTS)
+    });
+    places
         .take(PORTS.into())
-        .find(|first| (*first..first + count).all(|port| is_free(&port)))
+        .filter(|place| *place <= last)
+        .filter_map(|place| Some(FIRST_PORT + u16::try_from(place).ok()?))
+        .find(|first| (*first..first + count).all(is_free))
         .expect("free ports in a row")
 }
 
