@@ -42,6 +42,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Sessions(arguments) => commands::sessions::run(&arguments).await,
         Command::Sandbox(arguments) => commands::sandbox::run(arguments).await,
         Command::Check(arguments) => commands::check::run(arguments).await,
+        Command::Config(arguments) => commands::config::run(&arguments.command),
         Command::Migrate(arguments) => commands::migrate::run(&arguments).await,
         Command::Keys(arguments) => commands::keys::run(&arguments),
         Command::Move(arguments) => commands::moving::run(&arguments).await,

@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod client;
+pub(crate) mod config;
 pub(crate) mod dev;
 mod echo;
 pub(crate) mod export;

@@ -39,7 +39,7 @@ pub enum LoadError {
 /// A configuration file, read and not yet understood.
 #[derive(Debug, Clone)]
 pub struct Document {
-    table: Table,
+    pub(super) table: Table,
     folder: PathBuf,
     problems: Problems,
 }

@@ -5,6 +5,7 @@
 mod document;
 mod problems;
 mod section;
+mod shown;
 mod tls;
 
 pub use document::{Document, LoadError, SECTIONS};
