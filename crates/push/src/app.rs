@@ -27,10 +27,12 @@ use tokio::sync::watch;
 use crate::api::{
     ActionApi, ApiState, Devices, PublicState, RateLimits, intake_router, public_router,
 };
+use crate::board::Board;
 use crate::config::{
     ApnsSection, DropGuardConfig, FcmSection, FeedbackConfig, MixConfig, Providers, PublicConfig,
     PushConfig, WebPushSection,
 };
+use crate::console::{self, Facts};
 use crate::feedback::{MediaWiki, Webhook};
 use crate::halting::Halting;
 use crate::identity::{Anonymous, Identity};
@@ -191,7 +193,8 @@ impl PushServer {
     /// Starts every task. They run until the lifecycle stops.
     pub async fn start(self, lifecycle: &Lifecycle) -> Result<(), StartError> {
         let Self { listener, public, config, parts, schedule } = self;
-        let Parts { store, clock, senders, metrics, mix, .. } = parts;
+        let Parts { store, clock, senders, metrics, mix, expiries } = parts;
+        let facts = config.facts(expiries, clock.now());
         let tls = config.tls.clone().into();
         let (released, of_delivery) = watch::channel(Timestamp::EPOCH);
         let intake = Arc::new(Intake::new(
@@ -235,6 +238,7 @@ impl PushServer {
             of_delivery,
             halted: state.halting.subscribe(),
             feedback: &feedback,
+            board: &of_public.intake.board,
         };
         delivery.start(senders, (&store, &clock), lifecycle).await?;
         feedback.start(config.feedback, (&store, &clock), lifecycle).await?;
@@ -250,7 +254,15 @@ impl PushServer {
         if let (Some(listener), Some(public)) = (public, config.public) {
             start_public(listener, public, (of_public, config.vapid_key), lifecycle).await?;
         }
-        let router = intake_router(state, config.callers);
+        let console = match &config.console {
+            Some(console) => {
+                let key = hmac_key(&state.intake.store, "console").await?;
+                let (of, facts) = ((console, config.tls.is_some()), (key, facts));
+                Some(console::router(state.clone(), of, facts, lifecycle.clone()))
+            }
+            None => None,
+        };
+        let router = intake_router(state, config.callers, console);
         tracing::info!(address = %config.listen, "the push server is listening");
         lifecycle.spawn("intake", listen::serve(listener, tls, router, lifecycle.clone()));
         Ok(())
@@ -263,6 +275,7 @@ struct ToDeliver<'a> {
     of_delivery: watch::Receiver<Timestamp>,
     halted: watch::Receiver<reveille_model::Providers>,
     feedback: &'a Feedback,
+    board: &'a Arc<Board>,
 }
 
 impl ToDeliver<'_> {
@@ -285,6 +298,7 @@ impl ToDeliver<'_> {
                 hold: self.drop_guard.hold,
                 tell: self.feedback.tell.clone(),
                 deaths: self.feedback.deaths.clone(),
+                board: Arc::clone(self.board),
             };
             let delivery = Delivery::new(parts, sender, settings);
             lifecycle.spawn("delivery", delivery.run(lifecycle.clone()));
@@ -317,7 +331,12 @@ fn start_windows(
         rng: entropy::rng(),
         released,
         muster,
-        privacy: Privacy::new(mix.mode, mix.floor(), Arc::clone(&intake.accepted)),
+        privacy: Privacy::new(
+            mix.mode,
+            mix.floor(),
+            (Arc::clone(&intake.accepted), Arc::clone(&intake.board)),
+        ),
+        board: Arc::clone(&intake.board),
     };
     lifecycle.spawn("windows", windows.run(lifecycle.clone()));
 }
@@ -426,6 +445,20 @@ async fn hmac_key(store: &Arc<dyn Store>, name: &str) -> Result<hmac::Key, Store
 }
 
 impl PushConfig {
+    /// What the console knows from the start.
+    fn facts(&self, expiries: Vec<(CredentialSet, Timestamp)>, started_at: Timestamp) -> Facts {
+        Facts {
+            mode: self.mix.mode,
+            sizes: self.mix.sizes().map_or((0, 0), |sizes| (sizes.form, sizes.floor)),
+            per_day_max: self.mix.per_day_max,
+            sealed_period: self.mix.sealed_period,
+            warnings: self.privacy_warnings.clone(),
+            settings: self.shown.clone(),
+            expiries,
+            started_at,
+        }
+    }
+
     fn intake_settings(
         &self,
         schedule: &Schedule,

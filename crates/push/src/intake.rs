@@ -20,6 +20,7 @@ use reveille_store::{
     Put, Store, StoreError,
 };
 
+use crate::board::Board;
 use crate::compat;
 use crate::config::EventConfig;
 use crate::metrics::ADDED_DELAY;
@@ -107,6 +108,8 @@ pub struct Intake {
     sharing: Option<Sharing>,
     /// Wake-ups and marks accepted since the start.
     pub(crate) accepted: Arc<AtomicU64>,
+    /// What was seen lately.
+    pub(crate) board: Arc<Board>,
     rng: Mutex<Rng>,
     /// The window found last; nearly every request falls into it.
     window: Mutex<Option<Window>>,
@@ -129,7 +132,8 @@ impl Intake {
         let (rng, window) = (Mutex::new(rng), Mutex::default());
         let sharing =
             (settings.callers > 1).then(|| Sharing::new(Arc::clone(&store), settings.waiting_max));
-        Self { store, clock, settings, sharing, accepted: Arc::default(), rng, window }
+        let (accepted, board) = (Arc::default(), Arc::default());
+        Self { store, clock, settings, sharing, accepted, board, rng, window }
     }
 
     /// Whether a caller may have more accepted, as far as others have to be left room.
@@ -162,6 +166,7 @@ impl Intake {
                 Ok(accepted) => {
                     if let Accepted::New { wakeups, .. } = &accepted {
                         self.accepted.fetch_add(*wakeups, Ordering::Relaxed);
+                        self.board.accepted(now, window_end, *wakeups);
                         if let Some(sharing) = &self.sharing {
                             sharing.accepted(caller, window_end, *wakeups);
                         }

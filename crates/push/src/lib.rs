@@ -1,14 +1,16 @@
 //! The push server: intake, delivery workers, feedback, operations.
 //!
 //! `api/` takes requests, `intake.rs` hands them to the store, `worker/` releases windows and delivers,
-//! `feedback/` tells others of dead tokens, `app.rs` wires it together.
+//! `feedback/` tells others of dead tokens, `board/` remembers what was seen lately and `console/` shows it, `app.rs` wires it together.
 
 mod api;
 mod app;
+mod board;
 mod check;
 mod client;
 mod compat;
 mod config;
+mod console;
 mod feedback;
 mod halting;
 mod identity;

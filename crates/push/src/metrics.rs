@@ -31,6 +31,7 @@ pub(crate) const CREDENTIAL_EXPIRY: &str = "reveille_credential_expiry_timestamp
 pub(crate) const UNKNOWN_TOPICS: &str = "reveille_intake_unknown_topic_total";
 pub(crate) const LEASES_LOST: &str = "reveille_leases_lost_total";
 pub(crate) const SUBSCRIPTIONS: &str = "reveille_subscriptions";
+pub(crate) const SUBSCRIPTIONS_BY_PROVIDER: &str = "reveille_subscriptions_by_provider";
 pub(crate) const SUBSCRIPTIONS_REFRESHED: &str = "reveille_subscriptions_refreshed_within_days";
 pub(crate) const SUBSCRIPTIONS_PUT: &str = "reveille_subscriptions_put_total";
 pub(crate) const SUBSCRIPTIONS_IMPORTED: &str = "reveille_subscriptions_imported_total";
@@ -272,6 +273,10 @@ fn describe_subscriptions() {
     );
     describe_gauge!(SUBSCRIPTIONS, "Subscriptions, by state (all, suspect, stale).");
     describe_gauge!(
+        SUBSCRIPTIONS_BY_PROVIDER,
+        "Subscriptions, by provider, credential set and topic (empty but for APNs)."
+    );
+    describe_gauge!(
         SUBSCRIPTIONS_REFRESHED,
         "Subscriptions whose app registered them within so many days."
     );
@@ -283,7 +288,7 @@ fn describe_subscriptions() {
         SUBSCRIPTIONS_IMPORTED,
         "Devices that were registered elsewhere, by result (created, known, elsewhere, dead, no_room, refused)."
     );
-    describe_counter!(SUBSCRIPTIONS_DELETED, "Subscriptions deleted on request.");
+    describe_counter!(SUBSCRIPTIONS_DELETED, "Subscriptions deleted on request, by provider.");
     describe_counter!(SUBSCRIPTIONS_DROPPED, "Subscriptions deleted on proof, by credential set.");
     describe_counter!(
         SUBSCRIPTIONS_KEPT,

@@ -116,6 +116,7 @@ fn contents(ports: Ports, mix: (Mixing, u32)) -> Result<Vec<(&'static str, Strin
         ("service-account.json", service_account(ports.fcm)?),
         ("vapid.pem", signing_key()?),
         ("webpush.secret", hex(&reveille_service::entropy::seed()) + "\n"),
+        ("operators.tokens", hex(&reveille_service::entropy::seed()) + "\n"),
         ("reveille.toml", configuration(ports, mix)),
     ])
 }
@@ -211,6 +212,9 @@ origins = ["http://127.0.0.1:{demo}", "http://localhost:{demo}"]  # the page of 
 
 [push.public.auth]                      # who is calling: mode = "sessions", "jwt", "header" or "mediawiki"
 anonymous = true                        # and devices without an account
+
+[push.console]                          # pages for operators: /console at the private API
+tokens_file = "operators.tokens"        # who may log in, one token a line
 
 [push.inbox]                            # what a notification says waits here, and never crosses a provider
 enabled = true

@@ -104,11 +104,24 @@ impl Callers {
         if !scheme.eq_ignore_ascii_case("bearer") {
             return None;
         }
-        let given = hash(token.trim());
+        self.holder(token)
+    }
+
+    /// Whose a token is; nobody's where it is not of the file.
+    pub fn holder(&self, token: &str) -> Option<Caller> {
+        self.find(&hash(token.trim()))
+    }
+
+    /// Whether this is one of them, still.
+    pub fn has(&self, caller: Caller) -> bool {
+        self.find(&caller.0).is_some()
+    }
+
+    fn find(&self, given: &[u8; 32]) -> Option<Caller> {
         // Every one is looked at, so that the time taken says nothing.
         let mut found = None;
         for known in self.hashes.iter() {
-            if verify_slices_are_equal(known, &given).is_ok() {
+            if verify_slices_are_equal(known, given).is_ok() {
                 found = Some(Caller(*known));
             }
         }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use reveille_model::limits::SUBSCRIPTIONS_PER_USER_MAX;
 use reveille_model::{
-    NewSubscription, Provider, Subscription, SubscriptionChange, SubscriptionId, Timestamp, Token,
+    CredentialSet, NewSubscription, Provider, Subscription, SubscriptionChange, SubscriptionId, Timestamp, Token,
     Topic, User,
 };
 use reveille_store::{Imported, Put, StoreError, Subscriptions, TokenKey};
@@ -17,7 +17,7 @@ use crate::codec::{
     time, token, topic, user,
 };
 use crate::cohorts::Estate;
-use crate::engine::Tables;
+use crate::engine::{Counted, Tables};
 use crate::error::{Done, Failed, corrupt};
 
 /// The columns that [`read_subscription`] reads.
@@ -82,7 +82,11 @@ impl Subscriptions for MariaDbStore {
         self.engine.write(&what, |tables, what| Box::pin(change_known(tables, what))).await
     }
 
-    async fn delete(&self, user: &User, id: SubscriptionId) -> Result<bool, StoreError> {
+    async fn delete(
+        &self,
+        user: &User,
+        id: SubscriptionId,
+    ) -> Result<Option<Provider>, StoreError> {
         let what = (user.clone(), id);
         let gone = self
             .engine
@@ -90,10 +94,10 @@ impl Subscriptions for MariaDbStore {
                 Box::pin(tables.delete_subscriptions(user, Some(*id)))
             })
             .await?;
-        Ok(gone > 0)
+        Ok(gone.first().copied())
     }
 
-    async fn delete_all(&self, user: &User) -> Result<u64, StoreError> {
+    async fn delete_all(&self, user: &User) -> Result<Vec<Provider>, StoreError> {
         self.engine
             .write(user, |tables, user| Box::pin(tables.delete_subscriptions(user, None)))
             .await
@@ -103,7 +107,7 @@ impl Subscriptions for MariaDbStore {
         &self,
         of: Option<&User>,
         tokens: Vec<(Provider, Token)>,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Vec<Provider>, StoreError> {
         let what = (of.cloned(), tokens);
         self.engine.write(&what, |tables, what| Box::pin(delete_tokens(tables, what))).await
     }
@@ -166,6 +170,21 @@ impl Subscriptions for MariaDbStore {
         });
         Ok(counted.await?)
     }
+
+    async fn kinds(&self) -> Result<Vec<(CredentialSet, Option<Topic>, u64)>, StoreError> {
+        let counted = self.engine.look(|pool| async move {
+            let rows = query(concat!(
+                "SELECT c.name, NULLIF(k.topic, ''), CAST(SUM(k.count) AS SIGNED) FROM device_kinds k",
+                " JOIN credential_sets c ON c.id = k.set_id GROUP BY k.set_id, k.topic"
+            ));
+            let rows = rows.fetch_all(&pool).await?;
+            let kinds = rows.iter().map(|row| Ok((credential_set(row, 0)?, topic(row, 1)?, count(row, 2)?)));
+            Ok(kinds.collect::<Read<Vec<_>>>()?)
+        });
+        let mut kinds = counted.await?;
+        kinds.sort();
+        Ok(kinds)
+    }
 }
 
 fn read_all(rows: &[MySqlRow], vault: &Vault) -> Done<Vec<Subscription>> {
@@ -213,7 +232,7 @@ async fn change_known(
         let update = query("UPDATE subscriptions SET unsealing = 1 WHERE id = ?");
         tables.execute(update.bind(known.id.as_bytes().as_slice())).await?;
     }
-    let before = (tables.set_id(&known.set).await?, known.refreshed_at);
+    let before = Counted::of(tables, &known).await?;
     known.change(change.clone(), *now);
     write(tables, &known, before).await?;
     tables.has_changed(&known.user);
@@ -221,15 +240,11 @@ async fn change_known(
     Ok(Some(known))
 }
 
-/// Writes a subscription that is there, and was of that credential set and last registered then.
-async fn write(
-    tables: &mut Tables<'_>,
-    known: &Subscription,
-    before: (i64, Timestamp),
-) -> Done<()> {
+/// Writes a subscription that is there, and was counted like that.
+async fn write(tables: &mut Tables<'_>, known: &Subscription, before: Counted) -> Done<()> {
     let set_id = tables.set_id(&known.set).await?;
     tables.count_device(before, -1);
-    tables.count_device((set_id, known.refreshed_at), 1);
+    tables.count_device(Counted::of(tables, known).await?, 1);
     let token_key = tables.token_key(known.set.provider(), &known.token);
     let update = query(concat!(
         "UPDATE subscriptions SET set_id = ?, topic = ?, generation = ?, refreshed_at = ?,",
@@ -248,24 +263,40 @@ async fn write(
     tables.execute(update).await.map(drop)
 }
 
+/// What a device is counted by, from three columns: its credential set, its topic, and when it was last registered.
+fn counted(row: &MySqlRow, column: usize) -> Read<Counted> {
+    Ok(Counted {
+        set_id: number(row, column)?,
+        topic: topic(row, column + 1)?,
+        refreshed_at: time(row, column + 2)?,
+    })
+}
+
+impl Counted {
+    async fn of(tables: &Tables<'_>, device: &Subscription) -> Done<Self> {
+        let set_id = tables.set_id(&device.set).await?;
+        Ok(Self { set_id, topic: device.topic.clone(), refreshed_at: device.refreshed_at })
+    }
+}
+
 async fn delete_tokens(
     tables: &mut Tables<'_>,
     (of, tokens): &(Option<User>, Vec<(Provider, Token)>),
-) -> Done<u64> {
-    let mut deleted = 0;
+) -> Done<Vec<Provider>> {
+    let mut deleted = Vec::new();
     for (provider, token) in tokens {
         let key = tables.token_key(*provider, token);
         let delete = query(concat!(
             "DELETE FROM subscriptions WHERE token_key = ? AND user_name = COALESCE(?, user_name)",
-            " RETURNING user_name, set_id, refreshed_at"
+            " RETURNING user_name, set_id, topic, refreshed_at"
         ));
         let of = of.as_ref().map(|user| user.expose().as_bytes());
         let gone = tables.all(delete.bind(key.0.as_slice()).bind(of)).await?;
         for row in &gone {
             tables.has_changed(&user(row, 0)?);
-            tables.count_device((number(row, 1)?, time(row, 2)?), -1);
+            tables.count_device(counted(row, 1)?, -1);
             tables.forget_suspect(key).await?;
-            deleted += 1;
+            deleted.push(*provider);
         }
     }
     Ok(deleted)
@@ -330,7 +361,8 @@ impl Tables<'_> {
             .bind(now.as_ms())
             .bind(now.as_ms());
         self.execute(insert).await?;
-        self.count_device((set_id, now), 1);
+        let topic = new.topic.clone();
+        self.count_device(Counted { set_id, topic, refreshed_at: now }, 1);
         self.has_changed(&new.user);
         let evicted = evict(self, &new.user, fresh, per_user_max).await?;
         self.take_over(&estate, &new.user).await?;
@@ -342,13 +374,13 @@ impl Tables<'_> {
     async fn delete_others(&mut self, key: TokenKey, keep: SubscriptionId) -> Done<usize> {
         let delete = query(concat!(
             "DELETE FROM subscriptions WHERE token_key = ? AND id <> ?",
-            " RETURNING user_name, set_id, refreshed_at"
+            " RETURNING user_name, set_id, topic, refreshed_at"
         ));
         let delete = delete.bind(key.0.as_slice()).bind(keep.as_bytes().as_slice());
         let gone = self.all(delete).await?;
         for row in &gone {
             self.has_changed(&user(row, 0)?);
-            self.count_device((number(row, 1)?, time(row, 2)?), -1);
+            self.count_device(counted(row, 1)?, -1);
         }
         Ok(gone.len())
     }
@@ -379,7 +411,7 @@ impl Tables<'_> {
         let row = self.one(row).await?.ok_or_else(corrupt)?;
         let mut known = read_subscription(&row, self.vault())?;
         let has_changed = known.set != new.set || known.topic != new.topic;
-        let before = (self.set_id(&known.set).await?, known.refreshed_at);
+        let before = Counted::of(self, &known).await?;
         known.refresh(new, now);
         write(self, &known, before).await?;
         if has_changed {
@@ -399,31 +431,34 @@ impl Tables<'_> {
         &mut self,
         user: &User,
         id: Option<SubscriptionId>,
-    ) -> Done<u64> {
+    ) -> Done<Vec<Provider>> {
         let delete = query(concat!(
             "DELETE FROM subscriptions WHERE user_name = ? AND id = COALESCE(?, id)",
-            " RETURNING token_key, set_id, refreshed_at"
+            " RETURNING token_key, set_id, topic, refreshed_at"
         ));
         let id = id.map(|id| id.as_bytes().to_vec());
         let gone = self.all(delete.bind(user.expose().as_bytes()).bind(id)).await?;
+        let mut providers = Vec::with_capacity(gone.len());
         for row in &gone {
             self.forget_suspect(TokenKey(array(row, 0)?)).await?;
-            self.count_device((number(row, 1)?, time(row, 2)?), -1);
+            let counted = counted(row, 1)?;
+            providers.push(self.set_of(counted.set_id).await?.provider());
+            self.count_device(counted, -1);
         }
         if !gone.is_empty() {
             self.has_changed(user);
         }
-        Ok(gone.len() as u64)
+        Ok(providers)
     }
 
     pub(crate) async fn delete_subscription(&mut self, id: SubscriptionId) -> Done<()> {
         let delete = query(concat!(
             "DELETE FROM subscriptions WHERE id = ?",
-            " RETURNING user_name, set_id, refreshed_at"
+            " RETURNING user_name, set_id, topic, refreshed_at"
         ));
         for row in self.all(delete.bind(id.as_bytes().as_slice())).await? {
             self.has_changed(&user(&row, 0)?);
-            self.count_device((number(&row, 1)?, time(&row, 2)?), -1);
+            self.count_device(counted(&row, 1)?, -1);
         }
         Ok(())
     }

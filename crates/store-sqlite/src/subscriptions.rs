@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use reveille_model::limits::SUBSCRIPTIONS_PER_USER_MAX;
 use reveille_model::{
-    NewSubscription, Provider, Subscription, SubscriptionChange, SubscriptionId, Timestamp, Token,
+    CredentialSet, NewSubscription, Provider, Subscription, SubscriptionChange, SubscriptionId, Timestamp, Token,
     Topic, User,
 };
 use reveille_store::tables::Kind;
@@ -96,19 +96,23 @@ impl Subscriptions for SqliteStore {
             .await
     }
 
-    async fn delete(&self, user: &User, id: SubscriptionId) -> Result<bool, StoreError> {
+    async fn delete(
+        &self,
+        user: &User,
+        id: SubscriptionId,
+    ) -> Result<Option<Provider>, StoreError> {
         let user = user.clone();
         self.writer
             .write_or_refuse(move |tables| {
                 let gone = tables
                     .delete_subscriptions(&user, Some(id))
                     .map_err(|error| store_error(&error))?;
-                Ok(gone > 0)
+                Ok(gone.first().copied())
             })
             .await
     }
 
-    async fn delete_all(&self, user: &User) -> Result<u64, StoreError> {
+    async fn delete_all(&self, user: &User) -> Result<Vec<Provider>, StoreError> {
         let user = user.clone();
         self.writer
             .write_or_refuse(move |tables| {
@@ -121,16 +125,17 @@ impl Subscriptions for SqliteStore {
         &self,
         of: Option<&User>,
         tokens: Vec<(Provider, Token)>,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Vec<Provider>, StoreError> {
         let of = of.cloned();
         self.writer
             .write_or_refuse(move |tables| {
-                let mut deleted = 0;
+                let mut deleted = Vec::new();
                 for (provider, token) in &tokens {
                     let key = tables.token_key(*provider, token);
-                    deleted += tables
-                        .delete_token(of.as_ref(), key)
-                        .map_err(|error| store_error(&error))?;
+                    let is_gone = tables.delete_token(of.as_ref(), key);
+                    if is_gone.map_err(|error| store_error(&error))? {
+                        deleted.push(*provider);
+                    }
                 }
                 Ok(deleted)
             })
@@ -195,6 +200,27 @@ impl Subscriptions for SqliteStore {
                         select.query_map([], read)?.collect()
                     })
                     .map_err(|error| store_error(&error))
+            })
+            .await
+    }
+
+    async fn kinds(&self) -> Result<Vec<(CredentialSet, Option<Topic>, u64)>, StoreError> {
+        const KINDS: &str = concat!(
+            "SELECT c.name, NULLIF(k.topic, ''), k.count FROM device_kinds k",
+            " JOIN credential_sets c ON c.id = k.set_id"
+        );
+        self.readers
+            .read(|connection| {
+                let kinds = connection.prepare_cached(KINDS).and_then(|mut select| {
+                    let read = |row: &Row<'_>| {
+                        let count = row.get::<_, i64>(2)?.cast_unsigned();
+                        Ok((credential_set(row, 0)?, topic(row, 1)?, count))
+                    };
+                    select.query_map([], read)?.collect::<rusqlite::Result<Vec<_>>>()
+                });
+                let mut kinds = kinds.map_err(|error| store_error(&error))?;
+                kinds.sort();
+                Ok(kinds)
             })
             .await
     }
@@ -408,25 +434,25 @@ impl Tables {
         &mut self,
         user: &User,
         id: Option<SubscriptionId>,
-    ) -> rusqlite::Result<u64> {
-        let gone: Vec<TokenKey> = self
+    ) -> rusqlite::Result<Vec<Provider>> {
+        let gone: Vec<(TokenKey, Provider)> = self
             .connection
             .prepare_cached(concat!(
                 "DELETE FROM subscriptions WHERE user_name = ?1 AND id = COALESCE(?2, id)",
-                " RETURNING token_key"
+                " RETURNING token_key, (SELECT name FROM credential_sets c WHERE c.id = set_id)"
             ))?
             .query_map(params![user.expose(), id.map(|id| *id.as_bytes())], |row| {
-                row.get(0).map(TokenKey)
+                Ok((TokenKey(row.get(0)?), credential_set(row, 1)?.provider()))
             })?
             .collect::<rusqlite::Result<_>>()?;
-        for key in &gone {
+        for (key, _) in &gone {
             self.forget_suspect(*key)?;
         }
-        Ok(gone.len() as u64)
+        Ok(gone.into_iter().map(|(_, provider)| provider).collect())
     }
 
-    /// Deletes what is registered with a token, by this user or by anybody.
-    fn delete_token(&mut self, of: Option<&User>, key: TokenKey) -> rusqlite::Result<u64> {
+    /// Deletes what is registered with a token, by this user or by anybody. Returns whether there was something.
+    fn delete_token(&mut self, of: Option<&User>, key: TokenKey) -> rusqlite::Result<bool> {
         let deleted = self
             .connection
             .prepare_cached(
@@ -436,7 +462,7 @@ impl Tables {
         if deleted > 0 {
             self.forget_suspect(key)?;
         }
-        Ok(deleted as u64)
+        Ok(deleted > 0)
     }
 
     pub(crate) fn delete_subscription(&self, id: SubscriptionId) -> rusqlite::Result<()> {

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use reveille_model::{
-    NewSubscription, Provider, Subscription, SubscriptionChange, SubscriptionId, Timestamp, Token,
-    User,
+    CredentialSet, NewSubscription, Provider, Subscription, SubscriptionChange, SubscriptionId,
+    Timestamp, Token, Topic, User,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -44,18 +44,24 @@ pub trait Subscriptions: Send + Sync {
         now: Timestamp,
     ) -> Result<Option<Subscription>, StoreError>;
 
-    /// Deletes one of the user's subscriptions, and with it what waits for it. Returns whether there was one.
-    async fn delete(&self, user: &User, id: SubscriptionId) -> Result<bool, StoreError>;
+    /// Deletes one of the user's subscriptions, and with it what waits for it. Returns whose it was to
+    /// carry, if there was one.
+    async fn delete(
+        &self,
+        user: &User,
+        id: SubscriptionId,
+    ) -> Result<Option<Provider>, StoreError>;
 
-    /// Deletes all of the user's subscriptions. Returns how many there were.
-    async fn delete_all(&self, user: &User) -> Result<u64, StoreError>;
+    /// Deletes all of the user's subscriptions. Returns the provider of each.
+    async fn delete_all(&self, user: &User) -> Result<Vec<Provider>, StoreError>;
 
-    /// Deletes what is registered with one of these tokens, by that user or by anybody, and with it what waits for it. Returns how many went.
+    /// Deletes what is registered with one of these tokens, by that user or by anybody, and with it what waits for it. Returns the provider
+    /// of each that went.
     async fn delete_tokens(
         &self,
         of: Option<&User>,
         tokens: Vec<(Provider, Token)>,
-    ) -> Result<u64, StoreError>;
+    ) -> Result<Vec<Provider>, StoreError>;
 
     /// Takes over devices that were registered somewhere else, each under its fresh id and with the time at which it was: all in one go, in order.
     /// What is known here stays as it is, and nobody's newer devices make room.
@@ -77,6 +83,10 @@ pub trait Subscriptions: Send + Sync {
 
     /// On which days how many of the subscriptions were last registered, as days since 1970 (UTC), in order.
     async fn refresh_days(&self) -> Result<Vec<(i64, u64)>, StoreError>;
+
+    /// How many subscriptions there are of each credential set and topic, in the order of these. Of some there may be none
+    /// any more.
+    async fn kinds(&self) -> Result<Vec<(CredentialSet, Option<Topic>, u64)>, StoreError>;
 }
 
 /// What registering a device did.

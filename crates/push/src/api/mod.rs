@@ -14,7 +14,7 @@ mod user_error;
 
 pub(crate) use devices::Devices;
 pub use intake::openapi as intake_openapi;
-pub(crate) use intake::{ApiState, router as intake_router};
+pub(crate) use intake::{ApiState, Deed, router as intake_router};
 pub(crate) use mediawiki::ActionApi;
 pub use public::openapi as public_openapi;
 pub(crate) use public::{PublicState, RateLimits, router as public_router};

@@ -66,6 +66,8 @@ pub(crate) struct MixConfig {
     sizes: CohortSizes,
     /// What a batch of cohorts is to be.
     pub(crate) muster: MusterSettings,
+    /// How often a device is woken in a day at the most.
+    pub(crate) per_day_max: u32,
     /// How often sealed devices are woken.
     pub(crate) sealed_period: Duration,
     /// How many decoys a minute.
@@ -102,6 +104,7 @@ impl MixConfig {
                 devices_min: to_usize(devices_min.unwrap_or(32)),
                 nursery_deadline: Duration::from_s(deadline_s),
             },
+            per_day_max: per_day,
             sealed_period: Duration::from_s(sealed_s),
             noop_per_minute,
             ghost_after_erasure,

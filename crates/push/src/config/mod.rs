@@ -2,6 +2,7 @@
 
 mod apns;
 mod auth;
+mod console;
 mod delivery;
 mod events;
 mod fcm;
@@ -14,6 +15,7 @@ mod webpush;
 mod wiki;
 
 pub use apns::ApnsSection;
+pub(crate) use console::ConsoleConfig;
 pub use events::EventConfig;
 pub use fcm::FcmSection;
 pub(crate) use feedback::{DropGuardConfig, FeedbackConfig};

@@ -12,6 +12,7 @@ use reveille_service::auth::Callers;
 use reveille_service::config::{Document, Section, ServerTls};
 use reveille_store::Mix;
 
+use super::console::ConsoleConfig;
 use super::events::{LimitsConfig, read_events};
 use super::feedback::{FeedbackConfig, read_feedback};
 use super::mix::{MixConfig, MixMode};
@@ -29,6 +30,12 @@ pub struct PushConfig {
     pub listen: SocketAddr,
     pub(crate) tls: Option<ServerTls>,
     pub(crate) callers: Callers,
+    /// Who may look at the console, where it is on.
+    pub(crate) console: Option<ConsoleConfig>,
+    /// Who is not protected, and why.
+    pub(crate) privacy_warnings: Vec<String>,
+    /// All that is set, without secrets.
+    pub(crate) shown: Vec<(String, String)>,
     /// The public API, where there is one.
     pub public: Option<PublicConfig>,
     /// What apps may be told.
@@ -126,6 +133,7 @@ impl PushConfig {
         let events = read_events(&mut push, &message_types);
         let limits = LimitsConfig::read(&mut push);
         let intake = Intake::read(push.section("intake"));
+        let console = ConsoleConfig::read(push.section("console"));
         let public = PublicConfig::read(&mut push);
         let mix = MixConfig::read(push.section("mix"));
         let subscriptions = SubscriptionsConfig::read(push.section("subscriptions"));
@@ -147,6 +155,9 @@ impl PushConfig {
             listen: intake.listen?,
             tls: intake.tls,
             callers: intake.callers?,
+            console,
+            privacy_warnings: privacy_warnings(mix?, &providers),
+            shown: document.shown(),
             public,
             message_type: message_types.first()?.clone(),
             message_types,
@@ -238,12 +249,18 @@ impl PushConfig {
                 self.listen
             ));
         }
-        warnings.extend(self.mix.warnings());
-        if self.mix.mode == MixMode::Cohort {
-            warnings.extend(self.providers.cohort_warnings());
-        }
+        warnings.extend(self.privacy_warnings.iter().cloned());
         warnings
     }
+}
+
+/// Who is not protected as well as could be.
+fn privacy_warnings(mix: MixConfig, providers: &Providers) -> Vec<String> {
+    let mut warnings = mix.warnings();
+    if mix.mode == MixMode::Cohort {
+        warnings.extend(providers.cohort_warnings());
+    }
+    warnings
 }
 
 struct Intake {

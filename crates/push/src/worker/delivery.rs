@@ -24,6 +24,7 @@ use tokio::task::JoinSet;
 use super::report::Report;
 use super::scopes::Scopes;
 use super::settler::{Settler, ToSettle, postponed};
+use crate::board::Board;
 
 /// How long a claim holds. Longer than a sender can take, resends and a new credential included.
 const LEASE: Duration = Duration::from_s(120);
@@ -73,6 +74,8 @@ pub struct DeliveryParts {
     pub tell: Vec<Destination>,
     /// Told when there are deaths to tell.
     pub deaths: watch::Sender<()>,
+    /// Where it writes what it sees.
+    pub(crate) board: Arc<Board>,
 }
 
 impl std::fmt::Debug for DeliveryParts {
@@ -165,6 +168,7 @@ impl Delivery {
             queue,
             returned: tell_returned,
             deaths: self.parts.deaths.clone(),
+            board: Arc::clone(&self.parts.board),
         };
         let settling = settler.run();
         let delivering = async {
@@ -179,7 +183,7 @@ impl Delivery {
                 governor,
                 scopes: Scopes::new(self.settings.per_scope),
                 guard: DropGuard::new(self.parts.drop_guard),
-                report: Report::new(self.settings.set.clone()),
+                report: Report::new(self.settings.set.clone(), &self.parts.board),
                 in_flight: JoinSet::new(),
                 held: BTreeMap::new(),
                 to_settler,
@@ -382,8 +386,11 @@ impl Delivery {
             }
             paused_until = self.govern(running, &scope, verdict, now);
             running.report.heard(&scope, verdict);
+            if let Some(device) = claimed.device.filter(|_| claimed.nonce.is_none()) {
+                self.parts.board.heard(device.subscription, verdict);
+            }
         }
-        running.report.answered(verdict, seconds);
+        running.report.answered(now, verdict, seconds);
         running.report.complain((&scope, verdict), (now, paused_until));
         let trust = Trust {
             in_scope: running.guard.is_trusted(now, &scope),

@@ -12,6 +12,7 @@ use reveille_store::Census;
 
 use super::muster::Mustered;
 use super::windows::Batch;
+use crate::board::Board;
 use crate::config::MixMode;
 use crate::metrics::{
     BATCH_COHORTS, BATCH_DEVICES, BATCH_EAS, CAPPED_COHORTS, COHORT_LIVE_SIZE,
@@ -40,18 +41,23 @@ pub(crate) struct Privacy {
     left: BTreeMap<CohortId, (u32, usize)>,
     /// The mean of wake-ups a window, once there was one.
     woken: Option<f64>,
+    board: Arc<Board>,
 }
 
 impl Privacy {
     /// Nothing measured yet. `accepted` counts what intake has accepted.
-    pub(crate) fn new(mode: MixMode, floor: usize, accepted: Arc<AtomicU64>) -> Self {
+    pub(crate) fn new(
+        mode: MixMode,
+        floor: usize,
+        (accepted, board): (Arc<AtomicU64>, Arc<Board>),
+    ) -> Self {
         gauge!(MIX_MODE, "mode" => mode.as_str()).set(1.0);
         // Those of which none is good news have to be seen at zero.
         for name in [PARTIAL_COHORT_SENDS, NURSERY_EXPOSED, PADDING_PUSHES] {
             counter!(name).increment(0);
         }
         let (day, left) = (None, BTreeMap::new());
-        Self { mode, floor, accepted, made: 0, day, left, woken: None }
+        Self { mode, floor, accepted, made: 0, day, left, woken: None, board }
     }
 
     /// It is decided which cohorts leave.
@@ -74,6 +80,19 @@ impl Privacy {
             *count += 1;
             *known = *devices;
         }
+        let mut seen = self.board.privacy();
+        seen.padding += mustered.padding_users as u64;
+        seen.exposed += mustered.exposed_users as u64;
+        seen.capped = mustered.capped;
+        seen.per_day = self.per_day();
+    }
+
+    /// How often devices were woken with their cohort today: on average of those that were, and the most.
+    fn per_day(&self) -> Option<(f64, u32)> {
+        let most = self.left.values().map(|(count, _)| *count).max()?;
+        let devices: usize = self.left.values().map(|(_, devices)| *devices).sum();
+        let woken: u64 = self.left.values().map(|(count, of)| u64::from(*count) * *of as u64).sum();
+        Some((float(woken) / float(devices.max(1) as u64), most))
     }
 
     /// Records of each device how often it was woken in the day that is over, and forgets it.
@@ -87,11 +106,15 @@ impl Privacy {
     pub(super) fn released(&mut self, batch: &Batch) {
         self.made += batch.wakeups;
         let accepted = self.accepted.load(Ordering::Relaxed);
+        let mut seen = self.board.privacy();
         if accepted > 0 {
-            gauge!(PUSH_OVERHEAD).set(float(self.made) / float(accepted));
+            let overhead = float(self.made) / float(accepted);
+            gauge!(PUSH_OVERHEAD).set(overhead);
+            seen.overhead = Some(overhead);
         }
         if let Some(rho) = order_rho(&batch.keys) {
             gauge!(ORDER_RHO).set(rho);
+            seen.order_rho = Some(rho);
         }
         let woken = float(batch.wakeups);
         let mean = self.woken.map_or(woken, |mean| mean + (woken - mean) * WEIGHT);
@@ -105,12 +128,15 @@ impl Privacy {
         }
         if !batch.live.is_empty() {
             histogram!(BATCH_COHORTS).record(float(batch.live.len() as u64));
-            histogram!(BATCH_EAS).record(effective_set(&batch.live));
+            let effective = effective_set(&batch.live);
+            histogram!(BATCH_EAS).record(effective);
+            seen.effective_set = Some(effective);
         }
     }
 
     /// How many there are of what.
     pub(super) fn counted(&self, census: &Census) {
+        self.board.privacy().census = Some(census.clone());
         let silent = census.silent.saturating_sub(census.sealed);
         let visible = census.devices.saturating_sub(census.silent);
         let (batch, cohort) = match self.mode {
@@ -124,6 +150,7 @@ impl Privacy {
         }
         match self.mode {
             MixMode::Batch => {
+                self.board.privacy().worst_top1 = Some(1.0);
                 gauge!(WORST_CASE_TOP1).set(1.0);
                 let devices = usize::try_from(census.devices).unwrap_or(usize::MAX);
                 // Whoever is alone is known before anything has happened; the formula has no answer for it.
@@ -132,6 +159,7 @@ impl Privacy {
                     _ => events_to_link(devices, self.woken.unwrap_or_default()),
                 };
                 gauge!(EVENTS_TO_LINK).set(events);
+                self.board.privacy().events_to_link = Some(events);
             }
             MixMode::Cohort => self.counted_cohorts(census),
         }
@@ -158,6 +186,7 @@ impl Privacy {
         let worst =
             smallest.and_then(|size| usize::try_from(size).ok()).map_or(0.0, worst_case_top1);
         gauge!(WORST_CASE_TOP1).set(worst);
+        self.board.privacy().worst_top1 = smallest.map(|_| worst);
     }
 }
 

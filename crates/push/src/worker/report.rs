@@ -1,6 +1,7 @@
 //! What one credential set's worker tells its operators: metrics, and what somebody should look at.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use reveille_mixer::{DropGuard, Governor};
@@ -8,6 +9,7 @@ use reveille_model::{CredentialSet, Outcome, Provider, Reach, Reason, Timestamp,
 use reveille_store::Claimed;
 
 use super::scopes::Scopes;
+use crate::board::{Board, SetSeen, lock};
 use crate::compat;
 use crate::metrics::{
     CONFIG_ERROR, DELIVERIES, DELIVERIES_IN_FLIGHT, DELIVERY_DURATION, DELIVERY_LATENESS,
@@ -32,12 +34,13 @@ pub(super) struct Report {
     refused: BTreeSet<String>,
     /// The second of the last complaint about a message of ours.
     complained_at_s: i64,
+    seen: Arc<Mutex<SetSeen>>,
 }
 
 impl Report {
     /// Nothing said yet.
-    pub(super) fn new(set: CredentialSet) -> Self {
-        let name = set.to_string();
+    pub(super) fn new(set: CredentialSet, board: &Board) -> Self {
+        let (name, seen) = (set.to_string(), board.set(&set));
         Self {
             set,
             answers: BTreeMap::new(),
@@ -51,6 +54,7 @@ impl Report {
             is_guard_told: false,
             refused: BTreeSet::new(),
             complained_at_s: 0,
+            seen,
         }
     }
 
@@ -62,7 +66,8 @@ impl Report {
     }
 
     /// Counts an answer that took so many seconds.
-    pub(super) fn answered(&mut self, verdict: Verdict, seconds: f64) {
+    pub(super) fn answered(&mut self, now: Timestamp, verdict: Verdict, seconds: f64) {
+        lock(&self.seen).answered(now, verdict, seconds);
         let Verdict { outcome, reason, .. } = verdict;
         let (set, outcome) = (&self.set, outcome.as_str());
         let counter = self.answers.entry((outcome, reason)).or_insert_with(|| {
@@ -120,8 +125,10 @@ impl Report {
     pub(super) fn gauges(&self, now: Timestamp, in_flight: usize, governor: &Governor) {
         #[expect(clippy::cast_precision_loss, reason = "a gauge")]
         self.in_flight.set(in_flight as f64);
-        let is_paused = governor.paused_until(now).is_some();
-        self.paused.set(f64::from(u8::from(is_paused)));
+        let paused_until = governor.paused_until(now);
+        self.paused.set(f64::from(u8::from(paused_until.is_some())));
+        let mut seen = lock(&self.seen);
+        (seen.in_flight, seen.pace, seen.paused_until) = (in_flight, governor.pace(), paused_until);
         #[expect(clippy::cast_precision_loss, reason = "a gauge")]
         self.pace.set(governor.pace() as f64);
     }
@@ -144,8 +151,12 @@ impl Report {
         }
         let is_refused = !self.refused.is_empty();
         gauge!(CONFIG_ERROR, "set" => set()).set(f64::from(u8::from(is_refused)));
+        let scopes_paused = scopes.paused(now);
         #[expect(clippy::cast_precision_loss, reason = "a gauge")]
-        gauge!(SCOPES_PAUSED, "set" => set()).set(scopes.paused(now) as f64);
+        gauge!(SCOPES_PAUSED, "set" => set()).set(scopes_paused as f64);
         gauge!(DROP_GUARD, "set" => set()).set(f64::from(u8::from(is_tripped)));
+        let mut seen = lock(&self.seen);
+        (seen.is_tripped, seen.is_refused, seen.scopes_paused) =
+            (is_tripped, is_refused, scopes_paused);
     }
 }

@@ -11,6 +11,7 @@ use reveille_store::{
 };
 use tokio::sync::{mpsc, watch};
 
+use crate::board::{Board, Change};
 use crate::metrics::{FEEDBACK, LEASES_LOST, SUBSCRIPTIONS_DROPPED, SUBSCRIPTIONS_KEPT};
 
 /// How long to wait after the store failed.
@@ -45,6 +46,7 @@ pub(super) struct Settler {
     pub(super) returned: watch::Sender<()>,
     /// Told when there are deaths to tell.
     pub(super) deaths: watch::Sender<()>,
+    pub(super) board: Arc<Board>,
 }
 
 impl Settler {
@@ -113,6 +115,8 @@ impl Settler {
         }
         if report.dropped > 0 {
             counter!(SUBSCRIPTIONS_DROPPED, "set" => set()).increment(report.dropped);
+            let (now, provider) = (self.clock.now(), self.set.provider());
+            self.board.changed(now, provider, Change::Dropped, report.dropped);
             tracing::info!(set = %self.set, count = report.dropped, "subscriptions were deleted on proof");
         }
         if report.renewed > 0 {

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::muster::Muster;
 use super::privacy::Privacy;
+use crate::board::{BatchSeen, Board};
 use crate::metrics::{BATCH, RELEASE_DURATION, WINDOWS, float};
 
 /// How long to wait after the store failed.
@@ -35,6 +36,7 @@ pub(crate) struct Windows {
     pub(crate) muster: Option<Muster>,
     /// What an observer can tell.
     pub(crate) privacy: Privacy,
+    pub(crate) board: Arc<Board>,
 }
 
 /// A batch on its way out.
@@ -119,6 +121,12 @@ impl Windows {
                 if wakeups > 0 {
                     tracing::info!(wakeups, collapsed, "a window was released");
                 }
+                self.board.released(BatchSeen {
+                    at: until,
+                    wakeups,
+                    collapsed,
+                    cohorts: batch.live.len(),
+                });
                 self.privacy.released(&batch);
                 batch.has_left();
             }

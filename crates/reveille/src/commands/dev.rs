@@ -190,6 +190,7 @@ fn welcome(dir: &Path, ports: Ports) {
         r#"Reveille is running on this machine; nothing leaves it. Stop it with Ctrl-C.
 
   push server   http://127.0.0.1:{intake}         API at /docs, figures at /metrics
+  console       http://127.0.0.1:{intake}/console   log in with the line of operators.tokens in the data's folder
   public API    http://127.0.0.1:{public}         for devices and browsers, described at /docs
   sessions      http://127.0.0.1:{sessions}/sessions/v1/   a session store: POST, GET and DELETE of any key
   sandbox       https://127.0.0.1:{apns}        a look-alike APNs

@@ -11,5 +11,5 @@ pub(crate) use self::lanes::{LANES, Lane};
 pub(crate) use self::nodes::{NODES_MAX, Node};
 pub(crate) use self::sets::Sets;
 pub(crate) use self::shared::{Engine, Masters};
-pub(crate) use self::tables::Tables;
+pub(crate) use self::tables::{Counted, Tables};
 pub(crate) use self::transaction::{NOT_IN_TIME, NOW_US};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use reveille_model::{
-    CohortSizes, CredentialSet, Mixed, Provider, Settled, Timestamp, Token, User,
+    CohortSizes, CredentialSet, Mixed, Provider, Settled, Timestamp, Token, Topic, User,
 };
 use reveille_store::tables::{Change, Kind};
 use reveille_store::{StoreError, TokenKey};
@@ -47,6 +47,14 @@ pub(crate) struct Gate {
     pub(crate) waiting: u64,
 }
 
+/// What a device is counted by.
+#[derive(Debug, Clone)]
+pub(crate) struct Counted {
+    pub(crate) set_id: i64,
+    pub(crate) topic: Option<Topic>,
+    pub(crate) refreshed_at: Timestamp,
+}
+
 /// A transaction under way. Dropped, nothing of it has happened.
 pub(crate) struct Tables<'e> {
     pub(crate) engine: &'e Engine,
@@ -58,6 +66,8 @@ pub(crate) struct Tables<'e> {
     trails: BTreeMap<i64, Change>,
     /// How many more, or fewer, devices of a credential set were last registered on a day.
     devices: BTreeMap<(i64, i64), i64>,
+    /// How many more, or fewer, there are of a credential set and topic.
+    kinds: BTreeMap<(i64, Option<Topic>), i64>,
     /// How many more, or fewer, notifications are scheduled, and whom they name.
     scheduled: (i64, i64),
     /// The last number of a gathered row, where the gate was passed.
@@ -86,6 +96,7 @@ impl<'e> Tables<'e> {
             ledger: Change::default(),
             trails: BTreeMap::new(),
             devices: BTreeMap::new(),
+            kinds: BTreeMap::new(),
             scheduled: (0, 0),
             number: None,
             changed: BTreeSet::new(),
@@ -173,9 +184,11 @@ impl<'e> Tables<'e> {
         }
     }
 
-    /// A device came, or went, which was last registered then.
-    pub(crate) fn count_device(&mut self, (set_id, refreshed_at): (i64, Timestamp), more: i64) {
+    /// A device came, or went.
+    pub(crate) fn count_device(&mut self, device: Counted, more: i64) {
+        let Counted { set_id, topic, refreshed_at } = device;
         *self.devices.entry((set_id, refreshed_at.day())).or_default() += more;
+        *self.kinds.entry((set_id, topic)).or_default() += more;
     }
 
     /// A notification is scheduled that names so many, or is no longer.
@@ -272,6 +285,25 @@ impl<'e> Tables<'e> {
             let mut upsert = query(listing(sql, "(?, ?, ?, ?)", part.len()));
             for ((set_id, day), more) in part {
                 upsert = upsert.bind(set_id).bind(day).bind(self.lane.id()).bind(more);
+            }
+            self.execute(upsert).await?;
+        }
+        self.write_kinds().await
+    }
+
+    async fn write_kinds(&mut self) -> Done<()> {
+        let kinds = std::mem::take(&mut self.kinds).into_iter();
+        let kinds: Vec<((i64, Option<Topic>), i64)> =
+            kinds.filter(|(_, more)| *more != 0).collect();
+        for part in chunks(&kinds) {
+            let sql = concat!(
+                "INSERT INTO device_kinds (set_id, topic, lane, count) VALUES {}",
+                " ON DUPLICATE KEY UPDATE count = count + VALUES(count)"
+            );
+            let mut upsert = query(listing(sql, "(?, ?, ?, ?)", part.len()));
+            for ((set_id, topic), more) in part {
+                let topic = topic.as_ref().map_or("", Topic::as_str).as_bytes();
+                upsert = upsert.bind(set_id).bind(topic).bind(self.lane.id()).bind(more);
             }
             self.execute(upsert).await?;
         }

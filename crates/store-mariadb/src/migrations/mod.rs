@@ -11,17 +11,21 @@ use crate::engine::LANES;
 use crate::rows::{chunks, listing};
 
 /// The steps, in order.
-const STEPS: [&str; 2] = [include_str!("0001_start.sql"), include_str!("0002_spread.sql")];
+const STEPS: [&str; 3] = [
+    include_str!("0001_start.sql"),
+    include_str!("0002_spread.sql"),
+    include_str!("0003_kinds.sql"),
+];
 
 /// The schema this version reads and writes.
-pub const SCHEMA_VERSION: i64 = 2;
+pub const SCHEMA_VERSION: i64 = 3;
 
 const _: () =
     assert!(SCHEMA_VERSION.unsigned_abs() == STEPS.len() as u64, "a version for each step");
 
 /// The oldest schema whose nodes may go on with this one, which has only more than that: while nodes are replaced one after the other, one of those that are left may have to
 /// start once more.
-const USABLE_SINCE: i64 = 2;
+const USABLE_SINCE: i64 = 3;
 
 /// How long another process that changes the tables is waited for, in seconds.
 const WAIT_S: i64 = 60;

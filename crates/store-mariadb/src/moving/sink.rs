@@ -226,6 +226,7 @@ impl MoveSink {
         // What is counted where it changes.
         for counted in [
             "REPLACE INTO device_counts SELECT set_id, refresh_day, 0, COUNT(*) FROM subscriptions GROUP BY set_id, refresh_day",
+            "REPLACE INTO device_kinds SELECT set_id, COALESCE(topic, ''), 0, COUNT(*) FROM subscriptions GROUP BY set_id, COALESCE(topic, '')",
             "UPDATE lanes SET scheduled = (SELECT COUNT(*) FROM scheduled), named = (SELECT COALESCE(SUM(named), 0) FROM scheduled) WHERE id = 0",
         ] {
             query(counted).execute(&self.pool).await?;

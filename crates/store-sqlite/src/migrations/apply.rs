@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::OpenError;
 
 /// The statements that lead from version `n` to `n + 1`, in order.
-pub(crate) const STEPS: [&str; 13] = [
+pub(crate) const STEPS: [&str; 14] = [
     include_str!("0001_start.sql"),
     include_str!("0002_suspects.sql"),
     include_str!("0003_release.sql"),
@@ -19,6 +19,7 @@ pub(crate) const STEPS: [&str; 13] = [
     include_str!("0011_echo.sql"),
     include_str!("0012_moved.sql"),
     include_str!("0013_spread.sql"),
+    include_str!("0014_kinds.sql"),
 ];
 
 /// The schema this version reads and writes.

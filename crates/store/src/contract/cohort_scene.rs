@@ -64,7 +64,7 @@ impl Scene {
         let user = user(&name.to_string());
         for device in self.store.list(&user).await.expect("list") {
             if device.set.provider() == provider {
-                assert!(self.store.delete(&user, device.id).await.expect("delete"));
+                assert!(self.store.delete(&user, device.id).await.expect("delete").is_some());
             }
         }
         self.ledger().await;

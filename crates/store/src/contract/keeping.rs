@@ -1,7 +1,8 @@
 //! Cases of keeping: subscriptions, pauses, keys.
 
 use reveille_model::{
-    Duration, NewSubscription, Provider, Providers, Settled, SubscriptionChange, SubscriptionId,
+    CredentialSet, Duration, NewSubscription, Provider, Providers, Settled, SubscriptionChange,
+    SubscriptionId, Token, Topic,
 };
 
 use super::Case;
@@ -16,6 +17,7 @@ pub(super) fn cases() -> Vec<(&'static str, Case)> {
         ("a rotated token takes over what waits", |store| Box::pin(replaces(Scene::new(store)))),
         ("sealing is no refresh", |store| Box::pin(seals(Scene::new(store)))),
         ("each day's registrations are counted", |store| Box::pin(days(Scene::new(store)))),
+        ("each kind of device is counted", |store| Box::pin(kinds(Scene::new(store)))),
         ("what is deleted is not woken", |store| Box::pin(deletes(Scene::new(store)))),
         ("what is registered with a token is deleted", |store| {
             Box::pin(deletes_by_token(Scene::new(store)))
@@ -68,7 +70,9 @@ async fn deletes_by_token(scene: Scene) {
     let delete = async |of: Option<&str>, texts: &[&str]| {
         let of = of.map(user);
         let tokens = texts.iter().map(|text| (Provider::Fcm, token(text))).collect();
-        scene.store.delete_tokens(of.as_ref(), tokens).await.expect("deleted")
+        let gone = scene.store.delete_tokens(of.as_ref(), tokens).await.expect("deleted");
+        assert!(gone.iter().all(|provider| *provider == Provider::Fcm));
+        gone.len()
     };
     assert_eq!(delete(Some("u"), &["t3", "nobody's"]).await, 0, "it is not theirs");
     assert_eq!(delete(Some("u"), &["t1", "t3", "t1"]).await, 1);
@@ -76,7 +80,7 @@ async fn deletes_by_token(scene: Scene) {
     assert_eq!(delete(None, &["t2", "t3"]).await, 2, "whosever they are");
     let apples = vec![(Provider::Apns, token("t4"))];
     let of_apple = scene.store.delete_tokens(None, apples).await.expect("deleted");
-    assert_eq!(of_apple, 0, "it is another provider's");
+    assert_eq!(of_apple, [], "it is another provider's");
     assert_eq!(scene.claim_tokens(at(11), 1).await, ["t4"], "what waited for the others is gone");
 }
 
@@ -199,6 +203,46 @@ async fn days(scene: Scene) {
     assert_eq!(counted().await, [(1, 1)]);
 }
 
+async fn kinds(scene: Scene) {
+    let apns = CredentialSet::new(Provider::Apns, "app").expect("a name");
+    let topic = |text: &str| Some(Topic::parse(text).expect("a topic"));
+    let put = async |name: &str, hex: &str, text: &str| {
+        let token = Token::parse(Provider::Apns, hex).expect("a token");
+        let new = NewSubscription { user: user(name), set: apns.clone(), topic: topic(text), token };
+        let mut id = [0; 16];
+        id[..hex.len().min(16)].copy_from_slice(&hex.as_bytes()[..hex.len().min(16)]);
+        id[15] = name.len().to_le_bytes()[0];
+        scene.store.put(new, SubscriptionId::from_bytes(id), 3, at(0)).await.expect("put");
+    };
+    let counted = async || {
+        let kinds = scene.store.kinds().await.expect("kinds").into_iter();
+        kinds.filter(|(.., count)| *count > 0).collect::<Vec<_>>()
+    };
+    assert_eq!(counted().await, []);
+    scene.register("u", "a", at(0)).await;
+    scene.register("u", "b", at(0)).await;
+    put("u", "aa11", "org.one").await;
+    put("v", "bb22", "org.one").await;
+    put("v", "cc33", "org.two").await;
+    let two = [
+        (apns.clone(), topic("org.one"), 2),
+        (apns.clone(), topic("org.two"), 1),
+        (set(), None, 2),
+    ];
+    assert_eq!(counted().await, two);
+    put("v", "bb22", "org.two").await;
+    put("long", "aa11", "org.one").await;
+    let moved = [
+        (apns.clone(), topic("org.one"), 1),
+        (apns.clone(), topic("org.two"), 2),
+        (set(), None, 2),
+    ];
+    assert_eq!(counted().await, moved, "a topic that changed, and a token that moved");
+    scene.store.delete_all(&user("v")).await.expect("delete");
+    scene.store.delete_all(&user("u")).await.expect("delete");
+    assert_eq!(counted().await, [(apns.clone(), topic("org.one"), 1)]);
+}
+
 async fn deletes(scene: Scene) {
     for token in ["a", "b", "c"] {
         scene.register("u", token, at(0)).await;
@@ -207,14 +251,15 @@ async fn deletes(scene: Scene) {
     let listed = scene.store.list(&user("u")).await.expect("list");
     let first = listed.first().expect("three").id;
     scene.notify(notification(1, &["u", "v"]), at(10)).await;
-    assert!(!scene.store.delete(&user("u"), theirs.id).await.expect("delete"), "it is not theirs");
-    assert!(scene.store.delete(&user("u"), first).await.expect("delete"));
-    assert!(!scene.store.delete(&user("u"), first).await.expect("delete"), "it is gone");
+    let delete = async |id| scene.store.delete(&user("u"), id).await.expect("delete");
+    assert_eq!(delete(theirs.id).await, None, "it is not theirs");
+    assert_eq!(delete(first).await, Some(Provider::Fcm));
+    assert_eq!(delete(first).await, None, "it is gone");
     assert_eq!(scene.devices("u").await.len(), 2);
     // Before the window is expanded or after, it comes to the same.
     scene.end_window(at(10)).await;
-    assert_eq!(scene.store.delete_all(&user("u")).await.expect("delete"), 2);
-    assert_eq!(scene.store.delete_all(&user("u")).await.expect("delete"), 0);
+    assert_eq!(scene.store.delete_all(&user("u")).await.expect("delete").len(), 2);
+    assert_eq!(scene.store.delete_all(&user("u")).await.expect("delete"), []);
     assert_eq!(scene.claim_tokens(at(10), 1).await, ["d"]);
     assert_eq!(scene.ledger().await.settled(Settled::Cancelled), 3);
 }

@@ -152,7 +152,7 @@ async fn another_app(scene: Scene) {
     assert_eq!(scene.leave(at(10)).await, [vec![other.clone()], iphones("abcd")].concat());
     // The first is no more: everybody may go to the new app, one by one.
     let first = scene.iphone('a', "org.example.app", &iphones("a").concat()).await;
-    assert!(scene.store.delete(&user("a"), first).await.expect("delete"));
+    assert!(scene.store.delete(&user("a"), first).await.expect("delete").is_some());
     assert_eq!((scene.live().await, scene.in_nurseries().await), (vec![(4, 1)], vec![]));
     scene.notify(notification(2, &["a"]), at(20)).await;
     assert_eq!(scene.leave(at(20)).await, [vec![other], iphones("bcd")].concat());

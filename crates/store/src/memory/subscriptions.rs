@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use reveille_model::limits::SUBSCRIPTIONS_PER_USER_MAX;
 use reveille_model::{
-    NewSubscription, Provider, Subscription, SubscriptionChange, SubscriptionId, Timestamp, Token,
-    User,
+    CredentialSet, NewSubscription, Provider, Subscription, SubscriptionChange, SubscriptionId,
+    Timestamp, Token, Topic, User,
 };
 
 use super::MemoryStore;
@@ -187,39 +187,45 @@ impl Subscriptions for MemoryStore {
         Ok(Some(known))
     }
 
-    async fn delete(&self, user: &User, id: SubscriptionId) -> Result<bool, StoreError> {
+    async fn delete(
+        &self,
+        user: &User,
+        id: SubscriptionId,
+    ) -> Result<Option<Provider>, StoreError> {
         let mut state = self.lock();
-        let is_known = state.subscriptions.get(&id).is_some_and(|known| known.user == *user);
-        if is_known {
+        let known = state.subscriptions.get(&id).filter(|known| known.user == *user);
+        let provider = known.map(|known| known.set.provider());
+        if provider.is_some() {
             state.remove_subscription(id);
         }
-        Ok(is_known)
+        Ok(provider)
     }
 
-    async fn delete_all(&self, user: &User) -> Result<u64, StoreError> {
+    async fn delete_all(&self, user: &User) -> Result<Vec<Provider>, StoreError> {
         let mut state = self.lock();
         let of_user = state.subscriptions.values().filter(|known| known.user == *user);
-        let gone: Vec<SubscriptionId> = of_user.map(|known| known.id).collect();
-        for id in &gone {
+        let gone: Vec<(SubscriptionId, Provider)> =
+            of_user.map(|known| (known.id, known.set.provider())).collect();
+        for (id, _) in &gone {
             state.remove_subscription(*id);
         }
-        Ok(gone.len() as u64)
+        Ok(gone.into_iter().map(|(_, provider)| provider).collect())
     }
 
     async fn delete_tokens(
         &self,
         of: Option<&User>,
         tokens: Vec<(Provider, Token)>,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Vec<Provider>, StoreError> {
         let mut state = self.lock();
-        let mut deleted = 0;
+        let mut deleted = Vec::new();
         for (provider, token) in tokens {
             let id = state.by_token.get(&TokenKey::unkeyed(provider, &token)).copied();
             let known = id.and_then(|id| state.subscriptions.get(&id));
             let known = known.filter(|known| of.is_none_or(|user| known.user == *user));
             if let Some(id) = known.map(|known| known.id) {
                 state.remove_subscription(id);
-                deleted += 1;
+                deleted.push(provider);
             }
         }
         Ok(deleted)
@@ -262,5 +268,13 @@ impl Subscriptions for MemoryStore {
             *days.entry(each.refreshed_at.day()).or_default() += 1;
         }
         Ok(days.into_iter().collect())
+    }
+
+    async fn kinds(&self) -> Result<Vec<(CredentialSet, Option<Topic>, u64)>, StoreError> {
+        let mut kinds = BTreeMap::new();
+        for each in self.lock().subscriptions.values() {
+            *kinds.entry((each.set.clone(), each.topic.clone())).or_default() += 1;
+        }
+        Ok(kinds.into_iter().map(|((set, topic), count)| (set, topic, count)).collect())
     }
 }

@@ -23,6 +23,7 @@ use super::shapes::{
     VERIFICATION, VerifyRequest, shown,
 };
 use super::tokens::{browser, described, token};
+use crate::board::Change;
 use crate::intake::Intake;
 use crate::metrics::{SUBSCRIPTIONS_DELETED, SUBSCRIPTIONS_PUT};
 
@@ -117,11 +118,11 @@ impl Devices {
             self.wake_workers();
             return Ok(match asked {
                 Asked::Refreshed(subscription) => {
-                    count(provider, "refreshed", 1);
+                    self.count(provider, "refreshed", 1);
                     Registered::Refreshed(subscription)
                 }
                 Asked::Waiting(subscription) => {
-                    count(provider, "unproven", 1);
+                    self.count(provider, "unproven", 1);
                     Registered::Unproven(subscription)
                 }
             });
@@ -136,12 +137,12 @@ impl Devices {
         match put {
             Put::Created { subscription, evicted, moved } => {
                 let provider = subscription.set.provider();
-                count(provider, "created", 1);
-                count(provider, "evicted", evicted as u64);
+                self.count(provider, "created", 1);
+                self.count(provider, "evicted", evicted as u64);
                 if moved { Registered::Moved(subscription) } else { Registered::New(subscription) }
             }
             Put::Refreshed(subscription) => {
-                count(subscription.set.provider(), "refreshed", 1);
+                self.count(subscription.set.provider(), "refreshed", 1);
                 Registered::Refreshed(subscription)
             }
         }
@@ -239,7 +240,7 @@ impl Devices {
         let change = SubscriptionChange { device, sealed };
         let changed = self.intake.change(user, id, change).await?;
         let changed = changed.ok_or(UserError::UnknownSubscription)?;
-        count(provider, result, 1);
+        self.count(provider, result, 1);
         self.wake_workers();
         Ok(self.show(changed))
     }
@@ -250,10 +251,8 @@ impl Devices {
         user: &User,
         id: &str,
     ) -> Result<StatusCode, ApiError> {
-        if !self.intake.store.delete(user, parse_id(id)?).await? {
-            return Err(UserError::UnknownSubscription.into());
-        }
-        counter!(SUBSCRIPTIONS_DELETED).increment(1);
+        let deleted = self.intake.store.delete(user, parse_id(id)?).await?;
+        self.count_deleted(&[deleted.ok_or(UserError::UnknownSubscription)?]);
         Ok(StatusCode::NO_CONTENT)
     }
 
@@ -263,8 +262,29 @@ impl Devices {
         user: &User,
     ) -> Result<Json<DeletedResponse>, ApiError> {
         let deleted = self.intake.store.delete_all(user).await?;
-        counter!(SUBSCRIPTIONS_DELETED).increment(deleted);
-        Ok(Json(DeletedResponse { deleted }))
+        self.count_deleted(&deleted);
+        Ok(Json(DeletedResponse { deleted: deleted.len() as u64 }))
+    }
+
+    /// Counts devices that were put, by what became of them.
+    fn count(&self, provider: Provider, result: &'static str, devices: u64) {
+        counter!(SUBSCRIPTIONS_PUT, "provider" => provider.as_str(), "result" => result)
+            .increment(devices);
+        let change = match result {
+            "created" => Change::Created,
+            "evicted" => Change::Deleted,
+            _ => return,
+        };
+        self.intake.board.changed(self.intake.clock.now(), provider, change, devices);
+    }
+
+    /// Counts subscriptions that were deleted on request, each by its provider.
+    pub(in crate::api) fn count_deleted(&self, providers: &[Provider]) {
+        let now = self.intake.clock.now();
+        for provider in providers {
+            counter!(SUBSCRIPTIONS_DELETED, "provider" => provider.as_str()).increment(1);
+            self.intake.board.changed(now, *provider, Change::Deleted, 1);
+        }
     }
 
     fn show(&self, subscription: Subscription) -> Json<SubscriptionResponse> {
@@ -276,12 +296,6 @@ impl Devices {
     fn wake_workers(&self) {
         self.released.send_modify(|_| {});
     }
-}
-
-/// Counts devices that were put, by what became of them.
-fn count(provider: Provider, result: &'static str, devices: u64) {
-    counter!(SUBSCRIPTIONS_PUT, "provider" => provider.as_str(), "result" => result)
-        .increment(devices);
 }
 
 /// What is no id names no device.

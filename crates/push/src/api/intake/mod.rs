@@ -14,4 +14,5 @@ mod trail;
 mod users;
 
 pub use docs::openapi;
+pub(crate) use quarantine::Deed;
 pub(crate) use router::{ApiState, router};

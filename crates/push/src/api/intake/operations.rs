@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header;
 use metrics::gauge;
-use reveille_model::{Duration, Settled, Timestamp};
+use reveille_model::{CredentialSet, Duration, Settled, Timestamp, Topic};
 use reveille_service::problem::Problem;
 use reveille_store::Depth;
 use serde_json::json;
@@ -13,7 +13,7 @@ use serde_json::json;
 use super::router::ApiState;
 use crate::metrics::{
     FEEDBACK_OLDEST, FEEDBACK_UNTOLD, LEDGER, OUTBOX_OLDEST, OUTBOX_SCHEDULED, QUARANTINE,
-    SUBSCRIPTIONS, SUBSCRIPTIONS_REFRESHED, float,
+    SUBSCRIPTIONS, SUBSCRIPTIONS_BY_PROVIDER, SUBSCRIPTIONS_REFRESHED, float,
 };
 
 /// Ages by which subscriptions are counted, in days.
@@ -53,6 +53,10 @@ pub(crate) async fn metrics(State(state): State<ApiState>) -> Response {
         }
         Err(error) => tracing::error!(%error, "the subscriptions cannot be counted"),
     }
+    match state.intake.store.kinds().await {
+        Ok(kinds) => show_kinds(&kinds),
+        Err(error) => tracing::error!(%error, "the subscriptions' kinds cannot be counted"),
+    }
     match state.intake.store.refresh_days().await {
         Ok(days) => show_ages(&state, &days),
         Err(error) => tracing::error!(%error, "the subscriptions' ages cannot be counted"),
@@ -60,6 +64,17 @@ pub(crate) async fn metrics(State(state): State<ApiState>) -> Response {
     show_feedback(&state).await;
     let text = state.metrics.render();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+fn show_kinds(kinds: &[(CredentialSet, Option<Topic>, u64)]) {
+    for (set, topic, count) in kinds {
+        let topic = topic.as_ref().map_or_else(String::new, |topic| topic.as_str().to_owned());
+        gauge!(
+            SUBSCRIPTIONS_BY_PROVIDER,
+            "provider" => set.provider().as_str(), "set" => set.to_string(), "topic" => topic
+        )
+        .set(float(*count));
+    }
 }
 
 /// How long ago apps registered their devices, by day.

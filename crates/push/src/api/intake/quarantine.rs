@@ -8,7 +8,7 @@ use http::HeaderMap;
 use reveille_model::CredentialSet;
 use reveille_model::limits::QUARANTINE_PAGE_MAX;
 use reveille_service::text_time;
-use reveille_store::{QuarantineId, Quarantined, Which};
+use reveille_store::{QuarantineId, Quarantined, StoreError, Which};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -170,9 +170,7 @@ pub(crate) async fn release(
     body: Body,
 ) -> Result<Json<Value>, ApiError> {
     let which = read(&state, &headers, body).await?;
-    let count = all_of(&state, which, Deed::Release).await?;
-    state.devices.released.send_modify(|_| {});
-    tracing::warn!(count, "devices were released from quarantine");
+    let count = state.settle_quarantine(which, Deed::Release).await?;
     Ok(Json(json!({ "count": count })))
 }
 
@@ -193,9 +191,7 @@ pub(crate) async fn drop_devices(
     body: Body,
 ) -> Result<Json<Value>, ApiError> {
     let which = read(&state, &headers, body).await?;
-    let count = all_of(&state, which, Deed::Drop).await?;
-    tracing::warn!(count, "quarantined devices were dropped");
-    state.deaths.send_replace(());
+    let count = state.settle_quarantine(which, Deed::Drop).await?;
     Ok(Json(json!({ "count": count })))
 }
 
@@ -210,13 +206,35 @@ async fn read(state: &ApiState, headers: &HeaderMap, body: Body) -> Result<Vec<W
 
 /// What is done to those that are meant.
 #[derive(Debug, Clone, Copy)]
-enum Deed {
+pub(crate) enum Deed {
     Release,
     Drop,
 }
 
+impl ApiState {
+    /// Does it by an operator's word, and tells whoever has to know. Returns how many there were.
+    pub(crate) async fn settle_quarantine(
+        &self,
+        which: Vec<Which>,
+        deed: Deed,
+    ) -> Result<u64, StoreError> {
+        let count = all_of(self, which, deed).await?;
+        match deed {
+            Deed::Release => {
+                self.devices.released.send_modify(|_| {});
+                tracing::warn!(count, "devices were released from quarantine");
+            }
+            Deed::Drop => {
+                tracing::warn!(count, "quarantined devices were dropped");
+                self.deaths.send_replace(());
+            }
+        }
+        Ok(count)
+    }
+}
+
 /// Does it, in the store's bounded steps.
-async fn all_of(state: &ApiState, which: Vec<Which>, deed: Deed) -> Result<u64, ApiError> {
+async fn all_of(state: &ApiState, which: Vec<Which>, deed: Deed) -> Result<u64, StoreError> {
     let (store, mut count) = (&state.intake.store, 0);
     for each in which {
         loop {

@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::Response;
 use axum::routing::{delete, get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
 use reveille_service::auth::{self, Caller, Callers};
 use reveille_service::body::BodyLimits;
+use reveille_service::clock::Stopwatch;
 use reveille_service::health::Readiness;
 use reveille_service::problem::{method_not_allowed, not_found};
 use reveille_service::{http_metrics, request_id};
@@ -51,7 +54,8 @@ impl ApiState {
     }
 }
 
-pub(crate) fn router(state: ApiState, callers: Callers) -> Router {
+/// `console`: its routes, where it is on.
+pub(crate) fn router(state: ApiState, callers: Callers, console: Option<Router>) -> Router {
     let api = Router::new()
         .route("/v1/message/{provider}", post(message::post_message))
         .route("/v1/events/{provider}", post(message::post_message))
@@ -80,7 +84,8 @@ pub(crate) fn router(state: ApiState, callers: Callers) -> Router {
         .route("/v1/quarantine", get(quarantine::list))
         .route("/v1/quarantine/release", post(quarantine::release))
         .route("/v1/quarantine/drop", post(quarantine::drop_devices))
-        .route_layer(from_fn_with_state(callers, auth::require));
+        .route_layer(from_fn_with_state(callers, auth::require))
+        .route_layer(from_fn_with_state(state.clone(), note));
     let operations = Router::new()
         .route("/healthz", get(operations::healthz))
         .route("/readyz", get(operations::readyz))
@@ -94,11 +99,21 @@ pub(crate) fn router(state: ApiState, callers: Callers) -> Router {
         .route("/robots.txt", get(info::robots))
         .route("/", get(info::root));
     api.merge(operations)
+        .with_state(state)
+        .merge(console.unwrap_or_default())
         .fallback(async || not_found())
         .method_not_allowed_fallback(async || method_not_allowed())
         .layer(from_fn(compat::measure))
         .layer(from_fn(http_metrics::measure))
         .layer(from_fn(request_id::echo))
         .layer(from_fn(headers::secure))
-        .with_state(state)
+}
+
+/// Takes note of how long callers wait, and of what is our fault.
+async fn note(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+    let watch = Stopwatch::start();
+    let response = next.run(request).await;
+    let is_fault = response.status().is_server_error();
+    state.intake.board.answered(state.intake.clock.now(), watch.seconds(), is_fault);
+    response
 }

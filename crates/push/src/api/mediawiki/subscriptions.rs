@@ -1,6 +1,5 @@
 //! `action=echopushsubscriptions`: an app says where it can be woken, and that it cannot any more (contract: echo.md §1).
 
-use metrics::counter;
 use reveille_model::{NewSubscription, Provider, Token, Topic, User};
 use serde_json::json;
 
@@ -8,7 +7,6 @@ use super::super::devices::{Registered, WhoseWord, is_shaped};
 use super::entry::{Call, Members};
 use super::fault::Fault;
 use crate::intake::NO_APP;
-use crate::metrics::SUBSCRIPTIONS_DELETED;
 
 const MODULE: &str = "echopushsubscriptions";
 const CREATE: &str = "echopushsubscriptions+create";
@@ -118,8 +116,8 @@ async fn delete(call: &mut Call<'_>) -> Result<Members, Fault> {
     });
     let whose = if call.is_manager() { None } else { Some(&user) };
     let deleted = call.state.devices.intake.store.delete_tokens(whose, tokens.collect()).await?;
-    counter!(SUBSCRIPTIONS_DELETED).increment(deleted);
-    if deleted == 0 {
+    call.state.devices.count_deleted(&deleted);
+    if deleted.is_empty() {
         let text = "The provided token was not found in the database.";
         return Err(Fault::new("echo-push-token-not-found", text));
     }
