@@ -91,13 +91,13 @@ impl Meter {
         (self.recent(now), self.counts(now))
     }
 
-    /// How many there were in each slot that is over, the oldest first.
+    /// How many there were in each slot, the oldest first, the one under way last.
     pub(crate) fn counts(&self, now: Timestamp) -> Vec<u64> {
         let end = slot_of(now);
         let mut counts = vec![0; SLOTS];
         for slot in &self.slots {
             let back = usize::try_from(end - slot.number).ok();
-            if let Some(place) = back.and_then(|back| SLOTS.checked_sub(back))
+            if let Some(place) = back.and_then(|back| (SLOTS - 1).checked_sub(back))
                 && let Some(count) = counts.get_mut(place)
             {
                 *count = slot.count;
@@ -179,7 +179,7 @@ mod tests {
             meter.add(at(slot * 20), 1);
         }
         assert_eq!(meter.slots.len(), SLOTS);
-        let counts = meter.counts(at(1_000 * 20));
+        let counts = meter.counts(at(999 * 20 + 10));
         assert_eq!(counts.len(), SLOTS);
         assert_eq!(counts.iter().sum::<u64>(), 30, "every other slot has one");
         // A clock that is set back.
