@@ -4,10 +4,10 @@ Arguments: the page, the sandbox's control port, the browser, a folder for its d
 What the page's service worker is given was sent by Reveille to the sandbox, encrypted for keys that WebCrypto made in the page, and is
 decrypted here by http-ece.
 """
-import base64, json, subprocess, sys, urllib.request
+import base64, json, sys, urllib.request
 
 import http_ece
-import websocket
+from chromium import Chromium
 from cryptography.hazmat.primitives.asymmetric import ec
 
 page_url, control, browser, data, picture = sys.argv[1:]
@@ -17,54 +17,11 @@ def from_base64url(text):
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-class Chromium:
-    def __init__(self):
-        flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--no-proxy-server",
-                 "--remote-debugging-port=0", "--remote-allow-origins=*", f"--user-data-dir={data}", "--window-size=900,1300", "about:blank"]
-        self.process = subprocess.Popen([browser, *flags], stderr=subprocess.PIPE, text=True)
-        for line in self.process.stderr:
-            if "DevTools listening on " in line:
-                self.socket = websocket.create_connection(line.split("DevTools listening on ")[1].strip(), timeout=60)
-                return
-        sys.exit("the browser does not start")
-
-    number = 0
-    events = []
-
-    def call(self, method, session=None, **params):
-        self.number += 1
-        message = {"id": self.number, "method": method, "params": params}
-        if session:
-            message["sessionId"] = session
-        self.socket.send(json.dumps(message))
-        while True:
-            answer = json.loads(self.socket.recv())
-            if answer.get("id") == self.number:
-                if "error" in answer:
-                    sys.exit(f"{method}: {answer['error']}")
-                return answer["result"]
-            self.events.append(answer)
-
-    def wait_for(self, method, fits):
-        """The first event that fits, seen or to come."""
-        while True:
-            for event in self.events:
-                if event.get("method") == method and (found := fits(event["params"])):
-                    return found
-            self.events.append(json.loads(self.socket.recv()))
-
-
-chromium = Chromium()
-try:
-    chromium.call("Browser.grantPermissions", permissions=["notifications"], origin=page_url.rstrip("/"))
-    target = chromium.call("Target.createTarget", url="about:blank")["targetId"]
-    session = chromium.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+with Chromium(browser, data) as chromium:
+    session, registration = chromium.open(page_url)
 
     def evaluate(script):
-        result = chromium.call("Runtime.evaluate", session, expression=script, awaitPromise=True, returnByValue=True)
-        if "exceptionDetails" in result:
-            sys.exit(f"{script}: {result['exceptionDetails']}")
-        return result["result"].get("value")
+        return chromium.evaluate(session, script)
 
     def appears(what):
         """Waits until an expression is true of the document; the browser says when, nobody asks again and again."""
@@ -76,19 +33,7 @@ try:
             look();
         })""" % what)
 
-    chromium.call("Page.enable", session)
-    chromium.call("ServiceWorker.enable", session)
-    chromium.call("Page.navigate", session, url=page_url)
-    chromium.wait_for("Page.loadEventFired", lambda params: True)
     appears("document.body?.dataset.ready")
-    registration = chromium.wait_for(
-        "ServiceWorker.workerRegistrationUpdated",
-        lambda params: next((each["registrationId"] for each in params["registrations"] if not each["isDeleted"]), None),
-    )
-    chromium.wait_for(
-        "ServiceWorker.workerVersionUpdated",
-        lambda params: any(each["status"] == "activated" for each in params["versions"]),
-    )
     print("ok the service worker is registered")
 
     # No vendor's push service can be reached from a test: the page says so and offers the sandbox.
@@ -132,6 +77,3 @@ try:
     assert news == none, f"with news {news} bytes, without {none}"
     appears("document.querySelector('#inbox li.read')")
     print("ok a fetch with news is as long as one without:", news, "bytes")
-finally:
-    chromium.process.kill()
-    chromium.process.wait()

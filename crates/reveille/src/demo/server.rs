@@ -27,14 +27,23 @@ const WAIT_MAX: Duration = Duration::from_s(20);
 /// How long our own servers may take.
 const TIME_MAX: Duration = Duration::from_s(10);
 
-/// Name, type and text of each file.
-const FILES: [(&str, &str, &str); 6] = [
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+
+/// Name, type and text of each file. What is below `/reveille` is what sites copy.
+const FILES: [(&str, &str, &str); 9] = [
     ("/", "text/html; charset=utf-8", include_str!("web/index.html")),
     ("/demo.css", "text/css; charset=utf-8", include_str!("web/demo.css")),
-    ("/demo.js", "text/javascript; charset=utf-8", include_str!("web/demo.js")),
-    ("/session.js", "text/javascript; charset=utf-8", include_str!("web/session.js")),
-    ("/keys.js", "text/javascript; charset=utf-8", include_str!("web/keys.js")),
-    ("/worker.js", "text/javascript; charset=utf-8", include_str!("web/worker.js")),
+    ("/demo.js", JAVASCRIPT, include_str!("web/demo.js")),
+    ("/sandbox.js", JAVASCRIPT, include_str!("web/sandbox.js")),
+    ("/keys.js", JAVASCRIPT, include_str!("web/keys.js")),
+    ("/worker.js", JAVASCRIPT, include_str!("web/worker.js")),
+    (
+        "/reveille/reveille.js",
+        JAVASCRIPT,
+        include_str!("../../../../clients/javascript/reveille.js"),
+    ),
+    ("/reveille/worker.js", JAVASCRIPT, include_str!("../../../../clients/javascript/worker.js")),
+    ("/reveille/kept.js", JAVASCRIPT, include_str!("../../../../clients/javascript/kept.js")),
 ];
 
 /// Where the other servers are.

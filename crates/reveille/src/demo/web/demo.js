@@ -1,18 +1,24 @@
 // The page: subscribes, sends, and shows what the service worker found.
 
-import { fromBase64url, makeKeys } from "./keys.js";
-import { call, keep, session } from "./session.js";
+import { Reveille } from "./reveille/reveille.js";
+import { SandboxPushes } from "./sandbox.js";
 
 /** How long the browser's push service may take, in milliseconds. */
-const VENDOR_TIME_MAX = 8_000;
+const VENDOR_TIME_MS_MAX = 8_000;
 
 const element = (id) => document.getElementById(id);
 const config = await (await fetch("config.json")).json();
-const registration = await navigator.serviceWorker.register("worker.js", { type: "module" });
+const registration = await navigator.serviceWorker.register(`worker.js?url=${encodeURIComponent(config.public)}`, { type: "module" });
 
-/** What the sandbox's endpoint was subscribed with. For whoever wants to look at what it decrypts. */
-export const sandbox = { keys: undefined, token: undefined };
+/** The sandbox's subscription. For whoever wants to look at what it decrypts. */
+export const sandbox = new SandboxPushes();
 globalThis.reveille = { sandbox };
+
+const settings = { url: config.public, anonymous: true, subscribeTimeMs: VENDOR_TIME_MS_MAX };
+/** At the push service of this browser's maker. */
+const client = new Reveille(settings);
+/** At the sandbox. */
+const sandboxed = new Reveille({ ...settings, pushes: () => sandbox });
 
 function seen(where, what, bytes) {
   const row = element("seen").insertRow(0);
@@ -21,66 +27,43 @@ function seen(where, what, bytes) {
   }
 }
 
+/** The user of this browser. One of a server that was there before is nobody any more. */
 async function me() {
-  const known = await session();
-  if (known?.url === config.public) {
-    try {
-      await call(known, "GET", "/v1/subscriptions");
-      return known;
-    } catch {
-      // Of a server that was there before.
+  const user = await client.user();
+  try {
+    await client.subscriptions();
+    return user;
+  } catch (error) {
+    if (error.status !== 401) {
+      throw error;
     }
+    await client.forget();
+    return client.user();
   }
-  const answer = await fetch(`${config.public}/v1/anonymous`, { method: "POST" });
-  const fresh = { ...(await answer.json()), url: config.public };
-  await keep(fresh);
-  return fresh;
 }
 
-async function register(subscription, where) {
-  const mine = await me();
-  await call(mine, "POST", "/v1/subscriptions", { provider: "webpush", subscription });
-  element("subscribed").textContent = `Subscribed at ${where}, as ${mine.user}.`;
-  element("unreachable").hidden = true;
-}
-
-/** At the push service of this browser's maker. */
 async function subscribe() {
   element("subscribed").textContent = "Asking the browser’s push service …";
-  if ((await Notification.requestPermission()) !== "granted") {
-    throw new Error("notifications are not allowed for this page; the lock beside its address changes that");
-  }
-  await navigator.serviceWorker.ready;
-  const answer = await fetch(`${config.public}/v1/webpush/key`);
-  const { key } = await answer.json();
-  const subscribing = registration.pushManager.subscribe({
-    userVisibleOnly: true,
-    applicationServerKey: fromBase64url(key),
-  });
-  const late = new Promise((_, reject) =>
-    setTimeout(() => reject(new Error("it does not answer")), VENDOR_TIME_MAX),
-  );
-  const subscription = await Promise.race([subscribing, late]);
-  await register(subscription.toJSON(), new URL(subscription.endpoint).host);
+  const user = await me();
+  await client.subscribe({ registration });
+  const { endpoint } = await registration.pushManager.getSubscription();
+  subscribed(new URL(endpoint).host, user);
 }
 
-/** At the sandbox, with keys made here. */
 async function subscribeAtSandbox() {
-  const keys = await makeKeys();
-  const token = `demo-${crypto.randomUUID()}`;
-  const headers = { "content-type": "application/json" };
-  const asked = { token, style: "mozilla", private_key: keys.private_key, auth: keys.auth };
-  const answer = await fetch("sandbox/subscriptions", { method: "POST", headers, body: JSON.stringify(asked) });
-  if (!answer.ok) {
-    throw new Error(`the sandbox refuses: ${await answer.text()}`);
-  }
-  await register(await answer.json(), "the sandbox");
+  const user = await me();
   const isFirst = sandbox.token === undefined;
-  Object.assign(sandbox, { keys, token });
+  await sandboxed.subscribe({ registration });
+  subscribed("the sandbox", user);
   element("handing").hidden = false;
   if (isFirst) {
     watch();
   }
+}
+
+function subscribed(where, user) {
+  element("subscribed").textContent = `Subscribed at ${where}, as ${user}.`;
+  element("unreachable").hidden = true;
 }
 
 /** Hands what arrives at the sandbox to the service worker. */
@@ -104,9 +87,8 @@ async function watch() {
 
 async function send(event) {
   event.preventDefault();
-  const mine = await me();
   const headers = { "content-type": "application/json" };
-  const body = JSON.stringify({ user: mine.user, text: element("text").value });
+  const body = JSON.stringify({ user: await me(), text: element("text").value });
   const answer = await fetch("notifications", { method: "POST", headers, body });
   const told = await answer.json();
   element("sent").textContent = answer.ok
@@ -129,11 +111,10 @@ function show(items) {
 }
 
 async function read() {
-  const mine = await me();
-  await call(mine, "POST", "/v1/inbox/read", { all: true });
-  const { bytes, json } = await call(mine, "GET", "/v1/inbox");
+  await client.read("all");
+  const { items, bytes } = await client.inbox();
   seen("fetch of the inbox, nothing new", "always as long as with news", bytes);
-  show(json.items);
+  show(items);
 }
 
 function failing(what, work) {
@@ -148,10 +129,11 @@ function failing(what, work) {
   };
 }
 
-navigator.serviceWorker.addEventListener("message", ({ data }) => {
-  seen("the service worker was told", data.told, data.told.length);
-  seen("fetch of the inbox", `${data.items.filter((item) => !item.read).length} new`, data.bytes);
-  show(data.items);
+navigator.serviceWorker.addEventListener("message", ({ data: { reveille } }) => {
+  const told = JSON.stringify(reveille.message);
+  seen("the service worker was told", told, told.length);
+  seen("fetch of the inbox", `${reveille.page.items.filter((item) => !item.read).length} new`, reveille.page.bytes);
+  show(reveille.page.items);
 });
 const noVendor = "This browser cannot reach its push service. Use the sandbox as endpoint";
 element("subscribe").addEventListener("click", failing(noVendor, subscribe));

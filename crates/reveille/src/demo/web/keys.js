@@ -1,6 +1,7 @@
 // Keys as a browser makes them for a subscription (RFC 8291 §3.1), by WebCrypto: a browser gives out none of its own private keys.
 
-const base64url = (bytes) =>
+/** Base64url without padding. */
+export const toBase64url = (bytes) =>
   btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 
 /** A P-256 key pair and an authentication secret, in base64url. */
@@ -9,11 +10,5 @@ export async function makeKeys() {
   const { d } = await crypto.subtle.exportKey("jwk", pair.privateKey);
   const point = new Uint8Array(await crypto.subtle.exportKey("raw", pair.publicKey));
   const auth = crypto.getRandomValues(new Uint8Array(16));
-  return { private_key: d, p256dh: base64url(point), auth: base64url(auth) };
-}
-
-/** A key of the server as `PushManager.subscribe` takes it. */
-export function fromBase64url(text) {
-  const bytes = atob(text.replaceAll("-", "+").replaceAll("_", "/"));
-  return Uint8Array.from(bytes, (letter) => letter.charCodeAt(0));
+  return { private_key: d, p256dh: toBase64url(point), auth: toBase64url(auth) };
 }
