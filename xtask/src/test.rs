@@ -11,10 +11,12 @@ use crate::tools;
 type SetUp = fn() -> Result<PathBuf, String>;
 
 /// What some tests need: the variable that tells them, what sets it up, and what is left out without it.
-const TOOLS: [(&str, SetUp, &str); 7] = [
+const TOOLS: [(&str, SetUp, &str); 9] = [
     ("REVEILLE_TEST_PYTHON", tools::python, "tests against the independent HTTP/2 peer"),
     ("REVEILLE_TEST_CHROMIUM", tools::chromium, "the browser on the demo page"),
     ("REVEILLE_TEST_MEDIAWIKI", tools::mediawiki, "tests against a real wiki"),
+    ("REVEILLE_TEST_PHP", tools::php, "the client in PHP"),
+    ("REVEILLE_TEST_NODE", tools::node, "the types of the client for browsers"),
     ("REVEILLE_TEST_MARIADB", tools::mariadb, "tests against MariaDB"),
     ("REVEILLE_TEST_PROMETHEUS", tools::prometheus, "rules and alerts with Prometheus"),
     ("REVEILLE_TEST_SYSTEMD", tools::systemd, "the units of systemd"),

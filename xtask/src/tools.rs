@@ -21,8 +21,14 @@ const PYTHON_PACKAGES: [&str; 9] = [
 /// What they import, all of it or not at all.
 const PYTHON_IMPORTS: &str = "import h2, jwt, cryptography, http_ece, py_vapid, standardwebhooks, websocket, schemathesis, kubernetes_validate";
 
+/// What the types of the client for browsers are checked with.
+const TYPESCRIPT: &str = "7.0.2";
+
 /// What a wiki on a file needs of PHP, and what its client of a session store needs.
-const PHP_NEEDS: &str = "exit(extension_loaded('pdo_sqlite') && extension_loaded('curl') ? 0 : 1);";
+const WIKI_NEEDS: &str =
+    "exit(extension_loaded('pdo_sqlite') && extension_loaded('curl') ? 0 : 1);";
+/// What the client in PHP needs.
+const PHP_NEEDS: &str = "exit(extension_loaded('curl') ? 0 : 1);";
 
 /// The Java releases Cassandra 5.0 runs on.
 const JAVA_RELEASES: [&str; 2] = ["11", "17"];
@@ -74,7 +80,7 @@ pub(crate) fn chromium() -> Result<PathBuf, String> {
 pub(crate) fn mediawiki() -> Result<PathBuf, String> {
     let mediawiki = PathBuf::from("/usr/share/mediawiki");
     let is_there = || {
-        mediawiki.join("api.php").exists() && succeeds(Command::new("php").args(["-r", PHP_NEEDS]))
+        mediawiki.join("api.php").exists() && succeeds(Command::new("php").args(["-r", WIKI_NEEDS]))
     };
     if !is_there() {
         debian("mediawiki")?;
@@ -86,6 +92,41 @@ pub(crate) fn mediawiki() -> Result<PathBuf, String> {
         Ok(mediawiki)
     } else {
         Err("it was installed and PHP lacks pdo_sqlite or curl".to_owned())
+    }
+}
+
+/// A PHP with the extension curl.
+pub(crate) fn php() -> Result<PathBuf, String> {
+    let php = PathBuf::from("/usr/bin/php");
+    let is_there = || succeeds(Command::new(&php).args(["-r", PHP_NEEDS]));
+    if !is_there() {
+        debian("php-cli")?;
+        debian("php-curl")?;
+    }
+    if is_there() { Ok(php) } else { Err("PHP was installed and lacks curl".to_owned()) }
+}
+
+/// The folder of tools that run on Node.js: the compiler of TypeScript.
+pub(crate) fn node() -> Result<PathBuf, String> {
+    let folder = root().join("target/tools/node");
+    let compiler = folder.join("node_modules/.bin/tsc");
+    let is_there = || {
+        let version = output(Command::new(&compiler).arg("--version"));
+        version.is_ok_and(|version| version.trim().ends_with(TYPESCRIPT))
+    };
+    if is_there() {
+        return Ok(folder);
+    }
+    if !succeeds(Command::new("npm").arg("--version")) {
+        debian("npm")?;
+    }
+    let mut install = Command::new("npm");
+    install.args(["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"]);
+    run(install.arg("--prefix").arg(&folder).arg(format!("typescript@{TYPESCRIPT}")))?;
+    if is_there() {
+        Ok(folder)
+    } else {
+        Err("the compiler of TypeScript was installed and does not run".to_owned())
     }
 }
 

@@ -32,6 +32,11 @@ pub fn mediawiki() -> Option<OsString> {
     variable("REVEILLE_TEST_MEDIAWIKI")
 }
 
+/// A PHP with the extension curl, if xtask could set one up.
+pub fn php() -> Option<OsString> {
+    variable("REVEILLE_TEST_PHP")
+}
+
 /// The folder of tools that run on Node.js, if xtask could set them up.
 pub fn node() -> Option<OsString> {
     variable("REVEILLE_TEST_NODE")

@@ -17,7 +17,8 @@ pub use app::{PushApp, metrics};
 pub use cassandra::Cassandra;
 pub use clock::ManualClock;
 pub use environment::{
-    chromium, is_long, is_written, mediawiki, needs_all, node, prometheus, python, rows, systemd,
+    chromium, is_long, is_written, mediawiki, needs_all, node, php, prometheus, python, rows,
+    systemd,
 };
 pub use http::{Answer, Client};
 pub use mariadb::{Galera, Link, LinkState, MariaDb};
