@@ -185,11 +185,11 @@ async fn a_certificate_that_changes_is_taken_up() {
     assert_eq!(ask(&first).await.unwrap(), 200);
     std::fs::write(dir.join("cert.pem"), "half of a certificate").unwrap();
     server.signal("HUP");
-    server.wait_for("cannot be read again").await;
+    server.wait_for("cannot be used; what was read before is used").await;
     assert_eq!(ask(&first).await.unwrap(), 200);
     let second = renew();
     server.signal("HUP");
-    server.wait_for("has changed and is used now").await;
+    server.wait_for("have changed and are used now").await;
     assert_eq!(ask(&second).await.unwrap(), 200);
     assert!(ask(&first).await.is_err(), "the one before is gone");
     assert_eq!(server.terminate(), Some(0));

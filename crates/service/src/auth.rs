@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -18,15 +18,15 @@ const TOKEN_BYTES_MIN: usize = 16;
 /// Most callers.
 const CALLERS_MAX: usize = 10_000;
 
-/// Who may call. Without tokens the network is trusted.
+/// Who may call. Without tokens the network is trusted. Clones share what was read last.
 #[derive(Clone)]
 pub struct Callers {
-    hashes: Arc<[[u8; 32]]>,
+    hashes: Arc<RwLock<Vec<[u8; 32]>>>,
 }
 
 impl fmt::Debug for Callers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Callers({})", self.hashes.len())
+        write!(f, "Callers({})", self.hashes().len())
     }
 }
 
@@ -62,17 +62,27 @@ impl Caller {
 impl Callers {
     /// Everyone.
     pub fn anyone() -> Self {
-        Self { hashes: Arc::new([]) }
+        Self { hashes: Arc::default() }
     }
 
     /// How many there are who can be told apart. One, where the network is trusted.
     pub fn count(&self) -> usize {
-        self.hashes.len().max(1)
+        self.hashes().len().max(1)
     }
 
     /// Whether the network is trusted.
     pub fn is_anyone(&self) -> bool {
-        self.hashes.is_empty()
+        self.hashes().is_empty()
+    }
+
+    /// Takes what was read from the same file again: whoever is not of it any more is not let in from now on.
+    pub fn take(&self, read: &Self) {
+        let hashes = read.hashes().clone();
+        *self.hashes.write().unwrap_or_else(PoisonError::into_inner) = hashes;
+    }
+
+    fn hashes(&self) -> RwLockReadGuard<'_, Vec<[u8; 32]>> {
+        self.hashes.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From a file: one token a line, blank lines and lines that start with `#` left out.
@@ -91,13 +101,13 @@ impl Callers {
         match hashes.len() {
             0 => Err(CallersError::Empty),
             count if count > CALLERS_MAX => Err(CallersError::TooMany),
-            _ => Ok(Self { hashes: hashes.into() }),
+            _ => Ok(Self { hashes: Arc::new(RwLock::new(hashes)) }),
         }
     }
 
     /// Who is calling, by the `Authorization` header; nobody known where there is none, or one that is not of the file.
     pub fn caller(&self, authorization: Option<&HeaderValue>) -> Option<Caller> {
-        if self.hashes.is_empty() {
+        if self.hashes().is_empty() {
             return Some(Caller::ANYONE);
         }
         let (scheme, token) = authorization?.to_str().ok()?.split_once(' ')?;
@@ -120,7 +130,7 @@ impl Callers {
     fn find(&self, given: &[u8; 32]) -> Option<Caller> {
         // Every one is looked at, so that the time taken says nothing.
         let mut found = None;
-        for known in self.hashes.iter() {
+        for known in self.hashes().iter() {
             if verify_slices_are_equal(known, given).is_ok() {
                 found = Some(Caller(*known));
             }

@@ -10,6 +10,7 @@ pub mod http_metrics;
 pub mod lifecycle;
 pub mod listen;
 pub mod problem;
+pub mod reload;
 pub mod request_id;
 pub mod supervisor;
 pub mod telemetry;

@@ -85,7 +85,7 @@ impl Lifecycle {
         use tokio::signal::unix::{SignalKind, signal};
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        // Asks for certificates to be read again. Where there are none it must not end the process.
+        // Asks for credentials and certificates to be read again (`reload.rs`). Where there are none it must not end the process.
         let mut hangup = signal(SignalKind::hangup())?;
         let lifecycle = self.clone();
         self.tasks.spawn(async move {

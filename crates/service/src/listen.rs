@@ -18,7 +18,6 @@ use hyper_util::service::TowerToHyperService;
 use reveille_model::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
@@ -41,8 +40,6 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 const STREAMS_MAX: u32 = 250;
 /// How long to wait after a connection could not be accepted.
 const ACCEPT_RETRY: Duration = Duration::from_ms(100);
-/// How often a certificate is looked at, in case nobody says that it has changed.
-const CERTIFICATE_INTERVAL: Duration = Duration::from_s(60);
 /// How often an idle HTTP/2 connection is asked whether it is still there.
 const PING_INTERVAL: StdDuration = StdDuration::from_mins(1);
 
@@ -73,7 +70,7 @@ impl From<Option<ServerTls>> for Listening {
     }
 }
 
-/// Serves a router on a bound socket until the lifecycle stops; requests under way are answered. A certificate that changes is taken up.
+/// Serves a router on a bound socket until the lifecycle stops; requests under way are answered.
 pub async fn serve(
     listener: TcpListener,
     listening: Listening,
@@ -81,9 +78,6 @@ pub async fn serve(
     lifecycle: Lifecycle,
 ) {
     let Listening { tls, connections_max, head_bytes_max } = listening;
-    if let Some(tls) = &tls {
-        lifecycle.spawn_brief(keep_certificate(tls.clone(), lifecycle.clone()));
-    }
     let places = Arc::new(Semaphore::new(connections_max));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -133,33 +127,6 @@ struct OfPeer {
     peer: Peer,
     requests: Arc<Requests>,
     head_bytes_max: usize,
-}
-
-/// Reads a certificate again at SIGHUP, and every so often.
-async fn keep_certificate(tls: ServerTls, lifecycle: Lifecycle) {
-    let mut hangup = signal(SignalKind::hangup()).ok();
-    loop {
-        let hung_up = async {
-            match &mut hangup {
-                Some(hangup) => drop(hangup.recv().await),
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = hung_up => {}
-            () = SystemClock.sleep_until(SystemClock.now().plus(CERTIFICATE_INTERVAL)) => {}
-            () = lifecycle.stopping() => return,
-        }
-        let file = tls.cert_file().display();
-        match tls.reload() {
-            Ok(true) => tracing::info!(%file, "the certificate has changed and is used now"),
-            Ok(false) => {}
-            Err(error) => tracing::error!(
-                error,
-                "the certificate cannot be read again; the one before is used"
-            ),
-        }
-    }
 }
 
 /// The requests of a connection. They only leave word: to wake somebody at each would have the connection's task run twice more a request.

@@ -14,7 +14,7 @@ use crate::lifecycle::Lifecycle;
 /// It can be used from now on. Says so, and goes on saying that it lives until it stops. What is said is said by a task among the others: where those get
 /// no turn it gets none either.
 pub fn started(lifecycle: &Lifecycle, clock: Arc<dyn Clock>) {
-    tell(NotifyState::Ready);
+    tell(&[NotifyState::Ready]);
     let stopping = lifecycle.clone();
     lifecycle.spawn("supervisor", async move {
         // Twice as often as is asked for, as its manual wants.
@@ -24,19 +24,32 @@ pub fn started(lifecycle: &Lifecycle, clock: Arc<dyn Clock>) {
                 stopping.stopping().await;
                 break;
             };
-            tell(NotifyState::Watchdog);
+            tell(&[NotifyState::Watchdog]);
             let ms = u64::try_from(every.as_millis()).unwrap_or(u64::MAX);
             tokio::select! {
                 () = clock.sleep_until(clock.now().plus(Duration::from_ms(ms))) => {}
                 () = stopping.stopping() => {}
             }
         }
-        tell(NotifyState::Stopping);
+        tell(&[NotifyState::Stopping]);
     });
 }
 
-fn tell(state: NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(&[state]) {
+/// Its files are read again, because somebody has asked for it.
+pub(crate) fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::warn!(%error, "whoever started this is not told of reading again"),
+    }
+}
+
+/// They were read.
+pub(crate) fn reloaded() {
+    tell(&[NotifyState::Ready]);
+}
+
+fn tell(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
         tracing::warn!(%error, "whoever started this cannot be told how it goes");
     }
 }

@@ -12,6 +12,7 @@ use reveille_service::clock::Clock;
 use reveille_service::health::Readiness;
 use reveille_service::lifecycle::Lifecycle;
 use reveille_service::listen::{self, Listening};
+use reveille_service::reload;
 use reveille_service::telemetry::fold_metrics;
 use reveille_store::Sessions;
 use tokio::net::TcpListener;
@@ -82,6 +83,7 @@ impl SessionsServer {
     /// Starts every task. They run until the lifecycle stops.
     pub fn start(self, lifecycle: &Lifecycle) {
         let url = self.config.url(self.address());
+        let reload = self.config.reload();
         let Self { listener, config, parts } = self;
         let Parts { store, clock, metrics } = parts;
         let asked = Arc::clone(&store);
@@ -115,6 +117,7 @@ impl SessionsServer {
         let serving = listen::serve(listener, listening, router(state), lifecycle.clone());
         lifecycle.spawn("sessions", serving);
         lifecycle.spawn("upkeep", upkeep::keep_up(store, Arc::clone(&clock), lifecycle.clone()));
+        reload::keep_up(vec![reload], Arc::clone(&clock), lifecycle);
         lifecycle.spawn("metrics", fold_metrics(metrics, clock, lifecycle.clone()));
         tracing::info!(url, "the session store is listening");
     }

@@ -8,6 +8,7 @@ use metrics::{
     describe_histogram, gauge, histogram,
 };
 use reveille_service::http_metrics::IN_FLIGHT;
+use reveille_service::reload;
 use reveille_store::Usage;
 
 use crate::namespaces::Namespaces;
@@ -58,6 +59,7 @@ pub fn describe_metrics() {
         UPKEEP,
         "Entries that had ended and were deleted, and deletions that were done again"
     );
+    reload::describe_metrics();
     describe_gauge!(DELETES_WAITING, "Deletions that other data centres have not confirmed yet");
 }
 

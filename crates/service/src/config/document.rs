@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
+use super::files::{Files, Seen};
 use super::{Problems, Section};
 
 /// The sections there are. Every command takes the whole file and uses its own.
@@ -37,11 +38,19 @@ pub enum LoadError {
 }
 
 /// A configuration file, read and not yet understood.
-#[derive(Debug, Clone)]
+#[derive(Clone, Default)]
 pub struct Document {
     pub(super) table: Table,
     folder: PathBuf,
     problems: Problems,
+    files: Files,
+}
+
+impl std::fmt::Debug for Document {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not what stands in it: the environment may have set a secret.
+        f.debug_struct("Document").field("folder", &self.folder).finish_non_exhaustive()
+    }
 }
 
 impl Document {
@@ -74,7 +83,7 @@ impl Document {
                 format!("there is no such section; the sections are {}", SECTIONS.join(", ")),
             );
         }
-        Ok(Self { table, folder, problems })
+        Ok(Self { table, folder, problems, files: Files::default() })
     }
 
     /// Sets single values from environment variables.
@@ -104,7 +113,7 @@ impl Document {
                 Table::new()
             }
         };
-        Section::new(name.to_owned(), table, self.folder.clone(), self.problems.clone())
+        Section::new(name.to_owned(), table, self.surroundings())
     }
 
     /// Whether the file has a section of this name.
@@ -112,10 +121,38 @@ impl Document {
         self.table.contains_key(name)
     }
 
+    /// The same text, as if nothing of it was understood yet: its files are read as they are then.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        let (problems, files) = (Problems::default(), Files::default());
+        Self { table: self.table.clone(), folder: self.folder.clone(), problems, files }
+    }
+
+    /// The files that were asked for so far, as they looked when they first were.
+    pub(crate) fn seen(&self) -> Seen {
+        self.files.seen()
+    }
+
+    fn surroundings(&self) -> Surroundings {
+        Surroundings {
+            folder: self.folder.clone(),
+            problems: self.problems.clone(),
+            files: self.files.clone(),
+        }
+    }
+
     /// What was found wrong so far.
     pub fn problems(&self) -> &Problems {
         &self.problems
     }
+}
+
+/// What all sections of a document share.
+#[derive(Debug, Clone)]
+pub(super) struct Surroundings {
+    pub(super) folder: PathBuf,
+    pub(super) problems: Problems,
+    pub(super) files: Files,
 }
 
 fn set(table: &mut Table, sections: &[&str], key: &str, text: &str) -> Result<(), &'static str> {

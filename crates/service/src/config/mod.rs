@@ -3,12 +3,14 @@
 //! Every problem is reported at once, each with its path and what to do.
 
 mod document;
+mod files;
 mod problems;
 mod section;
 mod shown;
 mod tls;
 
 pub use document::{Document, LoadError, SECTIONS};
+pub(crate) use files::Seen;
 pub use problems::{ConfigProblem, Problems};
 pub use section::Section;
 pub use tls::ServerTls;

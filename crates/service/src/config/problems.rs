@@ -1,8 +1,7 @@
 //! What is wrong with a configuration.
 
-use std::cell::RefCell;
 use std::fmt;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,24 +20,28 @@ impl fmt::Display for ConfigProblem {
 
 /// Everything that is wrong, collected while reading. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Problems(Rc<RefCell<Vec<ConfigProblem>>>);
+pub struct Problems(Arc<Mutex<Vec<ConfigProblem>>>);
 
 impl Problems {
     /// Adds one.
     pub fn add(&self, path: impl Into<String>, what: impl Into<String>) {
-        self.0.borrow_mut().push(ConfigProblem { path: path.into(), what: what.into() });
+        self.found().push(ConfigProblem { path: path.into(), what: what.into() });
     }
 
     /// Whether nothing was found so far.
     pub fn is_empty(&self) -> bool {
-        self.0.borrow().is_empty()
+        self.found().is_empty()
     }
 
     /// Those found so far, each once, in order of their paths.
     pub fn take(&self) -> Vec<ConfigProblem> {
-        let mut found = std::mem::take(&mut *self.0.borrow_mut());
+        let mut found = std::mem::take(&mut *self.found());
         found.sort_by(|one, other| one.path.cmp(&other.path));
         found.dedup();
         found
+    }
+
+    fn found(&self) -> MutexGuard<'_, Vec<ConfigProblem>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,21 +7,20 @@ use std::path::PathBuf;
 
 use toml::{Table, Value};
 
-use super::Problems;
+use super::document::Surroundings;
 
 /// A section and what of it was read. [`Section::finish`] reports the rest.
 #[derive(Debug)]
 pub struct Section {
     path: String,
     table: Table,
-    folder: PathBuf,
-    problems: Problems,
+    around: Surroundings,
     read: BTreeSet<String>,
 }
 
 impl Section {
-    pub(super) fn new(path: String, table: Table, folder: PathBuf, problems: Problems) -> Self {
-        Self { path, table, folder, problems, read: BTreeSet::new() }
+    pub(super) fn new(path: String, table: Table, around: Surroundings) -> Self {
+        Self { path, table, around, read: BTreeSet::new() }
     }
 
     /// Whether nothing is there.
@@ -41,7 +40,7 @@ impl Section {
 
     /// Reports a problem with a key.
     pub fn problem(&self, key: &str, what: impl Into<String>) {
-        self.problems.add(self.path_of(key), what);
+        self.around.problems.add(self.path_of(key), what);
     }
 
     /// Where a key stands: `push.mix.window_s`.
@@ -147,7 +146,7 @@ impl Section {
 
     /// A path; a relative one counts from the file's folder.
     pub fn path(&mut self, key: &str) -> Option<PathBuf> {
-        self.string(key).map(|text| self.folder.join(text))
+        self.string(key).map(|text| self.resolve(&text))
     }
 
     /// The content of a file that is named, which is all of one secret, without the space around it.
@@ -163,7 +162,9 @@ impl Section {
 
     /// A path counted from the file's folder.
     pub fn resolve(&self, relative: &str) -> PathBuf {
-        self.folder.join(relative)
+        let path = self.around.folder.join(relative);
+        self.around.files.note(&path);
+        path
     }
 
     /// A section inside this one; an empty one where there is none.
@@ -180,7 +181,7 @@ impl Section {
                 Table::new()
             }
         };
-        Self::new(self.path_of(key), table, self.folder.clone(), self.problems.clone())
+        Self::new(self.path_of(key), table, self.around.clone())
     }
 
     /// All sections inside this one, by name.
@@ -204,7 +205,7 @@ impl Section {
             } else {
                 format!("the keys are {}", known.join(", "))
             };
-            self.problems.add(self.path_of(key), format!("there is no such key; {known}"));
+            self.around.problems.add(self.path_of(key), format!("there is no such key; {known}"));
         }
     }
 }

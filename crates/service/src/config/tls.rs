@@ -1,6 +1,6 @@
-//! TLS of a listener: `tls_cert_file` and `tls_key_file`, PEM. Read again when they change.
+//! TLS of a listener: `tls_cert_file` and `tls_key_file`, PEM. Read again when they change ([`crate::reload`]).
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::ServerConfig;
@@ -12,24 +12,7 @@ use super::Section;
 
 /// A listener's certificate and key. Clones share what was read last.
 #[derive(Clone)]
-pub struct ServerTls {
-    files: Arc<Files>,
-    current: Arc<RwLock<Current>>,
-}
-
-/// Where they are, and what is offered with them.
-struct Files {
-    cert: PathBuf,
-    key: PathBuf,
-    protocols: Vec<Vec<u8>>,
-}
-
-/// What was read last.
-struct Current {
-    cert: Vec<u8>,
-    key: Vec<u8>,
-    config: Arc<ServerConfig>,
-}
+pub struct ServerTls(Arc<RwLock<Arc<ServerConfig>>>);
 
 impl std::fmt::Debug for ServerTls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -37,48 +20,33 @@ impl std::fmt::Debug for ServerTls {
     }
 }
 
-impl Files {
-    fn read(&self) -> Result<Current, String> {
-        let at =
-            |path: &Path, error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-        let cert = std::fs::read(&self.cert).map_err(|error| at(&self.cert, &error))?;
-        let key = std::fs::read(&self.key).map_err(|error| at(&self.key, &error))?;
-        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&cert)
-            .collect::<Result<_, _>>()
-            .map_err(|error| at(&self.cert, &error))?;
-        let key_der = PrivateKeyDer::from_pem_slice(&key).map_err(|error| at(&self.key, &error))?;
-        let mut config = ServerConfig::builder()
-            .with_no_client_auth()
-            .with_single_cert(chain, key_der)
-            .map_err(|error| at(&self.cert, &error))?;
-        config.alpn_protocols.clone_from(&self.protocols);
-        Ok(Current { cert, key, config: Arc::new(config) })
-    }
-}
-
 impl ServerTls {
     /// From two PEM files, offering these protocols.
     pub fn from_files(cert: &Path, key: &Path, protocols: &[&[u8]]) -> Result<Self, String> {
-        let protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-        let files = Files { cert: cert.to_owned(), key: key.to_owned(), protocols };
-        let current = Arc::new(RwLock::new(files.read()?));
-        Ok(Self { files: Arc::new(files), current })
+        let at =
+            |path: &Path, error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+        let chain = std::fs::read(cert).map_err(|error| at(cert, &error))?;
+        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&chain)
+            .collect::<Result<_, _>>()
+            .map_err(|error| at(cert, &error))?;
+        let key_pem = std::fs::read(key).map_err(|error| at(key, &error))?;
+        let key = PrivateKeyDer::from_pem_slice(&key_pem).map_err(|error| at(key, &error))?;
+        let mut config = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .map_err(|error| at(cert, &error))?;
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        Ok(Self(Arc::new(RwLock::new(Arc::new(config)))))
     }
 
-    /// Reads the files again, and says whether they have changed. What cannot be used is not taken, and what there was stays.
-    pub fn reload(&self) -> Result<bool, String> {
-        let read = self.files.read()?;
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        let has_changed = current.cert != read.cert || current.key != read.key;
-        if has_changed {
-            *current = read;
-        }
-        Ok(has_changed)
+    /// Takes what another one was read from, for all connections from now on.
+    pub fn take(&self, read: &Self) {
+        let config = read.config();
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = config;
     }
 
-    /// Where the certificate is.
-    pub fn cert_file(&self) -> &Path {
-        &self.files.cert
+    fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Reads the two settings of a section; without them the listener speaks plain HTTP.
@@ -107,7 +75,6 @@ impl ServerTls {
 
     /// What accepts a connection with what was read last.
     pub fn acceptor(&self) -> TlsAcceptor {
-        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        TlsAcceptor::from(Arc::clone(&current.config))
+        TlsAcceptor::from(self.config())
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use reveille_model::Duration;
 use reveille_model::limits::{SESSION_KEY_BYTES_MAX, SESSION_VALUE_BYTES_MAX};
 use reveille_service::config::{Document, Section, ServerTls};
+use reveille_service::reload::Reloadable;
 
 use super::cassandra::CassandraConfig;
 use super::{Engine, NamespaceConfig};
@@ -45,6 +46,8 @@ pub struct SessionsConfig {
     pub(crate) deadline: Duration,
     /// All of them, the default one last.
     pub(crate) namespaces: Vec<NamespaceConfig>,
+    /// What it was read from, to read files again that it names.
+    document: Document,
 }
 
 /// Where it listens unless it is told, as in the documentation.
@@ -104,10 +107,32 @@ impl SessionsConfig {
                 connections_max: connections_max as usize,
                 deadline,
                 namespaces,
+                document: document.clone(),
             })
         } else {
             None
         }
+    }
+
+    /// Its certificate and the bearer tokens of callers, to be read again when they change.
+    pub(crate) fn reload(&self) -> Reloadable {
+        let (tls, namespaces) = (self.tls.clone(), self.namespaces.clone());
+        let read = |document: &Document| {
+            let mut section = document.section("sessions");
+            let tls = ServerTls::read(&mut section);
+            // Which engine it is has a say about other settings only.
+            Some((tls, NamespaceConfig::read_all(&mut section, Engine::Sqlite)))
+        };
+        let take = move |(read, again): (Option<ServerTls>, Vec<NamespaceConfig>)| {
+            if let (Some(tls), Some(read)) = (&tls, &read) {
+                tls.take(read);
+            }
+            for (namespace, read) in namespaces.iter().zip(&again) {
+                namespace.callers.take(&read.callers);
+            }
+            Ok(())
+        };
+        Reloadable::new("sessions", &self.document, read, take)
     }
 
     /// The address of a key's beginning, to be shown.
