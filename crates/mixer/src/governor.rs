@@ -86,6 +86,8 @@ struct Bucket {
 pub struct Governor {
     settings: GovernorSettings,
     paused_until: Option<Timestamp>,
+    /// Whether that pause is because we are refused, and nothing else.
+    is_refused: bool,
     /// Pauses in a row without a good answer between them.
     streak: u32,
     recent: VecDeque<Bucket>,
@@ -109,6 +111,7 @@ impl Governor {
         Self {
             settings,
             paused_until,
+            is_refused: false,
             streak,
             recent: VecDeque::new(),
             pace: u64::from(settings.per_minute_max.max(1)),
@@ -188,7 +191,9 @@ impl Governor {
             }
             Outcome::ConfigError | Outcome::RefreshCredential => {
                 let until = now.plus(self.settings.pause.config_error);
-                self.pause(now, (until, false))
+                let begun = self.pause(now, (until, false));
+                self.is_refused |= begun.is_some();
+                begun
             }
             Outcome::RetryMessage(delay) if trouble => {
                 if self.streak > 0 || self.mostly_trouble() {
@@ -232,13 +237,24 @@ impl Governor {
                 if already.is_none() {
                     self.streak = self.streak.saturating_add(1);
                 }
-                self.paused_until = Some(until);
+                (self.paused_until, self.is_refused) = (Some(until), false);
                 self.recent.clear();
                 // Nothing is earned and no pace regained while nothing is sent; the probe is free.
                 (self.earned, self.reckoned_at) = (REQUEST, Some(until));
                 Some(until)
             }
         }
+    }
+
+    /// What we were refused for has been changed: a pause because of it ends, and one request at a time shows whether it is well now. Returns whether
+    /// there was one.
+    pub fn mended(&mut self, now: Timestamp) -> bool {
+        let was_paused = self.is_refused && self.paused_until(now).is_some();
+        if was_paused {
+            (self.paused_until, self.is_refused) = (None, false);
+            (self.earned, self.reckoned_at) = (REQUEST, Some(now));
+        }
+        was_paused
     }
 
     fn count(&mut self, now: Timestamp, trouble: u32) {
@@ -308,6 +324,30 @@ mod tests {
         assert_eq!(governor.allowance(later(1), 0), Allowance::Paused(until));
         let named = Outcome::PauseProvider(Delay::Throttled(Some(later(600))));
         assert!(governor.heard(later(2), named, &mut rng).unwrap() >= later(600));
+    }
+
+    #[test]
+    fn what_is_mended_ends_only_the_pause_it_caused_and_is_tried_with_one_probe() {
+        let (mut governor, mut rng) = (Governor::new(SETTINGS, None), Rng::from_number(1));
+        assert!(!governor.mended(NOW), "there is no pause");
+        for outcome in [Outcome::ConfigError, Outcome::RefreshCredential] {
+            governor.heard(NOW, outcome, &mut rng).unwrap();
+            assert!(governor.mended(later(1)) && !governor.mended(later(1)));
+            assert_eq!(governor.allowance(later(1), 0), Allowance::Send(1));
+            governor.sent(1);
+            governor.heard(later(1), Outcome::Accepted, &mut rng);
+            assert_eq!(governor.allowance(later(2), 0), Allowance::Send(100));
+        }
+        let until = governor.heard(later(3), Outcome::ConfigError, &mut rng).unwrap();
+        let named = Outcome::PauseProvider(Delay::Throttled(Some(until.plus(Duration::from_s(9)))));
+        assert!(governor.heard(later(4), named, &mut rng).is_some());
+        assert!(!governor.mended(later(5)), "the provider has named a time meanwhile");
+        assert!(matches!(governor.allowance(later(5), 0), Allowance::Paused(_)));
+        let (mut governor, trouble) =
+            (Governor::new(SETTINGS, None), Outcome::PauseProvider(Delay::ServerError(None)));
+        governor.heard(NOW, trouble, &mut rng).unwrap();
+        governor.heard(NOW, Outcome::ConfigError, &mut rng);
+        assert!(!governor.mended(NOW), "it was paused for trouble before");
     }
 
     #[test]

@@ -34,6 +34,11 @@ impl Outcome {
             Self::PayloadError => "payload_error",
         }
     }
+
+    /// Whether it is us who are refused, not the message.
+    pub const fn is_refusal(self) -> bool {
+        matches!(self, Self::ConfigError | Self::RefreshCredential)
+    }
 }
 
 /// How much a verdict of death is worth.
