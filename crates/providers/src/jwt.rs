@@ -33,8 +33,21 @@ impl SigningKey {
 
     /// Reads PEM.
     pub fn from_pem(pem: &[u8]) -> Result<Self, KeyError> {
+        Self::from_der(&PrivateKeyDer::from_pem_slice(pem).map_err(|_| KeyError::Key)?)
+    }
+
+    /// Reads a PEM file of one key or several, in its order.
+    pub fn all_from_file(path: &Path) -> Result<Vec<Self>, KeyError> {
+        let pem = std::fs::read(path)?;
+        let keys: Result<Vec<Self>, KeyError> = PrivateKeyDer::pem_slice_iter(&pem)
+            .map(|der| Self::from_der(&der.map_err(|_| KeyError::Key)?))
+            .collect();
+        keys.and_then(|keys| if keys.is_empty() { Err(KeyError::Key) } else { Ok(keys) })
+    }
+
+    fn from_der(der: &PrivateKeyDer<'_>) -> Result<Self, KeyError> {
         let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
-        let pair = match PrivateKeyDer::from_pem_slice(pem).map_err(|_| KeyError::Key)? {
+        let pair = match der {
             PrivateKeyDer::Pkcs8(der) => {
                 EcdsaKeyPair::from_pkcs8(algorithm, der.secret_pkcs8_der())
             }

@@ -5,6 +5,7 @@
 //! that into a verdict too.
 
 pub mod apns;
+mod current;
 pub mod fcm;
 pub mod http2;
 pub mod jwt;
@@ -14,6 +15,7 @@ mod sender;
 mod tls;
 pub mod webpush;
 
+pub use current::Current;
 pub use retry_after::parse_retry_after;
 pub use sender::{Now, Push, Sender};
 pub use tls::{TlsError, client_tls};

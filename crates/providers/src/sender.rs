@@ -5,6 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use reveille_model::{DryRun, Duration, MessageType, Nonce, Provider, Timestamp, Token, Topic};
 
+use tokio::sync::watch;
+
 use crate::Verdict;
 
 /// Tells the time; passed in, so that nothing here reads a clock.
@@ -53,6 +55,11 @@ pub trait Sender: Send + Sync {
     /// What of the credential set a push concerns: a topic, or an origin with our key for it. Empty where there is only one.
     fn scope(&self, _push: &Push) -> String {
         String::new()
+    }
+
+    /// How often the credentials have been changed under it. What was sent before a change says nothing about what is sent after it.
+    fn renewals(&self) -> watch::Receiver<u64> {
+        watch::Sender::new(0).subscribe()
     }
 
     /// Tries the credentials without waking anybody, for one of the configured topics where there are some. Says what is wrong and what to

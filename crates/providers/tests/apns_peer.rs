@@ -39,10 +39,10 @@ async fn an_independent_peer_finds_nothing_wrong() {
         kind,
         pool: PoolSettings { connections_max: 3, dials_per_minute_max: 100, ..ApnsConfig::POOL },
     };
-    let mut connections = ApnsConnections::default();
+    let connections = ApnsConnections::default();
     let senders = [Kind::Alert, Kind::Background].map(|kind| {
         let now = Arc::new(|| SystemClock.now());
-        Arc::new(ApnsSender::new(config(kind), now, &mut connections))
+        Arc::new(ApnsSender::new(config(kind), now, &connections))
     });
     let mut sending = tokio::task::JoinSet::new();
     for (number, sender) in (0..PUSHES).zip(senders.iter().cycle()) {

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::Origin;
 use super::connect::{Opened, connect};
 use super::link::Link;
+use crate::Current;
 
 /// Largest answer that is read, in bytes. Providers' are a few hundred.
 const REPLY_BYTES_MAX: usize = 64 * 1024;
@@ -79,7 +80,7 @@ pub enum NoReply {
 #[derive(Debug)]
 pub struct Pool {
     origin: Origin,
-    tls: Arc<ClientConfig>,
+    tls: Current<ClientConfig>,
     settings: PoolSettings,
     state: Mutex<State>,
     /// A place became free, a connection was made, or making one failed.
@@ -157,7 +158,7 @@ impl Pool {
     pub fn new(origin: Origin, tls: Arc<ClientConfig>, settings: PoolSettings) -> Arc<Self> {
         Arc::new(Self {
             origin,
-            tls,
+            tls: tls.into(),
             settings,
             state: Mutex::default(),
             changed: Notify::new(),
@@ -169,6 +170,11 @@ impl Pool {
     /// The origin it connects to.
     pub fn origin(&self) -> &Origin {
         &self.origin
+    }
+
+    /// Whom we trust there from now on; connections that there are stay.
+    pub fn trust(&self, tls: Arc<ClientConfig>) {
+        self.tls.put(tls);
     }
 
     /// Lets the connection an answer came over take no more requests. Those under way on it may finish.
@@ -276,7 +282,8 @@ impl Pool {
 
     /// Makes one connection; after a failure waits before another may be tried.
     async fn dial(self: Arc<Self>) {
-        let connecting = connect(&self.origin, &self.tls, &self.settings);
+        let tls = self.tls.get();
+        let connecting = connect(&self.origin, &tls, &self.settings);
         match tokio::time::timeout(self.settings.connect_timeout.to_std(), connecting).await {
             Ok(Ok(opened)) => self.opened(opened),
             failed => {
@@ -309,16 +316,22 @@ impl Pool {
             state.links.push(Arc::clone(&link));
         }
         self.changed.notify_waiters();
-        let pool = Arc::clone(self);
-        // Weak: a connection that drains ends with its last request, and must not be kept by its own task.
-        let link = Arc::downgrade(&link);
+        // Weak, both: a connection that drains ends with its last request, those of a pool that is not used any more end with that, and neither must be
+        // kept by its own task.
+        let (pool, link) = (Arc::downgrade(self), Arc::downgrade(&link));
+        let (streams_max, host) = (self.settings.streams_max, self.origin.host.clone());
+        let tell = move |pool: &Weak<Self>| {
+            if let Some(pool) = pool.upgrade() {
+                pool.changed.notify_waiters();
+            }
+        };
         self.tasks.spawn(async move {
             let ended = poll_fn(|cx| {
                 let polled = Future::poll(Pin::new(&mut connection), cx);
                 // The peer may have changed its limit; this is where that shows.
-                let allowed = connection.current_max_send_streams().min(pool.settings.streams_max);
+                let allowed = connection.current_max_send_streams().min(streams_max);
                 if link.upgrade().is_some_and(|link| link.allow(allowed)) {
-                    pool.changed.notify_waiters();
+                    tell(&pool);
                 }
                 polled
             })
@@ -326,12 +339,10 @@ impl Pool {
             if let Some(link) = link.upgrade() {
                 link.drain();
             }
-            pool.changed.notify_waiters();
+            tell(&pool);
             match ended {
-                Ok(()) => tracing::info!(host = pool.origin.host, "a connection was closed"),
-                Err(error) => {
-                    tracing::info!(host = pool.origin.host, %error, "a connection was lost");
-                }
+                Ok(()) => tracing::info!(host, "a connection was closed"),
+                Err(error) => tracing::info!(host, %error, "a connection was lost"),
             }
         });
     }

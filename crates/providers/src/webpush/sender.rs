@@ -11,6 +11,7 @@ use reqwest::redirect::Policy;
 use reveille_model::{
     Delay, DryRun, Duration, Outcome, Proof, Reason, Strike, Timestamp, Topic, Verdict,
 };
+use tokio::sync::{Semaphore, watch};
 
 use super::config::{Urgency, WebPushConfig};
 use super::encrypt::{encrypt, record};
@@ -22,8 +23,7 @@ use super::resolver::{GuardedResolver, Lookup, SystemLookup, Unresolved};
 use super::service::Service;
 use super::target::{Target, TargetError};
 use super::vapid::VapidKeys;
-use crate::{Now, Push, Sender, parse_retry_after};
-use tokio::sync::Semaphore;
+use crate::{Current, Now, Push, Sender, parse_retry_after};
 
 /// Names that are looked up at once. A lookup takes a thread, whether anybody still waits for it or not.
 const LOOKUPS_MAX: usize = 64;
@@ -47,12 +47,19 @@ const ORIGINS_MAX: usize = 4_096;
 
 /// Sends with our VAPID keys.
 pub struct WebPushSender {
-    client: reqwest::Client,
-    keys: VapidKeys,
+    credentials: Current<Credentials>,
     guard: Arc<Guard>,
     urgency: Urgency,
     now: Now,
     openings: Openings,
+    lookup: Arc<dyn Lookup>,
+    renewals: watch::Sender<u64>,
+}
+
+/// Who we are and whom we trust.
+struct Credentials {
+    client: reqwest::Client,
+    keys: VapidKeys,
     /// When an origin last took a push signed with a key.
     worked: Mutex<BTreeMap<(String, usize), Timestamp>>,
 }
@@ -63,18 +70,8 @@ impl std::fmt::Debug for WebPushSender {
     }
 }
 
-impl WebPushSender {
-    /// A sender that resolves names as the machine does.
-    pub fn new(config: WebPushConfig, now: Now) -> Result<Self, String> {
-        Self::with_lookup(config, now, Arc::new(SystemLookup))
-    }
-
-    /// A sender that resolves names with `lookup`.
-    pub fn with_lookup(
-        config: WebPushConfig,
-        now: Now,
-        lookup: Arc<dyn Lookup>,
-    ) -> Result<Self, String> {
+impl Credentials {
+    fn new(config: WebPushConfig, lookup: Arc<dyn Lookup>) -> Result<Self, String> {
         let mut tls = rustls::ClientConfig::clone(&config.tls);
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let proxy = config
@@ -102,21 +99,78 @@ impl WebPushSender {
         }
         let client =
             builder.build().map_err(|error| format!("cannot make an HTTP client: {error}"))?;
-        let worked = Mutex::default();
-        Ok(Self {
-            client,
-            keys: config.keys,
-            guard: config.guard,
-            urgency: config.urgency,
-            now,
-            openings: Openings::default(),
-            worked,
-        })
+        Ok(Self { client, keys: config.keys, worked: Mutex::default() })
     }
 
-    /// Our keys.
-    pub fn keys(&self) -> &VapidKeys {
-        &self.keys
+    /// What an answer means in the light of others from the same origin to the same key.
+    fn judge(&self, verdict: Verdict, place: (String, usize), now: Timestamp) -> Verdict {
+        let mut worked = self.worked.lock().unwrap_or_else(PoisonError::into_inner);
+        match verdict.outcome {
+            Outcome::Accepted => {
+                if worked.len() >= ORIGINS_MAX
+                    && !worked.contains_key(&place)
+                    && let Some(oldest) =
+                        worked.iter().min_by_key(|(_, at)| **at).map(|(place, _)| place.clone())
+                {
+                    worked.remove(&oldest);
+                }
+                worked.insert(place, now);
+                verdict
+            }
+            Outcome::RefreshCredential | Outcome::ConfigError => {
+                let works = worked.get(&place).is_some_and(|at| now.since(*at) < KEY_WORKS_FOR);
+                let outcome = match verdict.outcome {
+                    // The token is fresh: our key is wrong for everybody there ...
+                    _ if !works => Outcome::ConfigError,
+                    // ... or for this browser.
+                    Outcome::RefreshCredential => Outcome::DropSubscription(Proof::Guarded),
+                    // Whatever it refuses, it is not our key; one endpoint that a client chose must not pause all others.
+                    _ => Outcome::RetryMessage(Delay::ServerError(None)),
+                };
+                let verdict = Verdict::of(outcome, verdict.reason);
+                match outcome {
+                    Outcome::DropSubscription(_) => verdict,
+                    _ => verdict.with_strike(REFUSED),
+                }
+            }
+            _ => verdict,
+        }
+    }
+}
+
+impl WebPushSender {
+    /// A sender that resolves names as the machine does.
+    pub fn new(config: WebPushConfig, now: Now) -> Result<Self, String> {
+        Self::with_lookup(config, now, Arc::new(SystemLookup))
+    }
+
+    /// A sender that resolves names with `lookup`.
+    pub fn with_lookup(
+        config: WebPushConfig,
+        now: Now,
+        lookup: Arc<dyn Lookup>,
+    ) -> Result<Self, String> {
+        let (guard, urgency) = (Arc::clone(&config.guard), config.urgency);
+        let credentials = Current::new(Credentials::new(config, Arc::clone(&lookup))?);
+        let (openings, renewals) = (Openings::default(), watch::Sender::new(0));
+        Ok(Self { credentials, guard, urgency, now, openings, lookup, renewals })
+    }
+
+    /// Takes other keys, read from the same section. Browsers that subscribed with one that is not among them cannot be woken any more.
+    pub fn renew(&self, config: WebPushConfig) -> Result<(), String> {
+        let renewed = Credentials::new(config, Arc::clone(&self.lookup))?;
+        let before = self.credentials.get();
+        let is_gone = |id: &str| !renewed.keys.keys().iter().any(|key| key.id() == id);
+        let gone = before.keys.keys().iter().filter(|key| is_gone(key.id())).count();
+        if gone > 0 {
+            tracing::warn!(
+                gone,
+                "VAPID keys are gone; browsers that subscribed with them cannot be woken"
+            );
+        }
+        self.credentials.put(renewed);
+        self.renewals.send_modify(|count| *count += 1);
+        Ok(())
     }
 
     /// Where we may send.
@@ -150,10 +204,12 @@ impl WebPushSender {
 
     /// Sends with the key the browser subscribed with; where that is not known, with each until one fits.
     async fn send_with_keys(&self, push: &Push, target: &Target, body: &Bytes) -> Verdict {
+        // To the end with what it began with.
+        let credentials = self.credentials.get();
         // Without a key of its own: it was taken out of the configuration, and only its owner can reach this browser.
         let mut verdict = Verdict::new(Outcome::DropSubscription(Proof::Guarded), "key_gone");
-        for key in self.keys.candidates(target.key_id.as_deref()) {
-            verdict = self.send_with(push, target, (body, key)).await;
+        for key in credentials.keys.candidates(target.key_id.as_deref()) {
+            verdict = self.send_with(push, target, (&credentials, body, key)).await;
             let is_wrong_key = verdict.reason == KEY_MISMATCH || verdict.reason == UNAUTHORIZED;
             if !is_wrong_key {
                 break;
@@ -166,31 +222,33 @@ impl WebPushSender {
         &self,
         push: &Push,
         target: &Target,
-        (body, key): (&Bytes, usize),
+        (credentials, body, key): (&Credentials, &Bytes, usize),
     ) -> Verdict {
         let (origin, now) = (target.endpoint.origin().ascii_serialization(), (self.now)());
-        let Some(authorization) = self.keys.header(&origin, key, now) else {
+        let Some(authorization) = credentials.keys.header(&origin, key, now) else {
             return Verdict::of(Outcome::ConfigError, Reason::CREDENTIAL_REFUSED);
         };
         let turn = self.openings.enter(&origin, now).await;
-        let mut verdict = self.attempt(push, target, (&authorization, body)).await;
+        let client = &credentials.client;
+        let mut verdict = self.attempt(push, target, (client, &authorization, body)).await;
         drop(turn);
         if verdict.outcome == Outcome::RefreshCredential
-            && let Some(fresh) = self.keys.instead_of(&authorization, (&origin, key), (self.now)())
+            && let Some(fresh) =
+                credentials.keys.instead_of(&authorization, (&origin, key), (self.now)())
         {
-            verdict = self.attempt(push, target, (&fresh, body)).await;
+            verdict = self.attempt(push, target, (client, &fresh, body)).await;
         }
-        self.judge(verdict, (origin, key))
+        credentials.judge(verdict, (origin, key), (self.now)())
     }
 
     async fn attempt(
         &self,
         push: &Push,
         target: &Target,
-        (authorization, body): (&HeaderValue, &Bytes),
+        (client, authorization, body): (&reqwest::Client, &HeaderValue, &Bytes),
     ) -> Verdict {
         let headers = headers(push, self.urgency, authorization.clone(), (self.now)());
-        let request = self.client.post(target.endpoint.clone()).headers(headers).body(body.clone());
+        let request = client.post(target.endpoint.clone()).headers(headers).body(body.clone());
         let answer = request.send().await;
         let answered_at = answer.is_ok().then(|| (self.now)());
         self.openings.heard(&target.endpoint.origin().ascii_serialization(), answered_at);
@@ -217,42 +275,6 @@ impl WebPushSender {
             service: target.service(),
         };
         reply(&answer, now)
-    }
-
-    /// What an answer means in the light of others from the same origin to the same key.
-    fn judge(&self, verdict: Verdict, place: (String, usize)) -> Verdict {
-        let now = (self.now)();
-        let mut worked = self.worked.lock().unwrap_or_else(PoisonError::into_inner);
-        match verdict.outcome {
-            Outcome::Accepted => {
-                if worked.len() >= ORIGINS_MAX
-                    && !worked.contains_key(&place)
-                    && let Some(oldest) =
-                        worked.iter().min_by_key(|(_, at)| **at).map(|(place, _)| place.clone())
-                {
-                    worked.remove(&oldest);
-                }
-                worked.insert(place, now);
-                verdict
-            }
-            Outcome::RefreshCredential | Outcome::ConfigError => {
-                let works = worked.get(&place).is_some_and(|at| now.since(*at) < KEY_WORKS_FOR);
-                let outcome = match verdict.outcome {
-                    // The token is fresh: our key is wrong for everybody there ...
-                    _ if !works => Outcome::ConfigError,
-                    // ... or for this browser.
-                    Outcome::RefreshCredential => Outcome::DropSubscription(Proof::Guarded),
-                    // Whatever it refuses, it is not our key; one endpoint that a client chose must not pause all others.
-                    _ => Outcome::RetryMessage(Delay::ServerError(None)),
-                };
-                let verdict = Verdict::of(outcome, verdict.reason);
-                match outcome {
-                    Outcome::DropSubscription(_) => verdict,
-                    _ => verdict.with_strike(REFUSED),
-                }
-            }
-            _ => verdict,
-        }
     }
 }
 
@@ -306,9 +328,13 @@ impl Sender for WebPushSender {
         }
     }
 
+    fn renewals(&self) -> watch::Receiver<u64> {
+        self.renewals.subscribe()
+    }
+
     /// There is nobody to ask without a browser: signs something.
     async fn check(&self, _topic: Option<&Topic>) -> Result<(), String> {
-        match self.keys.header("https://push.example", 0, (self.now)()) {
+        match self.credentials.get().keys.header("https://push.example", 0, (self.now)()) {
             Some(_) => Ok(()),
             None => Err("nothing can be signed with the VAPID key".to_owned()),
         }

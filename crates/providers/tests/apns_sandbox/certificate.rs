@@ -15,10 +15,10 @@ use super::rig::{Rig, count, push, send_many};
 const NOT_AFTER: Timestamp = Timestamp::from_ms(1_935_792_000_000);
 
 /// Files of an authority and of a certificate that it signed.
-struct Files(Dir);
+pub(crate) struct Files(Dir);
 
 impl Files {
-    fn new(ends_in: i32) -> Self {
+    pub(crate) fn new(ends_in: i32) -> Self {
         let dir = Dir::new();
         let mut ca = CertificateParams::new(Vec::new()).unwrap();
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -46,17 +46,21 @@ impl Files {
         self.0.join(name)
     }
 
-    fn read(&self, certificate: &str, key: &str) -> Result<Certificate, CertificateError> {
+    pub(crate) fn read(
+        &self,
+        certificate: &str,
+        key: &str,
+    ) -> Result<Certificate, CertificateError> {
         Certificate::from_files(&self.path(certificate), &self.path(key))
     }
 
     /// A sandbox that trusts the authority.
-    async fn rig(&self) -> Rig {
+    pub(crate) async fn rig(&self) -> Rig {
         Rig::start(&format!("apns_client_ca_file = {:?}", self.path("ca.pem"))).await
     }
 }
 
-fn with_certificate(rig: &Rig, certificate: Certificate) -> ApnsConfig {
+pub(crate) fn with_certificate(rig: &Rig, certificate: Certificate) -> ApnsConfig {
     let config = rig.config();
     let tls = certificate.client_tls(&config.tls).unwrap();
     ApnsConfig { provider_key: None, tls, ..config }

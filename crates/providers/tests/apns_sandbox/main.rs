@@ -4,6 +4,7 @@
 mod answers;
 mod certificate;
 mod connections;
+mod renewal;
 mod request;
 mod rig;
 mod tokens;

@@ -52,7 +52,7 @@ impl Rig {
 
     /// A sender with connections of its own.
     pub(crate) fn sender_of(&self, config: ApnsConfig) -> Arc<ApnsSender> {
-        Arc::new(ApnsSender::new(config, self.now(), &mut ApnsConnections::default()))
+        Arc::new(ApnsSender::new(config, self.now(), &ApnsConnections::default()))
     }
 
     pub(crate) fn sender(&self) -> Arc<ApnsSender> {

@@ -69,7 +69,7 @@ async fn told_that_tokens_change_too_often_it_goes_back_to_the_old_one() {
     assert_eq!(stats["connections"], 1);
 }
 
-fn app(rig: &Rig, kind: Kind, connections: &mut ApnsConnections, key_id: &str) -> Arc<ApnsSender> {
+fn app(rig: &Rig, kind: Kind, connections: &ApnsConnections, key_id: &str) -> Arc<ApnsSender> {
     let mut config = ApnsConfig { kind, ..rig.config() };
     config.provider_key.as_mut().unwrap().key_id = key_id.to_owned();
     Arc::new(ApnsSender::new(config, rig.now(), connections))
@@ -78,10 +78,10 @@ fn app(rig: &Rig, kind: Kind, connections: &mut ApnsConnections, key_id: &str) -
 #[tokio::test]
 async fn apps_of_one_key_share_connections_and_provider_tokens() {
     let rig = Rig::start("").await;
-    let mut connections = ApnsConnections::default();
+    let connections = ApnsConnections::default();
     let apps: Vec<Arc<ApnsSender>> = [Kind::Alert, Kind::Background, Kind::Alert]
         .into_iter()
-        .map(|kind| app(&rig, kind, &mut connections, "SANDBOXKEY"))
+        .map(|kind| app(&rig, kind, &connections, "SANDBOXKEY"))
         .collect();
     let topics = ["org.wikimedia.wikipedia", "org.wikimedia.wikipedia.tfbeta"];
     for topic in topics.into_iter().cycle().take(4) {
@@ -104,9 +104,9 @@ async fn apps_of_different_keys_share_no_connection() {
         team_id = "SANDBOXTEM"
     "#;
     let rig = Rig::start(other).await;
-    let mut connections = ApnsConnections::default();
-    let first = app(&rig, Kind::Alert, &mut connections, "SANDBOXKEY");
-    let second = app(&rig, Kind::Alert, &mut connections, "SECONDKEY2");
+    let connections = ApnsConnections::default();
+    let first = app(&rig, Kind::Alert, &connections, "SANDBOXKEY");
+    let second = app(&rig, Kind::Alert, &connections, "SECONDKEY2");
     for _ in 0..3 {
         for app in [&first, &second] {
             // On one connection the second would be answered UnrelatedKeyIdInToken.
