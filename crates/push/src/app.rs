@@ -5,19 +5,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
-use metrics::gauge;
 use metrics_exporter_prometheus::PrometheusHandle;
 use reveille_mixer::Schedule;
 use reveille_model::limits::BODY_BYTES_MAX;
 use reveille_model::{CredentialSet, Duration, Provider, Timestamp};
-use reveille_providers::apns::{ApnsConnections, ApnsSender};
-use reveille_providers::fcm::FcmSender;
-use reveille_providers::webpush::{Service, WebPushSender};
-use reveille_providers::{Now, Sender};
+use reveille_providers::Sender;
 use reveille_service::body::BodyLimits;
 use reveille_service::clock::Clock;
 use reveille_service::health::Readiness;
 use reveille_service::lifecycle::Lifecycle;
+use reveille_service::reload::{self, Reloadable};
 use reveille_service::telemetry::fold_metrics;
 use reveille_service::{entropy, listen};
 use reveille_store::{Destination, Mix, Store, StoreError};
@@ -28,16 +25,14 @@ use crate::api::{
     ActionApi, ApiState, Devices, PublicState, RateLimits, intake_router, public_router,
 };
 use crate::board::Board;
-use crate::config::{
-    ApnsSection, DropGuardConfig, FcmSection, FeedbackConfig, MixConfig, Providers, PublicConfig,
-    PushConfig, WebPushSection,
-};
+use crate::config::{DropGuardConfig, FeedbackConfig, MixConfig, PublicConfig, PushConfig};
 use crate::console::{self, Facts};
 use crate::feedback::{MediaWiki, Webhook};
 use crate::halting::Halting;
 use crate::identity::{Anonymous, Identity};
 use crate::intake::{App, Intake, IntakeSettings, NO_APP};
-use crate::metrics::CREDENTIAL_EXPIRY;
+use crate::metrics;
+use crate::senders::Senders;
 use crate::worker::{
     Company, Delivery, DeliveryParts, DeliverySettings, Muster, Privacy, Sweeper, Windows,
 };
@@ -55,9 +50,6 @@ const BODY_TIME_MAX: Duration = Duration::from_s(20);
 /// Memory all request bodies under way may take together, in bytes.
 const BODIES_TOGETHER_MAX: usize = 128 * 1024 * 1024;
 
-/// What sends, for each credential set.
-pub type Senders = Vec<(DeliverySettings, Arc<dyn Sender>)>;
-
 /// What a push server is made of besides its configuration.
 pub struct Parts {
     /// Where everything is kept.
@@ -66,6 +58,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// What sends, for each credential set.
     pub senders: Senders,
+    /// Whose files are read again when they change, of those that send.
+    pub reloads: Vec<Reloadable>,
     /// What renders `/metrics`.
     pub metrics: PrometheusHandle,
     /// When credentials end, where they do.
@@ -119,49 +113,6 @@ impl std::fmt::Debug for PushServer {
     }
 }
 
-/// The senders of a configuration's sections, which are taken out of it.
-pub fn senders(providers: Providers, clock: &Arc<dyn Clock>) -> Result<Senders, StartError> {
-    let Providers { fcm, apns, webpush } = providers;
-    let of_sender = Arc::clone(clock);
-    let now: Now = Arc::new(move || of_sender.now());
-    let mut senders: Senders = Vec::new();
-    for FcmSection { set, fcm, governor, retry } in fcm {
-        let sender = FcmSender::new(fcm, Arc::clone(&now))
-            .map_err(|what| StartError::Sender(format!("{set}: {what}")))?;
-        let settings =
-            DeliverySettings { set, topics: Vec::new(), governor, per_scope: None, retry };
-        senders.push((settings, Arc::new(sender)));
-    }
-    let mut connections = ApnsConnections::default();
-    for ApnsSection { set, topics, apns, governor, retry, .. } in apns {
-        let sender = ApnsSender::new(apns, Arc::clone(&now), &mut connections);
-        // One topic may use all of its set's room.
-        let settings = DeliverySettings { set, topics, governor, per_scope: Some(governor), retry };
-        senders.push((settings, Arc::new(sender)));
-    }
-    if let Some(WebPushSection { webpush, governor, per_host, retry }) = webpush {
-        let sender = WebPushSender::new(webpush, now)
-            .map_err(|what| StartError::Sender(format!("webpush: {what}")))?;
-        let sender = Arc::new(sender);
-        for service in Service::ALL {
-            // Known services are few hosts; who runs the others we cannot know.
-            let per_scope = match service {
-                Service::Mozilla | Service::Google | Service::Apple => governor,
-                Service::Microsoft | Service::Other => per_host,
-            };
-            let settings = DeliverySettings {
-                set: service.set(),
-                topics: Vec::new(),
-                governor,
-                per_scope: Some(per_scope),
-                retry,
-            };
-            senders.push((settings, Arc::<WebPushSender>::clone(&sender)));
-        }
-    }
-    Ok(senders)
-}
-
 impl PushServer {
     /// Binds the address and reads what the store keeps for us.
     pub async fn bind(config: PushConfig, parts: Parts) -> Result<Self, StartError> {
@@ -174,8 +125,7 @@ impl PushServer {
         let key = parts.store.key("windows", entropy::seed()).await?;
         let schedule = config.mix.window.schedule(key);
         for (set, end) in &parts.expiries {
-            #[expect(clippy::cast_precision_loss, reason = "a gauge")]
-            gauge!(CREDENTIAL_EXPIRY, "set" => set.to_string()).set(end.as_s() as f64);
+            metrics::show_expiry(set, *end);
         }
         Ok(Self { listener, public, config, parts, schedule })
     }
@@ -193,7 +143,8 @@ impl PushServer {
     /// Starts every task. They run until the lifecycle stops.
     pub async fn start(self, lifecycle: &Lifecycle) -> Result<(), StartError> {
         let Self { listener, public, config, parts, schedule } = self;
-        let Parts { store, clock, senders, metrics, mix, expiries } = parts;
+        let Parts { store, clock, senders, metrics, mix, mut reloads, expiries } = parts;
+        reloads.extend(config.reloads());
         let facts = config.facts(expiries, clock.now());
         let tls = config.tls.clone().into();
         let (released, of_delivery) = watch::channel(Timestamp::EPOCH);
@@ -250,9 +201,10 @@ impl PushServer {
         };
         lifecycle.spawn("sweeper", sweeper.run(lifecycle.clone()));
         lifecycle.spawn("metrics", fold_metrics(metrics, Arc::clone(&clock), lifecycle.clone()));
+        reload::keep_up(reloads, clock, lifecycle);
         start_windows(config.mix, (&of_public.intake, schedule), released, lifecycle);
         if let (Some(listener), Some(public)) = (public, config.public) {
-            start_public(listener, public, (of_public, config.vapid_key), lifecycle).await?;
+            start_public(listener, public, of_public, lifecycle).await?;
         }
         let console = match &config.console {
             Some(console) => {
@@ -355,7 +307,7 @@ fn public_bodies() -> BodyLimits {
 async fn start_public(
     listener: TcpListener,
     config: PublicConfig,
-    (devices, vapid_key): (Devices, Option<Arc<str>>),
+    devices: Devices,
     lifecycle: &Lifecycle,
 ) -> Result<(), StartError> {
     let store = &devices.intake.store;
@@ -379,7 +331,7 @@ async fn start_public(
         managers: Arc::new(config.mediawiki.managers),
         wiki: config.mediawiki.wiki,
     };
-    let state = PublicState { devices, identity, rates, vapid_key, action };
+    let state = PublicState { devices, identity, rates, action };
     let router = public_router(state, &config.origins).map_err(StartError::Public)?;
     tracing::info!(address = %config.listen, "the public API is listening");
     let tls = config.tls.clone().into();
@@ -479,7 +431,7 @@ impl PushConfig {
                 })
                 .collect(),
             guard: Arc::clone(&self.guard),
-            vapid_key_id: self.vapid_key_id.clone(),
+            browser_key: self.browser_key.clone(),
             ttl: self.ttl,
             waiting_max: self.waiting_max,
             per_user_max: self.subscriptions.per_user_max,

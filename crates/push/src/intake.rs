@@ -12,6 +12,7 @@ use reveille_model::{
     NotificationId, Policy, Provider, Rng, Spread, Subscription, SubscriptionChange,
     SubscriptionId, Timestamp, Topic, User,
 };
+use reveille_providers::Current;
 use reveille_providers::webpush::Guard;
 use reveille_service::auth::Caller;
 use reveille_service::clock::Clock;
@@ -22,7 +23,7 @@ use reveille_store::{
 
 use crate::board::Board;
 use crate::compat;
-use crate::config::EventConfig;
+use crate::config::{BrowserKey, EventConfig};
 use crate::metrics::ADDED_DELAY;
 use crate::sharing::Sharing;
 
@@ -71,8 +72,8 @@ pub struct IntakeSettings {
     pub apps: Vec<App>,
     /// Where browsers' endpoints may lead.
     pub guard: Arc<Guard>,
-    /// The id of the VAPID key browsers are told of.
-    pub vapid_key_id: Option<String>,
+    /// The VAPID key browsers are told of.
+    pub browser_key: Option<Arc<Current<BrowserKey>>>,
     /// Time to live where the caller gives none.
     pub ttl: Duration,
     /// With more wake-ups than this waiting nothing is accepted.

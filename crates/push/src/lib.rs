@@ -16,17 +16,20 @@ mod halting;
 mod identity;
 mod intake;
 mod metrics;
+mod reloads;
+mod senders;
 mod sharing;
 mod wiki;
 mod worker;
 
 pub use api::{intake_openapi, public_openapi};
-pub use app::{Parts, PushServer, Senders, StartError, senders};
+pub use app::{Parts, PushServer, StartError};
 pub use check::Tried;
 pub use config::{
-    ApnsSection, EventConfig, FcmSection, MariaDbConfig, Providers, PublicConfig, PushConfig,
-    StoreUrl, WebPushSection,
+    ApnsSection, BrowserKey, EventConfig, FcmSection, MariaDbConfig, Providers, PublicConfig,
+    PushConfig, StoreUrl, WebPushSection,
 };
 pub use intake::{App, Intake, IntakeSettings};
 pub use metrics::{BUCKETS, describe_metrics};
+pub use senders::{Senders, senders};
 pub use worker::{Delivery, DeliveryParts, DeliverySettings};

@@ -1,7 +1,8 @@
 //! Every metric of this server and of the store below it: name, help, labels. Label values come from closed lists, route patterns and the configuration only.
 
-use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
-use reveille_service::http_metrics;
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
+use reveille_model::{CredentialSet, Timestamp};
+use reveille_service::{http_metrics, reload};
 
 pub(crate) const INTAKE_WAKEUPS: &str = "reveille_intake_wakeups_total";
 pub(crate) const REFUSED: &str = "reveille_requests_refused_total";
@@ -94,6 +95,12 @@ pub(crate) const fn float(count: u64) -> f64 {
     count as f64
 }
 
+/// Shows when a credential set's certificate ends.
+#[expect(clippy::cast_precision_loss, reason = "a gauge")]
+pub(crate) fn show_expiry(set: &CredentialSet, end: Timestamp) {
+    gauge!(CREDENTIAL_EXPIRY, "set" => set.to_string()).set(end.as_s() as f64);
+}
+
 /// Tells the recorder what each metric is.
 pub fn describe_metrics() {
     describe_counter!(http_metrics::REQUESTS, "Requests by route, method and status.");
@@ -126,6 +133,7 @@ pub fn describe_metrics() {
     describe_counter!(WINDOWS, "Windows released.");
     describe_gauge!(BATCH, "Wake-ups in the last released window.");
     describe_histogram!(RELEASE_DURATION, Unit::Seconds, "Time to close and expand a window.");
+    reload::describe_metrics();
     describe_delivery();
     describe_subscriptions();
     describe_batches();

@@ -73,6 +73,8 @@ async fn every_problem_has_its_path() {
         ("[apns.a]\ntopics = [\"t\"]\ncertificate_file = \"absent.pem\"\nprivate_key_file = \"server.key\"\n".to_owned(), vec!["apns.a.certificate_file"]),
         ("[apns.a]\ntopics = [\"t\"]\ncertificate_file = \"server.pem\"\nprivate_key_file = \"nonsense.pem\"\n".to_owned(), vec!["apns.a.private_key_file"]),
         ("[apns.a]\ntopics = [\"t\"]\ncertificate_file = \"server.pem\"\nprivate_key_file = \"AuthKey.p8\"\n".to_owned(), vec!["apns.a.certificate_file"]),
+        (format!("[apns.a]\n{app}key_id_file = \"absent\"\n"), vec!["apns.a.key_id", "apns.a.key_id_file"]),
+        (format!("[apns.a]\n{}", app.replace("key_id = \"ABC123DEFG\"", "key_id_file = \"nonsense.pem\"")), vec!["apns.a.key_id_file"]),
         (format!("[apns.a]\n{app}endpoint = \"x\"\nkind = \"loud\"\ntypo = 1\nfiltering_entitlement = \"yes\"\n"), vec!["apns.a.endpoint", "apns.a.filtering_entitlement", "apns.a.kind", "apns.a.typo"]),
         ("[push.limits.\"a b\"]\ncount = 0\n".to_owned(), vec!["push.limits.a b.count", "push.limits.a b.count", "push.limits.a b.per_s"]),
         ("[push.public]\norigins = [\"https://a.example/\"]\ntrusted_proxies = [\"x\"]\n".to_owned(), vec!["push.public.auth.mode", "push.public.origins", "push.public.trusted_proxies"]),

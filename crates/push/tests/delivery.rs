@@ -66,6 +66,58 @@ async fn trouble_is_tried_again_and_nothing_is_lost_or_doubled() {
     assert_eq!(app.sender.count(), 6, "and is not sent again");
 }
 
+/// Of the minute that the pause would last ten seconds pass.
+#[tokio::test]
+async fn with_other_credentials_what_was_refused_holds_nothing_back() {
+    let app = PushApp::start().await;
+    app.sender.answer([Outcome::ConfigError]);
+    send_token(&app, "refused").await;
+    app.pass_window().await;
+    app.sender.sent(1).await;
+    for token in ["second", "third"] {
+        send_token(&app, token).await;
+    }
+    app.pass_window().await;
+    assert_eq!(app.sender.count(), 1, "it is paused");
+    app.sender.renew();
+    app.sender.sent(2).await;
+    until(&app, "what was refused is tried again", async || app.sender.count() == 4).await;
+    until(&app, "all are settled", async || app.ledger().await.settled(Settled::Sent) == 3).await;
+}
+
+/// Trouble at the provider is not about credentials.
+#[tokio::test]
+async fn other_credentials_end_no_pause_that_a_provider_asked_for() {
+    let app = PushApp::start().await;
+    let named = PushApp::START.plus(Duration::from_s(100));
+    app.sender.answer([Outcome::PauseProvider(Delay::Throttled(Some(named)))]);
+    send_token(&app, "first").await;
+    app.pass_window().await;
+    app.sender.sent(1).await;
+    send_token(&app, "second").await;
+    app.pass_window().await;
+    app.sender.renew();
+    PushApp::turns().await;
+    assert_eq!(app.sender.count(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_to_the_credentials_before_pauses_nothing_and_is_tried_with_the_new_ones_at_once()
+{
+    let app = PushApp::start().await;
+    app.sender.answer([Outcome::ConfigError]);
+    app.sender.hold();
+    send_token(&app, "under way").await;
+    app.pass_window().await;
+    app.sender.sent(1).await;
+    app.sender.renew();
+    app.sender.let_go();
+    let sent = app.sender.sent(2).await;
+    assert_eq!((&sent[0].token, sent[0].id), (&sent[1].token, sent[1].id));
+    PushApp::turns().await;
+    assert_eq!(app.ledger().await.settled(Settled::Sent), 1);
+}
+
 #[tokio::test]
 async fn a_pause_holds_everything_back_until_one_push_has_succeeded() {
     let app = PushApp::start().await;

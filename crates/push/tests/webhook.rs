@@ -10,12 +10,15 @@ use http::Response;
 use http_body_util::Full;
 use reveille_model::{Duration, Outcome, Proof};
 use reveille_service::clock::{Clock as _, SystemClock};
+use reveille_service::reload::LOOK_EVERY;
 use reveille_store::Feedback as _;
 use reveille_store::memory::MemoryStore;
 use reveille_testkit::{Delivered, Dir, PushApp, Receiver, needs_all, python};
 use serde_json::{Value, json};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+/// Another one, that takes its place.
+const SECOND: &str = "whsec_c2Vjb25kIHNlY3JldCBvZiB0aGUgdGVzdHM=";
 const DEAD: Outcome = Outcome::DropSubscription(Proof::Unguarded);
 
 struct Rig {
@@ -82,7 +85,7 @@ fn id(delivered: &Delivered) -> &str {
 }
 
 /// Asks the reference library whether the signatures are right, and whether it notices one that is not.
-fn judge(delivered: &[Delivered]) {
+fn judge(secret: &str, delivered: &[Delivered]) {
     let Some(python) = python() else {
         println!("{}", needs_all("the Standard Webhooks library in Python"));
         return;
@@ -101,7 +104,7 @@ for line in sys.stdin:
         pass
 "#;
     let mut child =
-        Command::new(python).args(["-c", script, SECRET]).stdin(Stdio::piped()).spawn().unwrap();
+        Command::new(python).args(["-c", script, secret]).stdin(Stdio::piped()).spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
     for each in delivered {
         let headers: serde_json::Map<String, Value> = each
@@ -113,6 +116,24 @@ for line in sys.stdin:
     }
     drop(input);
     assert!(child.wait().unwrap().success(), "the reference library refuses a signature");
+}
+
+#[tokio::test]
+async fn a_secret_that_is_changed_signs_from_then_on() {
+    let rig = Rig::start().await;
+    rig.die("first").await;
+    judge(SECRET, &rig.delivered(1).await);
+    std::fs::write(rig.dir.join("new"), SECOND).unwrap();
+    std::fs::rename(rig.dir.join("new"), rig.dir.join("webhook.secret")).unwrap();
+    let taken = "reveille_credentials_reloads_total{set=\"push.feedback\",result=\"taken\"} 1";
+    let mut looks = 0;
+    while !rig.app.client.get("/metrics").await.text.contains(taken) {
+        looks += 1;
+        assert!(looks < 100, "nobody looks");
+        rig.app.clock.advance(LOOK_EVERY);
+    }
+    rig.die("second").await;
+    judge(SECOND, &rig.delivered(2).await[1..]);
 }
 
 #[tokio::test]
@@ -141,7 +162,7 @@ async fn a_death_is_posted_signed_and_says_whose_device_it_was() {
     assert_eq!(second["data"], expected);
     assert_ne!(id(&delivered[0]), id(&delivered[1]));
     assert_eq!(delivered[0].headers["content-type"], "application/json");
-    judge(&delivered);
+    judge(SECRET, &delivered);
 }
 
 #[tokio::test]
@@ -156,7 +177,7 @@ async fn what_is_not_taken_is_posted_again_under_the_same_id() {
     assert!(rig.app.clock.now() >= named, "not before the time the receiver named");
     assert!(delivered.iter().all(|each| id(each) == id(&delivered[0])));
     assert!(delivered.iter().all(|each| each.body == delivered[0].body));
-    judge(&delivered);
+    judge(SECRET, &delivered);
     for _ in 0..100 {
         rig.app.clock.advance(Duration::from_s(60));
         rig.app.client.get("/healthz").await;
@@ -201,5 +222,5 @@ async fn deaths_outlive_a_restart() {
     let rig = Rig { app, receiver, store, dir };
     let delivered = rig.delivered(2).await;
     assert_eq!(id(&delivered[0]), id(&delivered[1]));
-    judge(&delivered);
+    judge(SECRET, &delivered);
 }

@@ -180,6 +180,7 @@ impl PushApp {
         let mix =
             Mix { silent: sets.filter(|set| is_silent(set)).cloned().collect(), ..config.mix() };
         let parts = Parts {
+            reloads: Vec::new(),
             mix,
             store: Arc::clone(&store),
             clock: Arc::<ManualClock>::clone(&clock),

@@ -15,6 +15,9 @@ pub struct StubSender {
     verdicts: Mutex<VecDeque<Outcome>>,
     /// What pushes for a topic are answered, always.
     by_topic: Mutex<BTreeMap<String, Verdict>>,
+    /// How often its credentials were changed, and whether it answers.
+    renewals: watch::Sender<u64>,
+    is_holding: watch::Sender<bool>,
 }
 
 impl Default for StubSender {
@@ -23,6 +26,8 @@ impl Default for StubSender {
             sent: watch::Sender::new(Vec::new()),
             verdicts: Mutex::default(),
             by_topic: Mutex::default(),
+            renewals: watch::Sender::new(0),
+            is_holding: watch::Sender::new(false),
         }
     }
 }
@@ -37,6 +42,21 @@ impl StubSender {
     pub fn answer_for(&self, topic: &str, verdict: Verdict) {
         let mut by_topic = self.by_topic.lock().unwrap_or_else(PoisonError::into_inner);
         by_topic.insert(topic.to_owned(), verdict);
+    }
+
+    /// Has other credentials from now on.
+    pub fn renew(&self) {
+        self.renewals.send_modify(|count| *count += 1);
+    }
+
+    /// Keeps its answers back.
+    pub fn hold(&self) {
+        self.is_holding.send_replace(true);
+    }
+
+    /// Lets them go.
+    pub fn let_go(&self) {
+        self.is_holding.send_replace(false);
     }
 
     /// Returns all pushes once there are at least `count`.
@@ -75,11 +95,18 @@ impl Sender for StubSender {
             Verdict::new(outcome, "stub")
         });
         self.sent.send_modify(|sent| sent.push(push.clone()));
+        let mut holding = self.is_holding.subscribe();
+        // It lives as long as whoever asks it.
+        drop(holding.wait_for(|is_holding| !is_holding).await);
         verdict
     }
 
     fn scope(&self, push: &Push) -> String {
         push.topic.as_ref().map_or("", Topic::as_str).to_owned()
+    }
+
+    fn renewals(&self) -> watch::Receiver<u64> {
+        self.renewals.subscribe()
     }
 
     async fn check(&self, _topic: Option<&Topic>) -> Result<(), String> {

@@ -84,11 +84,6 @@ impl VapidKeys {
         self.keys.iter().enumerate().filter(|(_, key)| fits(key)).map(|(index, _)| index).collect()
     }
 
-    /// The id of the key browsers are told of.
-    pub fn current_id(&self) -> Option<&str> {
-        self.keys.first().map(VapidKey::id)
-    }
-
     /// The `authorization` header for an origin.
     pub(super) fn header(&self, origin: &str, key: usize, now: Timestamp) -> Option<HeaderValue> {
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);

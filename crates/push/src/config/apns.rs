@@ -77,6 +77,11 @@ impl ApnsSection {
         read
     }
 
+    /// Reads one of them again.
+    pub(crate) fn reread(set: &CredentialSet, document: &Document) -> Option<Self> {
+        Self::read(set.clone(), document.section("apns").section(set.name()), &[])
+    }
+
     fn read(set: CredentialSet, mut section: Section, before: &[Self]) -> Option<Self> {
         let topics = read_topics(&mut section, before);
         let endpoint = match section.string("endpoint").as_deref() {
@@ -193,17 +198,27 @@ fn read_credentials(section: &mut Section) -> Option<Credentials> {
 fn read_provider_key(section: &mut Section) -> Option<ProviderKey> {
     let is_needed = section.has("key_file");
     let path = section.path("key_file");
-    let ten = |section: &mut Section, key: &str, example: &str| {
-        let text =
-            if is_needed { section.required_string(key, example)? } else { section.string(key)? };
+    let ten = |section: &mut Section, key: &str, text: String| {
         let fits = text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if !fits {
             section.problem(key, "this has ten letters and digits; Apple shows it beside the key");
         }
         fits.then_some(text)
     };
-    let key_id = ten(section, "key_id", "ABC123DEFG");
-    let team_id = ten(section, "team_id", "DEF123GHIJ");
+    let required = |section: &mut Section, key: &str, example: &str| {
+        if is_needed { section.required_string(key, example) } else { section.string(key) }
+    };
+    let key_id = if section.has("key_id_file") {
+        if section.string("key_id").is_some() {
+            section.problem("key_id", "set key_id, or key_id_file for a key that changes");
+        }
+        let text = section.secret("key_id_file");
+        text.and_then(|text| ten(section, "key_id_file", text))
+    } else {
+        required(section, "key_id", "ABC123DEFG").and_then(|text| ten(section, "key_id", text))
+    };
+    let team_id =
+        required(section, "team_id", "DEF123GHIJ").and_then(|text| ten(section, "team_id", text));
     let path = path?;
     let key = SigningKey::from_file(&path)
         .map_err(|error| section.problem("key_file", format!("{}: {error}", path.display())))

@@ -49,6 +49,11 @@ impl FcmSection {
         read
     }
 
+    /// Reads one of them again.
+    pub(crate) fn reread(set: &CredentialSet, document: &Document) -> Option<Self> {
+        Self::read(set.clone(), document.section("fcm").section(set.name()))
+    }
+
     fn read(set: CredentialSet, mut section: Section) -> Option<Self> {
         if !section.has("service_account_file") {
             section.problem(

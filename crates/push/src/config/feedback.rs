@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use reveille_mixer::DropGuardSettings;
 use reveille_model::Duration;
-use reveille_providers::client_tls;
-use reveille_service::config::Section;
+use reveille_providers::{Current, client_tls};
+use reveille_service::config::{Document, Section};
 use reveille_store::Destination;
 use rustls::ClientConfig;
 
 use super::wiki::read_proxied;
 use crate::client::ClientSettings;
-use crate::feedback::{MediaWikiConfig, REQUEST_TIME_MAX, Secret, WebhookConfig};
+use crate::feedback::{MediaWikiConfig, Password, REQUEST_TIME_MAX, Secret, WebhookConfig};
 use crate::wiki::WikiConfig;
 
 /// How long a quarantined device is left alone, at the least: sooner, answers from before a mistake of ours could vouch for it.
@@ -154,13 +154,49 @@ fn read_secret<T>(
         .ok()
 }
 
+/// What proves to whoever is told who we are.
+#[derive(Debug)]
+pub(crate) enum FeedbackSecret {
+    /// What signs.
+    Webhook(Arc<Secret>),
+    /// The password of the account.
+    MediaWiki(Arc<Password>),
+}
+
+impl FeedbackSecret {
+    /// Reads it again.
+    pub(crate) fn reread(document: &Document, of: Destination) -> Option<Self> {
+        let mut section = document.section("push").section("feedback");
+        match of {
+            Destination::Webhook => {
+                read_webhook_secret(&mut section).map(|secret| Self::Webhook(Arc::new(secret)))
+            }
+            Destination::MediaWiki => {
+                read_password(&mut section).map(|password| Self::MediaWiki(Arc::new(password)))
+            }
+        }
+    }
+}
+
+fn read_webhook_secret(section: &mut Section) -> Option<Secret> {
+    read_secret(section, "secret_file", |text| {
+        Secret::parse(text).ok_or_else(|| {
+            "it does not hold `whsec_` and 24 to 64 bytes in base64 (Standard Webhooks)".to_owned()
+        })
+    })
+}
+
+fn read_password(section: &mut Section) -> Option<Password> {
+    read_secret(section, "password_file", |text| {
+        let is_there = !text.is_empty();
+        is_there.then(|| Password::new(text)).ok_or_else(|| "it holds no password".to_owned())
+    })
+}
+
 fn read_mediawiki(section: &mut Section) -> Option<FeedbackConfig> {
     let api = read_url(section, "api");
     let username = section.string("username");
-    let password = read_secret(section, "password_file", |text| {
-        let is_there = !text.is_empty();
-        is_there.then(|| text.to_owned()).ok_or_else(|| "it holds no password".to_owned())
-    });
+    let password = read_password(section);
     let (host_header, forwarded_proto) = read_proxied(section);
     let tls = read_tls(section);
     Some(FeedbackConfig::MediaWiki(Box::new(MediaWikiConfig {
@@ -171,19 +207,16 @@ fn read_mediawiki(section: &mut Section) -> Option<FeedbackConfig> {
             client: ClientSettings { tls: tls?, time_max: REQUEST_TIME_MAX },
         },
         username: username?,
-        password: password?,
+        password: Arc::new(Current::new(password?)),
     })))
 }
 
 fn read_webhook(section: &mut Section) -> Option<FeedbackConfig> {
     let url = read_url(section, "url");
-    let secret = read_secret(section, "secret_file", |text| {
-        Secret::parse(text).ok_or_else(|| {
-            "it does not hold `whsec_` and 24 to 64 bytes in base64 (Standard Webhooks)".to_owned()
-        })
-    });
+    let secret = read_webhook_secret(section);
     let tls = read_tls(section);
-    Some(FeedbackConfig::Webhook(Box::new(WebhookConfig { url: url?, secret: secret?, tls: tls? })))
+    let secret = Arc::new(Current::new(secret?));
+    Some(FeedbackConfig::Webhook(Box::new(WebhookConfig { url: url?, secret, tls: tls? })))
 }
 
 impl FeedbackConfig {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::HeaderValue;
 use ipnet::IpNet;
 use reveille_model::User;
-use reveille_service::config::{Section, ServerTls};
+use reveille_service::config::{Document, Section, ServerTls};
 
 use super::auth::read_auth;
 use crate::identity::AuthMode;
@@ -36,6 +36,11 @@ pub struct PublicConfig {
 }
 
 impl PublicConfig {
+    /// Reads its certificate again.
+    pub(crate) fn reread_tls(document: &Document) -> Option<ServerTls> {
+        ServerTls::read(&mut document.section("push").section("public"))
+    }
+
     /// Reads it, if it is there.
     pub(super) fn read(push: &mut Section) -> Option<Self> {
         if !push.has("public") {

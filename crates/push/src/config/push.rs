@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use reveille_model::limits::{SUBSCRIPTIONS_PER_USER_MAX, TTL_S_DEFAULT, TTL_S_MAX};
 use reveille_model::{CredentialSet, Duration, EventType, MessageType, Timestamp};
+use reveille_providers::Current;
 use reveille_providers::fcm::Priority;
 use reveille_providers::webpush::Guard;
 use reveille_service::auth::Callers;
@@ -17,7 +18,9 @@ use super::events::{LimitsConfig, read_events};
 use super::feedback::{FeedbackConfig, read_feedback};
 use super::mix::{MixConfig, MixMode};
 use super::store::StoreUrl;
-use super::{ApnsSection, DropGuardConfig, EventConfig, FcmSection, PublicConfig, WebPushSection};
+use super::{
+    ApnsSection, BrowserKey, DropGuardConfig, EventConfig, FcmSection, PublicConfig, WebPushSection,
+};
 use crate::compat;
 use crate::metrics::BUCKETS;
 
@@ -57,10 +60,10 @@ pub struct PushConfig {
     pub(crate) compat_metrics: bool,
     /// Where browsers' endpoints may lead.
     pub(crate) guard: Arc<Guard>,
-    /// The id of the VAPID key browsers are told of.
-    pub(crate) vapid_key_id: Option<String>,
-    /// That key.
-    pub(crate) vapid_key: Option<Arc<str>>,
+    /// The VAPID key browsers are told of.
+    pub(crate) browser_key: Option<Arc<Current<BrowserKey>>>,
+    /// What it was read from, to read files again that it names.
+    pub(crate) document: Document,
     /// Who carries pushes.
     pub providers: Providers,
 }
@@ -74,14 +77,22 @@ pub struct Providers {
     pub apns: Vec<ApnsSection>,
     /// Browsers.
     pub webpush: Option<WebPushSection>,
+    /// The key they are told of.
+    pub(crate) browser_key: Option<Arc<Current<BrowserKey>>>,
+    /// What all of it was read from, to read files again that it names.
+    pub(crate) document: Document,
 }
 
 impl Providers {
     fn read(document: &Document) -> Self {
+        let webpush = WebPushSection::read(document);
+        let browser_key = webpush.as_ref().and_then(WebPushSection::browser_key);
         Self {
             fcm: FcmSection::read_all(document),
             apns: ApnsSection::read_all(document),
-            webpush: WebPushSection::read(document),
+            browser_key: browser_key.map(|key| Arc::new(Current::new(key))),
+            webpush,
+            document: document.clone(),
         }
     }
 
@@ -176,14 +187,8 @@ impl PushConfig {
                 .webpush
                 .as_ref()
                 .map_or_else(Arc::default, |section| Arc::clone(&section.webpush.guard)),
-            vapid_key_id: providers
-                .webpush
-                .as_ref()
-                .and_then(|section| section.webpush.keys.current_id().map(str::to_owned)),
-            vapid_key: providers
-                .webpush
-                .as_ref()
-                .and_then(|section| Some(section.webpush.keys.keys().first()?.public().into())),
+            browser_key: providers.browser_key.clone(),
+            document: document.clone(),
             providers,
         })
     }
@@ -215,7 +220,7 @@ impl PushConfig {
     /// Things that work but may not be meant.
     pub fn warnings(&self, now: Timestamp) -> Vec<String> {
         let mut warnings = Vec::new();
-        let Providers { fcm, apns, webpush } = &self.providers;
+        let Providers { fcm, apns, webpush, .. } = &self.providers;
         if fcm.is_empty() && apns.is_empty() && webpush.is_none() {
             warnings.push(
                 "there is no [fcm.*], [apns.*] or [webpush] section: what is accepted waits until its time to live ends"
@@ -263,13 +268,19 @@ fn privacy_warnings(mix: MixConfig, providers: &Providers) -> Vec<String> {
     warnings
 }
 
-struct Intake {
+/// `[push.intake]`, read.
+pub(crate) struct Intake {
     listen: Option<SocketAddr>,
-    tls: Option<ServerTls>,
-    callers: Option<Callers>,
+    pub(crate) tls: Option<ServerTls>,
+    pub(crate) callers: Option<Callers>,
 }
 
 impl Intake {
+    /// Reads it again.
+    pub(crate) fn reread(document: &Document) -> Self {
+        Self::read(document.section("push").section("intake"))
+    }
+
     fn read(mut section: Section) -> Self {
         let listen = if section.has("listen") {
             section.address("listen")

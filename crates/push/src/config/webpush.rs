@@ -25,6 +25,15 @@ const KEYS_MAX: usize = 16;
 /// Most hosts and origins that can be listed.
 const HOSTS_MAX: usize = 1_000;
 
+/// The key browsers are told of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrowserKey {
+    /// What it is called in their tokens.
+    pub id: String,
+    /// What they subscribe with.
+    pub public: String,
+}
+
 /// The section, read.
 #[derive(Debug)]
 pub struct WebPushSection {
@@ -39,8 +48,14 @@ pub struct WebPushSection {
 }
 
 impl WebPushSection {
+    /// The key browsers are told of: the first.
+    pub(crate) fn browser_key(&self) -> Option<BrowserKey> {
+        let key = self.webpush.keys.keys().first()?;
+        Some(BrowserKey { id: key.id().to_owned(), public: key.public().to_owned() })
+    }
+
     /// Reads it, if it is there.
-    pub(super) fn read(document: &Document) -> Option<Self> {
+    pub(crate) fn read(document: &Document) -> Option<Self> {
         if !document.has("webpush") {
             return None;
         }
@@ -90,7 +105,8 @@ impl WebPushSection {
     }
 }
 
-/// One key, or several while they are changed: the first is the one browsers are told of, the others reach those who subscribed before.
+/// One key, or several while they are changed, each file with one or several: the first is the one browsers are told of, the others reach those who
+/// subscribed before.
 fn read_keys(section: &mut Section) -> Option<Vec<VapidKey>> {
     let paths = match (section.path("vapid_key_file"), section.strings("vapid_key_files")) {
         (Some(path), None) => vec![path],
@@ -112,18 +128,23 @@ fn read_keys(section: &mut Section) -> Option<Vec<VapidKey>> {
             return None;
         }
     };
-    let keys: Vec<VapidKey> = paths
+    let files: Vec<Vec<SigningKey>> = paths
         .iter()
         .filter_map(|path| {
-            SigningKey::from_file(path)
+            SigningKey::all_from_file(path)
                 .map_err(|error| {
                     section.problem("vapid_key_file", format!("{}: {error}", path.display()));
                 })
                 .ok()
         })
-        .map(VapidKey::new)
         .collect();
-    (keys.len() == paths.len()).then_some(keys)
+    let is_whole = files.len() == paths.len();
+    let keys: Vec<VapidKey> = files.into_iter().flatten().map(VapidKey::new).collect();
+    if keys.len() > KEYS_MAX {
+        section.problem("vapid_key_file", format!("there may be up to {KEYS_MAX} keys"));
+        return None;
+    }
+    is_whole.then_some(keys)
 }
 
 fn read_subject(section: &mut Section) -> Option<String> {

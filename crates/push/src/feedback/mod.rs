@@ -4,6 +4,6 @@ mod mediawiki;
 mod secret;
 mod webhook;
 
-pub(crate) use mediawiki::{MediaWiki, MediaWikiConfig, REQUEST_TIME_MAX, try_account};
+pub(crate) use mediawiki::{MediaWiki, MediaWikiConfig, Password, REQUEST_TIME_MAX, try_account};
 pub(crate) use secret::Secret;
 pub(crate) use webhook::{Webhook, WebhookConfig};

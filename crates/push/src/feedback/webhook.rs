@@ -8,7 +8,7 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use metrics::counter;
 use reveille_mixer::Backoff;
 use reveille_model::{Duration, Rng, SubscriptionId, Timestamp};
-use reveille_providers::parse_retry_after;
+use reveille_providers::{Current, parse_retry_after};
 use reveille_service::clock::Clock;
 use reveille_service::lifecycle::Lifecycle;
 use reveille_service::text_time;
@@ -41,7 +41,7 @@ const LOOK_AGAIN: Duration = Duration::from_s(5);
 #[derive(Clone)]
 pub(crate) struct WebhookConfig {
     pub(crate) url: reqwest::Url,
-    pub(crate) secret: Secret,
+    pub(crate) secret: Arc<Current<Secret>>,
     pub(crate) tls: Arc<ClientConfig>,
 }
 
@@ -189,7 +189,7 @@ impl Webhook {
     ) -> impl Future<Output = (Death, Received)> + Send + 'static {
         let now = self.clock.now();
         let (id, body) = (self.id(death.id), body(&death));
-        let signature = self.config.secret.sign(&id, now.as_s(), &body);
+        let signature = self.config.secret.get().sign(&id, now.as_s(), &body);
         let request = client
             .post(self.config.url.clone())
             .header(CONTENT_TYPE, "application/json")

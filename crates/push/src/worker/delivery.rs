@@ -6,23 +6,23 @@ use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 use reveille_mixer::{
-    After, Allowance, Attempt, DropGuard, DropGuardSettings, Governor, GovernorSettings,
-    RetrySettings, after,
+    Allowance, DropGuard, DropGuardSettings, Governor, GovernorSettings, RetrySettings,
 };
 use reveille_model::limits::CLAIM_MAX;
 use reveille_model::{
-    CredentialSet, Duration, LeaseId, Outcome, Providers, Reach, Reason, Rng, Settled, Timestamp,
-    Topic, Verdict, WakeupId, retry_after,
+    CredentialSet, Duration, LeaseId, Outcome, Providers, Reach, Reason, Rng, Timestamp, Topic,
+    Verdict, WakeupId, retry_after,
 };
 use reveille_providers::{Push, Sender};
 use reveille_service::clock::{Clock, Stopwatch};
 use reveille_service::lifecycle::Lifecycle;
-use reveille_store::{Claim, Claimed, Destination, End, Settlement, Store, StoreError, Suspicion};
+use reveille_store::{Claim, Claimed, Destination, Settlement, Store, StoreError};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::report::Report;
 use super::scopes::Scopes;
+use super::settlement::{Trust, settlement};
 use super::settler::{Settler, ToSettle, postponed};
 use crate::board::Board;
 
@@ -100,18 +100,11 @@ impl std::fmt::Debug for Delivery {
 /// One push, answered.
 struct Answered {
     claimed: Claimed,
+    /// How often credentials had been renewed when it was sent.
+    renewal: u64,
     scope: String,
     verdict: Verdict,
     seconds: f64,
-}
-
-/// What the drop guard says about verdicts of death.
-#[derive(Debug, Clone, Copy)]
-struct Trust {
-    /// Of the scope the push concerned.
-    in_scope: bool,
-    /// Of the credential set as a whole: somebody is reached.
-    anywhere: bool,
 }
 
 /// What the worker waits for.
@@ -145,6 +138,8 @@ struct Running {
     /// What in flight is to be given back at a stop.
     held: BTreeMap<WakeupId, Settlement>,
     to_settler: mpsc::Sender<ToSettle>,
+    /// Told when credentials are renewed.
+    renewals: watch::Receiver<u64>,
     /// Told when wake-ups went back to waiting.
     returned: watch::Receiver<()>,
 }
@@ -187,6 +182,7 @@ impl Delivery {
                 in_flight: JoinSet::new(),
                 held: BTreeMap::new(),
                 to_settler,
+                renewals: self.sender.renewals(),
                 returned,
             };
             self.deliver(&mut running, &lifecycle).await;
@@ -223,6 +219,7 @@ impl Delivery {
                     }
                 }
                 Ok(()) = self.parts.halted.changed(), if next != Next::Claimed => next = Next::Look,
+                Ok(()) = running.renewals.changed(), if next != Next::Claimed => next = self.renewed(running).await,
                 Ok(()) = self.parts.released.changed(), if may_look => next = Next::Look,
                 Ok(()) = running.returned.changed(), if may_look => next = Next::Look,
                 () = sleep_until(&*self.parts.clock, moment) => next = Next::Look,
@@ -340,11 +337,11 @@ impl Delivery {
         }
         running.report.leaves(&claimed, now);
         running.held.insert(claimed.id, postponed(&claimed, now));
-        let sender = Arc::clone(&self.sender);
+        let (sender, renewal) = (Arc::clone(&self.sender), *running.renewals.borrow());
         running.in_flight.spawn(async move {
             let watch = Stopwatch::start();
             let verdict = sender.send(&push).await;
-            Answered { claimed, scope, verdict, seconds: watch.seconds() }
+            Answered { claimed, renewal, scope, verdict, seconds: watch.seconds() }
         });
     }
 
@@ -368,7 +365,7 @@ impl Delivery {
         running: &mut Running,
         answered: Result<Answered, tokio::task::JoinError>,
     ) {
-        let Ok(Answered { claimed, scope, verdict, seconds }) = answered else {
+        let Ok(Answered { claimed, renewal, scope, verdict, seconds }) = answered else {
             // Its wake-up comes back when the lease ends.
             tracing::error!(set = %self.settings.set, "a sending task ended without an answer");
             return;
@@ -376,6 +373,12 @@ impl Delivery {
         running.held.remove(&claimed.id);
         running.scopes.leave(&scope);
         let now = self.parts.clock.now();
+        if verdict.outcome.is_refusal() && renewal != *running.renewals.borrow() {
+            // Other credentials are there by now, and it was not tried with them.
+            running.report.answered(verdict, seconds);
+            let again = ToSettle::Wakeup(postponed(&claimed, now));
+            return self.hand_over(&running.to_settler, again).await;
+        }
         // What never left says nothing about the provider.
         let is_heard = verdict.reason != Reason::DRY_RUN;
         let mut paused_until = None;
@@ -396,11 +399,24 @@ impl Delivery {
             in_scope: running.guard.is_trusted(now, &scope),
             anywhere: running.guard.is_trusted_anywhere(now),
         };
-        let settlement = self.settlement(&claimed, verdict, (now, trust));
+        let (retry, rng) = (&self.settings.retry, &mut self.parts.rng);
+        let settlement = settlement(&claimed, verdict, (now, trust), (retry, rng));
         self.hand_over(&running.to_settler, ToSettle::Wakeup(settlement)).await;
         if let Some(until) = paused_until.filter(|_| verdict.reach == Reach::Set) {
             self.hand_over(&running.to_settler, ToSettle::Pause(until)).await;
         }
+    }
+
+    /// Goes on with other credentials: what those before were refused for is over, and nothing that they were told vouches for these.
+    async fn renewed(&self, running: &mut Running) -> Next {
+        let now = self.parts.clock.now();
+        running.guard = DropGuard::new(self.parts.drop_guard);
+        running.scopes.mended(now);
+        if running.governor.mended(now) {
+            tracing::info!(set = %self.settings.set, "the pause ends: we were refused, and have other credentials now");
+            self.hand_over(&running.to_settler, ToSettle::Pause(now)).await;
+        }
+        Next::Look
     }
 
     /// Tells the set's governor, or the scope's. Returns the end of the pause that begins.
@@ -426,36 +442,6 @@ impl Delivery {
             }
             Reach::Scope | Reach::Set => running.governor.heard(now, outcome, rng),
         }
-    }
-
-    fn settlement(
-        &mut self,
-        claimed: &Claimed,
-        verdict: Verdict,
-        (now, trust): (Timestamp, Trust),
-    ) -> Settlement {
-        let Claimed { id, lease, device, dry_run, .. } = *claimed;
-        let attempt = Attempt { number: claimed.attempts.saturating_add(1), now, dry_run };
-        let reason = verdict.reason;
-        let end = match after(verdict.outcome, attempt, &self.settings.retry, &mut self.parts.rng) {
-            After::Settle(how) => End::Settled(how),
-            After::Dead(proof) => End::Dead(proof, reason),
-            After::Suspect => End::Suspected(Suspicion { reason, is_trusted: trust.in_scope }),
-            After::Retry { due_at } => End::Retry(due_at),
-        };
-        // Whoever asks for a proof may have named somebody else's token with keys or an app of their own: an answer to that says nothing about the
-        // device that is registered.
-        if claimed.nonce.is_some() {
-            let end = match end {
-                End::Dead(..) | End::Suspected(_) => End::Settled(Settled::Dead),
-                other => other,
-            };
-            return Settlement { id, lease, device, end, strike: None };
-        }
-        // That nobody can be reached at one host says nothing about us; that nobody can be reached anywhere does.
-        let suspicion = Suspicion { reason, is_trusted: trust.anywhere };
-        let strike = verdict.strike.map(|strike| (strike, suspicion));
-        Settlement { id, lease, device, end, strike }
     }
 
     fn show(&self, running: &mut Running) {

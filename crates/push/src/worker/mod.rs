@@ -6,6 +6,7 @@ mod muster;
 mod privacy;
 mod report;
 mod scopes;
+mod settlement;
 mod settler;
 mod sweeper;
 mod windows;

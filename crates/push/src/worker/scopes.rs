@@ -100,6 +100,15 @@ impl Scopes {
         }
     }
 
+    /// What we were refused for has been changed: pauses because of it end.
+    pub(super) fn mended(&mut self, now: Timestamp) {
+        for scope in self.scopes.values_mut() {
+            if scope.governor.mended(now) {
+                scope.last_slot_us = 0;
+            }
+        }
+    }
+
     /// Takes note of an answer. Returns the end of the pause it begins.
     pub(super) fn heard(
         &mut self,
@@ -135,6 +144,21 @@ mod tests {
         scopes.leave("a");
         assert_eq!(scopes.enter(NOW, "a"), Err(until.max(NOW.plus(Duration::from_s(1)))));
         assert_eq!(scopes.enter(NOW, "b"), Ok(()));
+    }
+
+    #[test]
+    fn what_is_mended_opens_each_scope_that_was_refused() {
+        let (mut scopes, mut rng) = (Scopes::new(Some(SETTINGS)), Rng::from_number(1));
+        for name in ["a", "b"] {
+            assert_eq!(scopes.enter(NOW, name), Ok(()));
+            scopes.heard(NOW, (name, Outcome::ConfigError), &mut rng);
+            scopes.leave(name);
+            assert!(scopes.enter(NOW, name).is_err());
+        }
+        scopes.mended(NOW);
+        assert_eq!((scopes.enter(NOW, "a"), scopes.enter(NOW, "b")), (Ok(()), Ok(())));
+        let next = scopes.enter(NOW, "a");
+        assert_eq!(next, Err(NOW.plus(Duration::from_s(1))), "one is under way, and no queue left");
     }
 
     #[test]

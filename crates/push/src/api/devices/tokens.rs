@@ -86,7 +86,8 @@ pub(super) fn browser(
     let mut target = Target::from_json(json, &settings.guard)
         .map_err(|error| invalid(format!("`subscription` does not fit: {error}")))?;
     // A browser subscribes with the key it is told of; when keys change, it is still this one.
-    target.key_id = target.key_id.or_else(|| settings.vapid_key_id.clone());
+    target.key_id =
+        target.key_id.or_else(|| settings.browser_key.as_ref().map(|key| key.get().id.clone()));
     let token = target
         .to_token()
         .ok_or_else(|| invalid("`subscription` does not fit: it is too long".to_owned()))?;

@@ -38,8 +38,9 @@ pub(super) struct AnonymousResponse {
 pub(super) async fn webpush_key(
     State(state): State<PublicState>,
 ) -> Result<Json<KeyResponse>, ApiError> {
-    let key = state.vapid_key.as_deref().ok_or(CallerError::NoBrowsers)?;
-    Ok(Json(KeyResponse { key: key.to_owned() }))
+    let settings = &state.devices.intake.settings;
+    let key = settings.browser_key.as_ref().ok_or(CallerError::NoBrowsers)?;
+    Ok(Json(KeyResponse { key: key.get().public.clone() }))
 }
 
 /// Gives a device without an account a user of its own. Nothing is kept of it until it registers a device.

@@ -29,8 +29,6 @@ pub(crate) struct PublicState {
     pub(crate) devices: Devices,
     pub(crate) identity: Arc<Identity>,
     pub(crate) rates: Arc<RateLimits>,
-    /// The key browsers subscribe with.
-    pub(crate) vapid_key: Option<Arc<str>>,
     pub(crate) action: ActionApi,
 }
 

@@ -1,7 +1,10 @@
 //! The account that deletes: logged in when it has to be, and once at a time.
 
+use std::sync::Arc;
+
 use http::header::COOKIE;
 use reveille_model::{Duration, Timestamp};
+use reveille_providers::Current;
 use serde_json::Value;
 
 use super::jar::Jar;
@@ -24,7 +27,22 @@ const LAG_MAX: &str = "5";
 pub(crate) struct MediaWikiConfig {
     pub(crate) wiki: WikiConfig,
     pub(crate) username: String,
-    pub(crate) password: String,
+    pub(crate) password: Arc<Current<Password>>,
+}
+
+/// A password. Printing it shows nothing of it.
+pub(crate) struct Password(String);
+
+impl Password {
+    pub(crate) fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Password(…)")
+    }
 }
 
 impl std::fmt::Debug for MediaWikiConfig {
@@ -115,10 +133,11 @@ impl Account {
         let answer = self.ask(&asked, now).await?;
         let token = text(&answer, "/query/tokens/logintoken")?.to_owned();
         let MediaWikiConfig { username, password, .. } = self.config.clone();
+        let password = password.get();
         let asked = [
             ("action", "clientlogin"),
             ("username", username.as_str()),
-            ("password", password.as_str()),
+            ("password", password.0.as_str()),
             ("loginreturnurl", "https://example.com/"),
             ("logintoken", token.as_str()),
         ];

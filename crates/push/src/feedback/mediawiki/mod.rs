@@ -7,5 +7,5 @@ mod account;
 mod deletion;
 mod jar;
 
-pub(crate) use account::{MediaWikiConfig, REQUEST_TIME_MAX, try_account};
+pub(crate) use account::{MediaWikiConfig, Password, REQUEST_TIME_MAX, try_account};
 pub(crate) use deletion::MediaWiki;

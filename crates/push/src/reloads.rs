@@ -1,0 +1,58 @@
+//! What of the push server's own sections is read again when its files change. Those of providers are in `senders.rs`.
+
+use reveille_service::config::{Document, ServerTls};
+use reveille_service::reload::Reloadable;
+
+use crate::config::{FeedbackConfig, FeedbackSecret, IntakeSection, PublicConfig, PushConfig};
+
+impl PushConfig {
+    /// Bearer tokens of callers, certificates of listeners, and what proves to whoever is told of deaths who we are.
+    pub(crate) fn reloads(&self) -> Vec<Reloadable> {
+        let public = self.public.as_ref().and_then(|public| public.tls.as_ref());
+        let public = public.map(|tls| of_public(tls.clone(), &self.document));
+        let feedback = self.feedback.as_ref().map(|config| of_feedback(config, &self.document));
+        [Some(self.of_intake()), public, feedback].into_iter().flatten().collect()
+    }
+
+    fn of_intake(&self) -> Reloadable {
+        let (tls, callers) = (self.tls.clone(), self.callers.clone());
+        let take = move |section: IntakeSection| {
+            if let (Some(tls), Some(read)) = (&tls, &section.tls) {
+                tls.take(read);
+            }
+            if let Some(read) = &section.callers {
+                callers.take(read);
+            }
+            Ok(())
+        };
+        let read = |document: &Document| Some(IntakeSection::reread(document));
+        Reloadable::new("push.intake", &self.document, read, take)
+    }
+}
+
+fn of_public(tls: ServerTls, document: &Document) -> Reloadable {
+    let take = move |read: ServerTls| {
+        tls.take(&read);
+        Ok(())
+    };
+    Reloadable::new("push.public", document, PublicConfig::reread_tls, take)
+}
+
+fn of_feedback(config: &FeedbackConfig, document: &Document) -> Reloadable {
+    let destination = config.destination();
+    let config = config.clone();
+    let read = move |document: &Document| FeedbackSecret::reread(document, destination);
+    let take = move |read: FeedbackSecret| {
+        match (&config, read) {
+            (FeedbackConfig::Webhook(config), FeedbackSecret::Webhook(secret)) => {
+                config.secret.put(secret);
+            }
+            (FeedbackConfig::MediaWiki(config), FeedbackSecret::MediaWiki(password)) => {
+                config.password.put(password);
+            }
+            _ => return Err("its mode is another one".to_owned()),
+        }
+        Ok(())
+    };
+    Reloadable::new("push.feedback", document, read, take)
+}
