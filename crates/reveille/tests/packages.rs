@@ -31,6 +31,7 @@ fn units_are_sound_and_hardly_exposed() {
     for unit in UNITS {
         let text = std::fs::read_to_string(root().join("deploy/systemd").join(unit)).unwrap();
         assert!(text.contains("ExecStart=/usr/bin/reveille "), "{unit}");
+        assert!(text.contains("ExecReload=/bin/kill -HUP $MAINPID"), "{unit}");
         // There is none at this place here.
         let file = dir.join(unit);
         std::fs::write(&file, text.replace("/usr/bin/reveille", REVEILLE)).unwrap();
@@ -113,6 +114,12 @@ async fn whoever_started_it_hears_that_it_listens_lives_and_stops() {
     for _ in 0..3 {
         assert_eq!(told.next(), "WATCHDOG=1");
     }
+    server.signal("HUP");
+    let mut others = std::iter::repeat_with(|| told.next()).filter(|said| said != "WATCHDOG=1");
+    let reloading = others.next().unwrap();
+    let since = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=");
+    assert!(since.is_some_and(|since| since.parse::<u64>().is_ok()), "{reloading}");
+    assert_eq!(others.next().as_deref(), Some("READY=1"), "its files were read");
     assert_eq!(server.terminate(), Some(0));
     let last = std::iter::repeat_with(|| told.next()).find(|said| said != "WATCHDOG=1");
     assert_eq!(last.as_deref(), Some("STOPPING=1"));
