@@ -27,11 +27,11 @@ use crate::api::{
 use crate::board::Board;
 use crate::config::{DropGuardConfig, FeedbackConfig, MixConfig, PublicConfig, PushConfig};
 use crate::console::{self, Facts};
+use crate::expiries::Expiries;
 use crate::feedback::{MediaWiki, Webhook};
 use crate::halting::Halting;
 use crate::identity::{Anonymous, Identity};
 use crate::intake::{App, Intake, IntakeSettings, NO_APP};
-use crate::metrics;
 use crate::senders::Senders;
 use crate::worker::{
     Company, Delivery, DeliveryParts, DeliverySettings, Muster, Privacy, Sweeper, Windows,
@@ -63,7 +63,7 @@ pub struct Parts {
     /// What renders `/metrics`.
     pub metrics: PrometheusHandle,
     /// When credentials end, where they do.
-    pub expiries: Vec<(CredentialSet, Timestamp)>,
+    pub expiries: Expiries,
     /// How the store is to mix devices: what the configuration says ([`PushConfig::mix`]).
     pub mix: Mix,
 }
@@ -124,9 +124,6 @@ impl PushServer {
         parts.store.mix(parts.mix.clone()).await?;
         let key = parts.store.key("windows", entropy::seed()).await?;
         let schedule = config.mix.window.schedule(key);
-        for (set, end) in &parts.expiries {
-            metrics::show_expiry(set, *end);
-        }
         Ok(Self { listener, public, config, parts, schedule })
     }
 
@@ -398,7 +395,7 @@ async fn hmac_key(store: &Arc<dyn Store>, name: &str) -> Result<hmac::Key, Store
 
 impl PushConfig {
     /// What the console knows from the start.
-    fn facts(&self, expiries: Vec<(CredentialSet, Timestamp)>, started_at: Timestamp) -> Facts {
+    fn facts(&self, expiries: Expiries, started_at: Timestamp) -> Facts {
         Facts {
             mode: self.mix.mode,
             sizes: self.mix.sizes().map_or((0, 0), |sizes| (sizes.form, sizes.floor)),

@@ -11,6 +11,7 @@ mod client;
 mod compat;
 mod config;
 mod console;
+mod expiries;
 mod feedback;
 mod halting;
 mod identity;
@@ -29,6 +30,7 @@ pub use config::{
     ApnsSection, BrowserKey, EventConfig, FcmSection, MariaDbConfig, Providers, PublicConfig,
     PushConfig, StoreUrl, WebPushSection,
 };
+pub use expiries::Expiries;
 pub use intake::{App, Intake, IntakeSettings};
 pub use metrics::{BUCKETS, describe_metrics};
 pub use senders::{Senders, senders};

@@ -3,7 +3,9 @@
 use reveille_service::config::{Document, ServerTls};
 use reveille_service::reload::Reloadable;
 
-use crate::config::{FeedbackConfig, FeedbackSecret, IntakeSection, PublicConfig, PushConfig};
+use crate::config::{
+    ConsoleConfig, FeedbackConfig, FeedbackSecret, IntakeSection, PublicConfig, PushConfig,
+};
 
 impl PushConfig {
     /// Bearer tokens of callers, certificates of listeners, and what proves to whoever is told of deaths who we are.
@@ -11,7 +13,15 @@ impl PushConfig {
         let public = self.public.as_ref().and_then(|public| public.tls.as_ref());
         let public = public.map(|tls| of_public(tls.clone(), &self.document));
         let feedback = self.feedback.as_ref().map(|config| of_feedback(config, &self.document));
-        [Some(self.of_intake()), public, feedback].into_iter().flatten().collect()
+        let console = self.console.as_ref().map(|console| {
+            let operators = console.operators.clone();
+            let take = move |read: ConsoleConfig| {
+                operators.take(&read.operators);
+                Ok(())
+            };
+            Reloadable::new("push.console", &self.document, ConsoleConfig::reread, take)
+        });
+        [Some(self.of_intake()), public, console, feedback].into_iter().flatten().collect()
     }
 
     fn of_intake(&self) -> Reloadable {

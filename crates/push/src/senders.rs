@@ -12,17 +12,18 @@ use reveille_service::reload::Reloadable;
 
 use crate::app::StartError;
 use crate::config::{ApnsSection, BrowserKey, FcmSection, Providers, WebPushSection};
-use crate::metrics::show_expiry;
+use crate::expiries::Expiries;
 use crate::worker::DeliverySettings;
 
 /// What sends, for each credential set.
 pub type Senders = Vec<(DeliverySettings, Arc<dyn Sender>)>;
 
-/// The senders of a configuration's sections, and whose files are read again when they change.
+/// The senders of a configuration's sections, whose files are read again when they change, and when their credentials end.
 pub fn senders(
     providers: Providers,
     clock: &Arc<dyn Clock>,
-) -> Result<(Senders, Vec<Reloadable>), StartError> {
+) -> Result<(Senders, Vec<Reloadable>, Expiries), StartError> {
+    let expiries = Expiries::default();
     let Providers { fcm, apns, webpush, browser_key, document } = providers;
     let of_sender = Arc::clone(clock);
     let now: Now = Arc::new(move || of_sender.now());
@@ -34,7 +35,7 @@ pub fn senders(
     }
     let connections = Arc::new(ApnsConnections::default());
     for section in apns {
-        let (sender, reload) = of_apns(section, &now, (&connections, &document));
+        let (sender, reload) = of_apns(section, &now, (&connections, &document), &expiries);
         senders.push(sender);
         reloads.push(reload);
     }
@@ -43,7 +44,7 @@ pub fn senders(
         senders.extend(of_services);
         reloads.push(reload);
     }
-    Ok((senders, reloads))
+    Ok((senders, reloads, expiries))
 }
 
 type WithSettings = (DeliverySettings, Arc<dyn Sender>);
@@ -69,15 +70,20 @@ fn of_apns(
     section: ApnsSection,
     now: &Now,
     (connections, document): (&Arc<ApnsConnections>, &Document),
+    expiries: &Expiries,
 ) -> (WithSettings, Reloadable) {
-    let ApnsSection { set, topics, apns, governor, retry, .. } = section;
+    let ApnsSection { set, topics, apns, governor, retry, expires_at, .. } = section;
+    if let Some(end) = expires_at {
+        expiries.put(&set, end);
+    }
+    let expiries = expiries.clone();
     let sender = Arc::new(ApnsSender::new(apns, Arc::clone(now), connections));
     let (renewed, connections) = (Arc::clone(&sender), Arc::clone(connections));
     let of_section = set.clone();
     let read = move |document: &Document| ApnsSection::reread(&of_section, document);
     let take = move |section: ApnsSection| {
         if let Some(end) = section.expires_at {
-            show_expiry(&section.set, end);
+            expiries.put(&section.set, end);
         }
         renewed.renew(section.apns, &connections);
         Ok(())

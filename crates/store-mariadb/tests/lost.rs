@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use reveille_model::{
     CredentialSet, DryRun, Duration, LeaseId, MessageType, Provider, Shuffle, Timestamp, Token,
 };
-use reveille_store::{Acceptance, Claim, Item, Outbox as _, TokenMessage};
+use reveille_store::{Acceptance, Claim, Item, Outbox, TokenMessage};
 use reveille_store_mariadb::{MariaDbSettings, MariaDbStore};
 use reveille_testkit::{Dir, MariaDb, needs_all};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -94,7 +94,7 @@ async fn what_a_lost_claim_holds_is_due_again_at_once() {
     };
     store.accept(acceptance).await.unwrap();
     let now = NOW.plus(Duration::from_s(2));
-    store.close(now).await.unwrap();
+    Outbox::close(&store, now).await.unwrap();
     while !store.expand(now, Shuffle::from_seed([1; 32])).await.unwrap().done {}
     let claim = |lease: u64| Claim {
         set: set.clone(),

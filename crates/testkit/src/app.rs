@@ -6,7 +6,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use reveille_mixer::{GovernorSettings, PauseSettings, RetrySettings, Throttling};
 use reveille_model::{CredentialSet, Duration, Provider, Timestamp, Topic};
 use reveille_providers::webpush::Service;
-use reveille_push::{BUCKETS, DeliverySettings, Parts, PushConfig, PushServer, describe_metrics};
+use reveille_push::{BUCKETS, DeliverySettings, Expiries, Parts, PushConfig, PushServer, describe_metrics};
 use reveille_service::config::Document;
 use reveille_service::lifecycle::Lifecycle;
 use reveille_service::telemetry::start_metrics;
@@ -186,7 +186,7 @@ impl PushApp {
             clock: Arc::<ManualClock>::clone(&clock),
             senders,
             metrics: metrics(),
-            expiries: Vec::new(),
+            expiries: Expiries::default(),
         };
         let lifecycle = Lifecycle::default();
         let server = PushServer::bind(config, parts).await.expect("bound");

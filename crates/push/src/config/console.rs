@@ -2,7 +2,7 @@
 
 use reveille_model::Duration;
 use reveille_service::auth::Callers;
-use reveille_service::config::Section;
+use reveille_service::config::{Document, Section};
 
 /// How long an operator stays logged in unless set, in hours.
 const HOURS_DEFAULT: u32 = 12;
@@ -20,6 +20,11 @@ pub(crate) struct ConsoleConfig {
 }
 
 impl ConsoleConfig {
+    /// Reads it again.
+    pub(crate) fn reread(document: &Document) -> Option<Self> {
+        Self::read(document.section("push").section("console"))
+    }
+
     /// Nothing where there is no such section, or something is wrong with it.
     pub(super) fn read(mut section: Section) -> Option<Self> {
         if section.is_empty() {

@@ -200,12 +200,6 @@ impl PushConfig {
         own.chain(compat.into_iter().flatten()).collect()
     }
 
-    /// When credentials end, where they do.
-    pub fn credential_expiries(&self) -> Vec<(CredentialSet, Timestamp)> {
-        let apns = self.providers.apns.iter();
-        apns.filter_map(|each| Some((each.set.clone(), each.expires_at?))).collect()
-    }
-
     /// How its store is to mix devices. To be asked before the providers' sections are taken out of it.
     pub fn mix(&self) -> Mix {
         Mix {

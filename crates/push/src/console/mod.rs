@@ -20,7 +20,7 @@ mod words;
 
 use std::sync::Arc;
 
-use reveille_model::{CredentialSet, Duration, Timestamp};
+use reveille_model::{Duration, Timestamp};
 use reveille_service::body::BodyLimits;
 use reveille_service::lifecycle::Lifecycle;
 use tokio::sync::Semaphore;
@@ -29,6 +29,7 @@ pub(crate) use self::router::router;
 use self::session::Sessions;
 use crate::api::ApiState;
 use crate::config::MixMode;
+use crate::expiries::Expiries;
 
 /// What is known from the start.
 #[derive(Debug)]
@@ -45,7 +46,7 @@ pub(crate) struct Facts {
     /// All settings, without secrets.
     pub(crate) settings: Vec<(String, String)>,
     /// When credentials end, where they do.
-    pub(crate) expiries: Vec<(CredentialSet, Timestamp)>,
+    pub(crate) expiries: Expiries,
     pub(crate) started_at: Timestamp,
 }
 

@@ -89,9 +89,9 @@ async fn troubles(
             say(format!("{set} is paused for {}.", long(until.since(now))), "providers");
         }
     }
-    for (set, end) in &console.facts.expiries {
-        if *end < now.plus(EXPIRES_SOON) {
-            say(format!("The certificate of {set} ends at {} UTC.", moment(*end)), "providers");
+    for (set, end) in console.facts.expiries.all() {
+        if end < now.plus(EXPIRES_SOON) {
+            say(format!("The certificate of {set} ends at {} UTC.", moment(end)), "providers");
         }
     }
     if quarantined > 0 {

@@ -92,7 +92,7 @@ fn state(console: &Console, set: &CredentialSet, seen: &SetSeen, now: Timestamp)
 fn set_card(console: &Console, (set, seen): (&CredentialSet, &SetSeen), now: Timestamp) -> Markup {
     let (is_well, state) = state(console, set, seen, now);
     let recent = seen.answers.recent(now);
-    let expiry = console.facts.expiries.iter().find(|(of, _)| of == set).map(|(_, end)| *end);
+    let expiry = console.facts.expiries.of(set);
     let id = format!("set-{set}").replace('.', "-");
     html! {
         article aria-labelledby=(id) {

@@ -375,7 +375,7 @@ impl Delivery {
         let now = self.parts.clock.now();
         if verdict.outcome.is_refusal() && renewal != *running.renewals.borrow() {
             // Other credentials are there by now, and it was not tried with them.
-            running.report.answered(verdict, seconds);
+            running.report.answered(now, verdict, seconds);
             let again = ToSettle::Wakeup(postponed(&claimed, now));
             return self.hand_over(&running.to_settler, again).await;
         }

@@ -175,7 +175,7 @@ fn warn_of_key(key_file: &Path) {
 async fn try_providers(push: PushConfig) -> Vec<ConfigProblem> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let senders = match senders(push.providers, &clock) {
-        Ok((senders, _)) => senders,
+        Ok((senders, ..)) => senders,
         Err(error) => {
             return vec![ConfigProblem { path: "providers".to_owned(), what: error.to_string() }];
         }

@@ -57,8 +57,8 @@ pub(crate) async fn start(
     describe_metrics();
     store.watch(lifecycle);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let (expiries, mix) = (config.credential_expiries(), config.mix());
-    let (senders, reloads) = senders(std::mem::take(&mut config.providers), &clock)?;
+    let mix = config.mix();
+    let (senders, reloads, expiries) = senders(std::mem::take(&mut config.providers), &clock)?;
     let parts = Parts { store: store.shared(), clock, senders, reloads, metrics, expiries, mix };
     let server = PushServer::bind(config, parts).await?;
     Box::pin(server.start(lifecycle)).await?;
