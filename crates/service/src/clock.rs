@@ -49,6 +49,12 @@ pub(crate) fn moment() -> tokio::time::Instant {
     tokio::time::Instant::now()
 }
 
+/// The wall-clock time as it is, for spans.
+#[expect(clippy::disallowed_methods, reason = "this is the file that reads the clock")]
+pub(crate) fn wall() -> std::time::SystemTime {
+    std::time::SystemTime::now()
+}
+
 /// Measures how long something took, for metrics.
 #[derive(Debug, Clone, Copy)]
 pub struct Stopwatch(std::time::Instant);

@@ -51,7 +51,7 @@ impl Drop for InFlight {
 }
 
 /// Callers choose methods, so that only known ones become labels.
-fn method_label(method: &Method) -> &'static str {
+pub(crate) fn method_label(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
         "HEAD" => "HEAD",

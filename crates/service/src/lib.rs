@@ -15,3 +15,4 @@ pub mod request_id;
 pub mod supervisor;
 pub mod telemetry;
 pub mod text_time;
+pub mod traces;

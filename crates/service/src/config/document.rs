@@ -8,7 +8,8 @@ use super::files::{Files, Seen};
 use super::{Problems, Section};
 
 /// The sections there are. Every command takes the whole file and uses its own.
-pub const SECTIONS: [&str; 6] = ["push", "apns", "fcm", "webpush", "sessions", "sandbox"];
+pub const SECTIONS: [&str; 7] =
+    ["push", "apns", "fcm", "webpush", "sessions", "sandbox", "tracing"];
 
 /// Variables `REVEILLE_PUSH__MIX__WINDOW_S=5` set single values.
 const PREFIX: &str = "REVEILLE_";
@@ -172,11 +173,19 @@ fn set(table: &mut Table, sections: &[&str], key: &str, text: &str) -> Result<()
                 .parse::<i64>()
                 .map(Value::Integer)
                 .or_else(|_| text.parse::<bool>().map(Value::Boolean))
-                .unwrap_or_else(|_| Value::String(text.to_owned()));
+                .or_else(|_| fraction(text).map(Value::Float).ok_or(()))
+                .unwrap_or_else(|()| Value::String(text.to_owned()));
             table.insert(key.to_owned(), value);
             Ok(())
         }
     }
+}
+
+/// A number with a point, as in `0.25`. Other ways of writing numbers are text: it may be meant so.
+fn fraction(text: &str) -> Option<f64> {
+    let (whole, part) = text.split_once('.')?;
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    (is_digits(whole) && is_digits(part)).then(|| text.parse().ok())?
 }
 
 #[cfg(test)]
@@ -206,6 +215,16 @@ mod tests {
         mix.finish();
         push.finish();
         assert_eq!(document.problems().take(), []);
+    }
+
+    #[test]
+    fn the_environment_sets_fractions_and_leaves_names_alone() {
+        let variables =
+            [("REVEILLE_TRACING__SAMPLE_RATIO", "0.25"), ("REVEILLE_TRACING__ENDPOINT", "1.2.3.4")];
+        let document = document("", &variables);
+        let mut tracing = document.section("tracing");
+        assert_eq!(tracing.ratio("sample_ratio"), Some(0.25));
+        assert_eq!(tracing.string("endpoint"), Some("1.2.3.4".to_owned()));
     }
 
     #[test]

@@ -8,9 +8,11 @@ mod problems;
 mod section;
 mod shown;
 mod tls;
+mod tracing;
 
 pub use document::{Document, LoadError, SECTIONS};
 pub(crate) use files::Seen;
 pub use problems::{ConfigProblem, Problems};
 pub use section::Section;
 pub use tls::ServerTls;
+pub use tracing::TracingConfig;

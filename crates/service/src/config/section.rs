@@ -109,6 +109,21 @@ impl Section {
         number
     }
 
+    /// A part of a whole.
+    pub fn ratio(&mut self, key: &str) -> Option<f64> {
+        let number = match self.take(key)? {
+            Value::Float(number) => Some(number),
+            Value::Integer(0) => Some(0.0),
+            Value::Integer(1) => Some(1.0),
+            _ => None,
+        };
+        let number = number.filter(|number| (0.0..=1.0).contains(number));
+        if number.is_none() {
+            self.problem(key, "this must be a number from 0 to 1");
+        }
+        number
+    }
+
     /// True or false.
     pub fn boolean(&mut self, key: &str) -> Option<bool> {
         match self.take(key)? {
