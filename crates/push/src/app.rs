@@ -16,6 +16,7 @@ use reveille_service::health::Readiness;
 use reveille_service::lifecycle::Lifecycle;
 use reveille_service::reload::{self, Reloadable};
 use reveille_service::telemetry::fold_metrics;
+use reveille_service::traces::{Traces, Trust, traced};
 use reveille_service::{entropy, listen};
 use reveille_store::{Destination, Mix, Store, StoreError};
 use tokio::net::TcpListener;
@@ -66,6 +67,8 @@ pub struct Parts {
     pub expiries: Expiries,
     /// How the store is to mix devices: what the configuration says ([`PushConfig::mix`]).
     pub mix: Mix,
+    /// Where traces begin.
+    pub traces: Traces,
 }
 
 impl std::fmt::Debug for Parts {
@@ -140,7 +143,7 @@ impl PushServer {
     /// Starts every task. They run until the lifecycle stops.
     pub async fn start(self, lifecycle: &Lifecycle) -> Result<(), StartError> {
         let Self { listener, public, config, parts, schedule } = self;
-        let Parts { store, clock, senders, metrics, mix, mut reloads, expiries } = parts;
+        let Parts { store, clock, senders, metrics, mix, mut reloads, expiries, traces } = parts;
         reloads.extend(config.reloads());
         let facts = config.facts(expiries, clock.now());
         let tls = config.tls.clone().into();
@@ -187,6 +190,7 @@ impl PushServer {
             halted: state.halting.subscribe(),
             feedback: &feedback,
             board: &of_public.intake.board,
+            traces: &traces,
         };
         delivery.start(senders, (&store, &clock), lifecycle).await?;
         feedback.start(config.feedback, (&store, &clock), lifecycle).await?;
@@ -199,9 +203,10 @@ impl PushServer {
         lifecycle.spawn("sweeper", sweeper.run(lifecycle.clone()));
         lifecycle.spawn("metrics", fold_metrics(metrics, Arc::clone(&clock), lifecycle.clone()));
         reload::keep_up(reloads, clock, lifecycle);
-        start_windows(config.mix, (&of_public.intake, schedule), released, lifecycle);
+        let windows = (&of_public.intake, schedule, &traces);
+        start_windows(config.mix, windows, released, lifecycle);
         if let (Some(listener), Some(public)) = (public, config.public) {
-            start_public(listener, public, of_public, lifecycle).await?;
+            start_public(listener, public, (of_public, &traces), lifecycle).await?;
         }
         let console = match &config.console {
             Some(console) => {
@@ -212,6 +217,7 @@ impl PushServer {
             None => None,
         };
         let router = intake_router(state, config.callers, console);
+        let router = traced(router, &traces, Trust::Callers, None);
         tracing::info!(address = %config.listen, "the push server is listening");
         lifecycle.spawn("intake", listen::serve(listener, tls, router, lifecycle.clone()));
         Ok(())
@@ -225,6 +231,7 @@ struct ToDeliver<'a> {
     halted: watch::Receiver<reveille_model::Providers>,
     feedback: &'a Feedback,
     board: &'a Arc<Board>,
+    traces: &'a Traces,
 }
 
 impl ToDeliver<'_> {
@@ -248,6 +255,7 @@ impl ToDeliver<'_> {
                 tell: self.feedback.tell.clone(),
                 deaths: self.feedback.deaths.clone(),
                 board: Arc::clone(self.board),
+                traces: self.traces.clone(),
             };
             let delivery = Delivery::new(parts, sender, settings);
             lifecycle.spawn("delivery", delivery.run(lifecycle.clone()));
@@ -259,7 +267,7 @@ impl ToDeliver<'_> {
 /// Starts what gathers company for each window, and what releases it.
 fn start_windows(
     mix: MixConfig,
-    (intake, schedule): (&Arc<Intake>, Schedule),
+    (intake, schedule, traces): (&Arc<Intake>, Schedule, &Traces),
     released: watch::Sender<Timestamp>,
     lifecycle: &Lifecycle,
 ) {
@@ -286,6 +294,7 @@ fn start_windows(
             (Arc::clone(&intake.accepted), Arc::clone(&intake.board)),
         ),
         board: Arc::clone(&intake.board),
+        traces: traces.clone(),
     };
     lifecycle.spawn("windows", windows.run(lifecycle.clone()));
 }
@@ -304,7 +313,7 @@ fn public_bodies() -> BodyLimits {
 async fn start_public(
     listener: TcpListener,
     config: PublicConfig,
-    devices: Devices,
+    (devices, traces): (Devices, &Traces),
     lifecycle: &Lifecycle,
 ) -> Result<(), StartError> {
     let store = &devices.intake.store;
@@ -330,6 +339,7 @@ async fn start_public(
     };
     let state = PublicState { devices, identity, rates, action };
     let router = public_router(state, &config.origins).map_err(StartError::Public)?;
+    let router = traced(router, traces, Trust::Strangers, None);
     tracing::info!(address = %config.listen, "the public API is listening");
     let tls = config.tls.clone().into();
     lifecycle.spawn("public", listen::serve(listener, tls, router, lifecycle.clone()));

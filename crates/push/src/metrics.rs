@@ -2,7 +2,7 @@
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
 use reveille_model::{CredentialSet, Timestamp};
-use reveille_service::{http_metrics, reload};
+use reveille_service::{http_metrics, reload, traces};
 
 pub(crate) const INTAKE_WAKEUPS: &str = "reveille_intake_wakeups_total";
 pub(crate) const REFUSED: &str = "reveille_requests_refused_total";
@@ -110,6 +110,10 @@ pub fn describe_metrics() {
         "Time to answer, by route and method."
     );
     describe_gauge!(http_metrics::IN_FLIGHT, "Requests under way.");
+    describe_counter!(
+        traces::EXPORTED,
+        "Spans of traces, by what became of them (exported, lost); none without [tracing]."
+    );
     describe_counter!(INTAKE_WAKEUPS, "Wake-ups accepted, by route (message, notifications).");
     describe_counter!(REFUSED, "Requests refused, by reason.");
     describe_counter!(

@@ -14,6 +14,7 @@ use reveille_service::lifecycle::Lifecycle;
 use reveille_service::listen::{self, Listening};
 use reveille_service::reload;
 use reveille_service::telemetry::fold_metrics;
+use reveille_service::traces::{Traces, Trust, traced};
 use reveille_store::Sessions;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -39,6 +40,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// What renders `/metrics`.
     pub metrics: PrometheusHandle,
+    /// Where traces begin.
+    pub traces: Traces,
 }
 
 impl std::fmt::Debug for Parts {
@@ -85,13 +88,14 @@ impl SessionsServer {
         let url = self.config.url(self.address());
         let reload = self.config.reload();
         let Self { listener, config, parts } = self;
-        let Parts { store, clock, metrics } = parts;
+        let Parts { store, clock, metrics, traces } = parts;
         let asked = Arc::clone(&store);
         let ask = move |_| -> Pin<Box<dyn Future<Output = _> + Send>> {
             let store = Arc::clone(&asked);
             Box::pin(async move { store.ready().await.map_err(|error| error.to_string()) })
         };
         let namespaces = Namespaces::new(config.namespaces);
+        let keys_behind = Some(config.base_uri.clone());
         let state = ApiState::from(Shared {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
@@ -114,7 +118,8 @@ impl SessionsServer {
             connections_max: config.connections_max,
             head_bytes_max: HEAD_BYTES_MAX,
         };
-        let serving = listen::serve(listener, listening, router(state), lifecycle.clone());
+        let router = traced(router(state), &traces, Trust::Callers, keys_behind);
+        let serving = listen::serve(listener, listening, router, lifecycle.clone());
         lifecycle.spawn("sessions", serving);
         lifecycle.spawn("upkeep", upkeep::keep_up(store, Arc::clone(&clock), lifecycle.clone()));
         reload::keep_up(vec![reload], Arc::clone(&clock), lifecycle);

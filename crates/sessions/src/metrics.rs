@@ -9,6 +9,7 @@ use metrics::{
 };
 use reveille_service::http_metrics::IN_FLIGHT;
 use reveille_service::reload;
+use reveille_service::traces::EXPORTED;
 use reveille_store::Usage;
 
 use crate::namespaces::Namespaces;
@@ -52,6 +53,10 @@ pub fn describe_metrics() {
     describe_counter!(NAMESPACE_REQUESTS, "Requests, by namespace, method and status");
     describe_histogram!(STORE, "How long the store took, in seconds, by operation and outcome");
     describe_histogram!(VALUE_BYTES, "Sizes of values that were written, in bytes, by namespace");
+    describe_counter!(
+        EXPORTED,
+        "Spans of traces, by what became of them (exported, lost); none without [tracing]."
+    );
     describe_gauge!(ENTRIES, "Entries, by namespace; what has ended counts until it is swept");
     describe_gauge!(BYTES, "Bytes of keys and values, by namespace");
     describe_gauge!(IN_FLIGHT, "Requests under way");

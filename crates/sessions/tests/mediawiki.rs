@@ -9,6 +9,7 @@ use reveille_service::clock::{Clock, SystemClock};
 use reveille_service::config::Document;
 use reveille_service::lifecycle::Lifecycle;
 use reveille_service::telemetry::start_metrics;
+use reveille_service::traces::Traces;
 use reveille_sessions::{BUCKETS, Parts, SessionsConfig, SessionsServer, SessionsStoreUrl};
 use reveille_store::Sessions as _;
 use reveille_store_sqlite::SqliteSessions;
@@ -106,7 +107,12 @@ impl Place {
         let SessionsStoreUrl::Sqlite(file) = &config.store else { panic!("{:?}", config.store) };
         let store = Arc::new(SqliteSessions::open(file).unwrap());
         let asked = Arc::<SqliteSessions>::clone(&store);
-        let parts = Parts { store: asked, clock: Arc::clone(&clock), metrics: METRICS.clone() };
+        let parts = Parts {
+            store: asked,
+            clock: Arc::clone(&clock),
+            metrics: METRICS.clone(),
+            traces: Traces::default(),
+        };
         let lifecycle = Lifecycle::default();
         SessionsServer::bind(config, parts).await.unwrap().start(&lifecycle);
         Running { store, clock, lifecycle }

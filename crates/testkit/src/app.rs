@@ -10,6 +10,7 @@ use reveille_push::{BUCKETS, DeliverySettings, Expiries, Parts, PushConfig, Push
 use reveille_service::config::Document;
 use reveille_service::lifecycle::Lifecycle;
 use reveille_service::telemetry::start_metrics;
+use reveille_service::traces::Traces;
 use reveille_store::memory::MemoryStore;
 use reveille_store::{Mix, Store};
 
@@ -187,6 +188,7 @@ impl PushApp {
             senders,
             metrics: metrics(),
             expiries: Expiries::default(),
+            traces: Traces::default(),
         };
         let lifecycle = Lifecycle::default();
         let server = PushServer::bind(config, parts).await.expect("bound");

@@ -10,7 +10,7 @@ use reveille_providers::Current;
 use reveille_providers::fcm::Priority;
 use reveille_providers::webpush::Guard;
 use reveille_service::auth::Callers;
-use reveille_service::config::{Document, Section, ServerTls};
+use reveille_service::config::{Document, Section, ServerTls, TracingConfig};
 use reveille_store::Mix;
 
 use super::console::ConsoleConfig;
@@ -64,6 +64,8 @@ pub struct PushConfig {
     pub(crate) browser_key: Option<Arc<Current<BrowserKey>>>,
     /// What it was read from, to read files again that it names.
     pub(crate) document: Document,
+    /// Where traces go, if anywhere.
+    pub tracing: Option<TracingConfig>,
     /// Who carries pushes.
     pub providers: Providers,
 }
@@ -183,6 +185,7 @@ impl PushConfig {
             drop_guard,
             feedback,
             compat_metrics,
+            tracing: TracingConfig::read(document),
             guard: providers
                 .webpush
                 .as_ref()

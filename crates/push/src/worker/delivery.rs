@@ -1,7 +1,6 @@
 //! Delivers the wake-ups of one credential set: claims what the governor allows, sends, hands what it came to to the settler.
 
 use std::collections::BTreeMap;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
@@ -16,10 +15,12 @@ use reveille_model::{
 use reveille_providers::{Push, Sender};
 use reveille_service::clock::{Clock, Stopwatch};
 use reveille_service::lifecycle::Lifecycle;
+use reveille_service::traces::Traces;
 use reveille_store::{Claim, Claimed, Destination, Settlement, Store, StoreError};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::claiming::{Claiming, claimed, claiming};
 use super::report::Report;
 use super::scopes::Scopes;
 use super::settlement::{Trust, settlement};
@@ -76,6 +77,8 @@ pub struct DeliveryParts {
     pub deaths: watch::Sender<()>,
     /// Where it writes what it sees.
     pub(crate) board: Arc<Board>,
+    /// Of claims, settlements and what is sent together.
+    pub traces: Traces,
 }
 
 impl std::fmt::Debug for DeliveryParts {
@@ -124,9 +127,6 @@ enum Next {
     Halted,
 }
 
-/// A claim under way.
-type Claiming = Pin<Box<dyn Future<Output = Result<Vec<Claimed>, StoreError>> + Send>>;
-
 /// What only the running worker has.
 struct Running {
     claiming: Option<Claiming>,
@@ -164,6 +164,7 @@ impl Delivery {
             returned: tell_returned,
             deaths: self.parts.deaths.clone(),
             board: Arc::clone(&self.parts.board),
+            traces: self.parts.traces.clone(),
         };
         let settling = settler.run();
         let delivering = async {
@@ -178,7 +179,10 @@ impl Delivery {
                 governor,
                 scopes: Scopes::new(self.settings.per_scope),
                 guard: DropGuard::new(self.parts.drop_guard),
-                report: Report::new(self.settings.set.clone(), &self.parts.board),
+                report: Report::new(
+                    self.settings.set.clone(),
+                    (self.parts.traces.clone(), &self.parts.board),
+                ),
                 in_flight: JoinSet::new(),
                 held: BTreeMap::new(),
                 to_settler,
@@ -252,8 +256,7 @@ impl Delivery {
             limit: room,
             hold: self.parts.hold,
         };
-        let store = Arc::clone(&self.parts.store);
-        running.claiming = Some(Box::pin(async move { store.claim(claim).await }));
+        running.claiming = Some(claiming(&self.parts.store, claim, &self.parts.traces));
         Next::Claimed
     }
 
@@ -375,7 +378,7 @@ impl Delivery {
         let now = self.parts.clock.now();
         if verdict.outcome.is_refusal() && renewal != *running.renewals.borrow() {
             // Other credentials are there by now, and it was not tried with them.
-            running.report.answered(now, verdict, seconds);
+            running.report.answered(verdict, (seconds, now));
             let again = ToSettle::Wakeup(postponed(&claimed, now));
             return self.hand_over(&running.to_settler, again).await;
         }
@@ -393,7 +396,7 @@ impl Delivery {
                 self.parts.board.heard(device.subscription, verdict);
             }
         }
-        running.report.answered(now, verdict, seconds);
+        running.report.answered(verdict, (seconds, now));
         running.report.complain((&scope, verdict), (now, paused_until));
         let trust = Trust {
             in_scope: running.guard.is_trusted(now, &scope),
@@ -472,14 +475,6 @@ impl Delivery {
             }
         }
     }
-}
-
-/// Waits for the claim under way; without one, for ever.
-async fn claimed(claiming: &mut Option<Claiming>) -> Result<Vec<Claimed>, StoreError> {
-    let Some(future) = claiming else { return std::future::pending().await };
-    let claimed = future.await;
-    *claiming = None;
-    claimed
 }
 
 /// Waits for a moment; without one, for ever.

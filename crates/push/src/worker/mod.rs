@@ -1,11 +1,13 @@
 //! What runs without being asked: company is gathered, windows are released, wake-ups delivered and settled, old things forgotten.
 
+mod claiming;
 mod company;
 mod delivery;
 mod muster;
 mod privacy;
 mod report;
 mod scopes;
+mod sending;
 mod settlement;
 mod settler;
 mod sweeper;

@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex};
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use reveille_mixer::{DropGuard, Governor};
 use reveille_model::{CredentialSet, Outcome, Provider, Reach, Reason, Timestamp, Verdict};
+use reveille_service::traces::Traces;
 use reveille_store::Claimed;
 
 use super::scopes::Scopes;
+use super::sending::Sending;
 use crate::board::{Board, SetSeen, lock};
 use crate::compat;
 use crate::metrics::{
@@ -19,6 +21,7 @@ use crate::metrics::{
 /// What was said already.
 pub(super) struct Report {
     set: CredentialSet,
+    sending: Sending,
     answers: BTreeMap<(&'static str, Reason), Counter>,
     duration: Histogram,
     lateness: Histogram,
@@ -39,9 +42,10 @@ pub(super) struct Report {
 
 impl Report {
     /// Nothing said yet.
-    pub(super) fn new(set: CredentialSet, board: &Board) -> Self {
+    pub(super) fn new(set: CredentialSet, (traces, board): (Traces, &Board)) -> Self {
         let (name, seen) = (set.to_string(), board.set(&set));
         Self {
+            sending: Sending::new(traces, set.clone()),
             set,
             answers: BTreeMap::new(),
             duration: histogram!(DELIVERY_DURATION, "set" => name.clone()),
@@ -59,14 +63,15 @@ impl Report {
     }
 
     /// A wake-up leaves. That which asks for proof belongs to no window, and what is tried again has left before.
-    pub(super) fn leaves(&self, claimed: &Claimed, now: Timestamp) {
+    pub(super) fn leaves(&mut self, claimed: &Claimed, now: Timestamp) {
+        self.sending.leaves(now);
         if claimed.attempts == 0 && claimed.nonce.is_none() {
             self.lateness.record(now.since(claimed.window_end).to_std().as_secs_f64());
         }
     }
 
     /// Counts an answer that took so many seconds.
-    pub(super) fn answered(&mut self, now: Timestamp, verdict: Verdict, seconds: f64) {
+    pub(super) fn answered(&mut self, verdict: Verdict, (seconds, now): (f64, Timestamp)) {
         lock(&self.seen).answered(now, verdict, seconds);
         let Verdict { outcome, reason, .. } = verdict;
         let (set, outcome) = (&self.set, outcome.as_str());
@@ -74,6 +79,7 @@ impl Report {
             counter!(DELIVERIES, "set" => set.to_string(), "outcome" => outcome, "reason" => reason.0)
         });
         counter.increment(1);
+        self.sending.answered(verdict.outcome, now);
         self.duration.record(seconds);
         compat::answered(self.set.provider(), verdict.outcome, seconds);
     }
@@ -122,7 +128,8 @@ impl Report {
     }
 
     /// Shows what is going on.
-    pub(super) fn gauges(&self, now: Timestamp, in_flight: usize, governor: &Governor) {
+    pub(super) fn gauges(&mut self, now: Timestamp, in_flight: usize, governor: &Governor) {
+        self.sending.look(now, in_flight);
         #[expect(clippy::cast_precision_loss, reason = "a gauge")]
         self.in_flight.set(in_flight as f64);
         let paused_until = governor.paused_until(now);

@@ -6,6 +6,7 @@ use metrics::counter;
 use reveille_model::limits::SETTLE_MAX;
 use reveille_model::{CredentialSet, Duration, Timestamp};
 use reveille_service::clock::Clock;
+use reveille_service::traces::Traces;
 use reveille_store::{
     Claimed, Destination, End, SettleBatch, SettleReport, Settlement, Store, StoreError,
 };
@@ -47,6 +48,7 @@ pub(super) struct Settler {
     /// Told when there are deaths to tell.
     pub(super) deaths: watch::Sender<()>,
     pub(super) board: Arc<Board>,
+    pub(super) traces: Traces,
 }
 
 impl Settler {
@@ -103,7 +105,10 @@ impl Settler {
             hold: self.hold,
             tell: self.tell.clone(),
         };
-        self.store.settle(batch).await
+        let mut span = self.traces.begin("settle");
+        span.of_set(&self.set);
+        span.count("reveille.wakeups", settlements.len() as u64);
+        span.around(self.store.settle(batch)).await
     }
 
     /// Feedback `own`: says how many subscriptions went, and never which.

@@ -7,6 +7,7 @@ use reveille_mixer::{Schedule, Window, order};
 use reveille_model::{Cohort, Duration, Rng, Shuffle, Timestamp};
 use reveille_service::clock::{Clock, Stopwatch};
 use reveille_service::lifecycle::Lifecycle;
+use reveille_service::traces::{Span, Traces};
 use reveille_store::{Expanded, Store, StoreError};
 use tokio::sync::watch;
 
@@ -37,6 +38,8 @@ pub(crate) struct Windows {
     /// What an observer can tell.
     pub(crate) privacy: Privacy,
     pub(crate) board: Arc<Board>,
+    /// Of releases.
+    pub(crate) traces: Traces,
 }
 
 /// A batch on its way out.
@@ -69,6 +72,22 @@ impl Batch {
     }
 }
 
+/// What a trace says of a release: nothing that depends on whom it is for.
+#[derive(Debug, Default)]
+struct Told {
+    transactions: u64,
+    wakeups: u64,
+    collapsed: u64,
+}
+
+impl Told {
+    fn add(&mut self, expanded: &Expanded) {
+        self.transactions += 1;
+        self.wakeups += expanded.wakeups;
+        self.collapsed += expanded.collapsed;
+    }
+}
+
 impl Windows {
     /// Runs until the lifecycle stops. Begins with what ended while nobody looked.
     pub(crate) async fn run(mut self, lifecycle: Lifecycle) {
@@ -96,17 +115,37 @@ impl Windows {
     /// Closes every window that ended at or before `until`, says which cohorts leave, and expands what there is, in bounded transactions
     /// between which intake goes on. Tells the delivery workers as soon as it may leave.
     async fn release(&mut self, until: Timestamp, lifecycle: &Lifecycle) -> Result<(), StoreError> {
+        let mut span = self.traces.begin("window.release");
         let watch = Stopwatch::start();
-        self.store.close(until).await?;
-        if let Some(muster) = &self.muster {
-            muster.form(&mut self.rng, lifecycle).await?;
+        let released = self.release_in((&mut span, watch), until, lifecycle).await;
+        if released.is_err() {
+            span.failed();
         }
+        released
+    }
+
+    async fn release_in(
+        &mut self,
+        (span, watch): (&mut Span, Stopwatch),
+        until: Timestamp,
+        lifecycle: &Lifecycle,
+    ) -> Result<(), StoreError> {
+        span.child("close").around(self.store.close(until)).await?;
         let mut batch = Batch::default();
-        self.muster(until, &mut batch).await?;
+        if self.muster.is_some() {
+            let mustering = async {
+                self.form(lifecycle).await?;
+                self.muster(until, &mut batch).await
+            };
+            span.child("muster").around(mustering).await?;
+        }
+        let mut expanding = span.child("expand");
+        let mut told = Told::default();
         while !lifecycle.is_stopping() {
             let shuffle = order(&mut self.rng);
             let expanded = self.store.expand(until, shuffle).await?;
             batch.add(&expanded, shuffle);
+            told.add(&expanded);
             if expanded == Expanded::default() {
                 // What was scheduled and fell due was brought in, perhaps, and has marked cohorts.
                 self.muster(until, &mut batch).await?;
@@ -134,11 +173,21 @@ impl Windows {
                 break;
             }
         }
+        expanding.count("reveille.transactions", told.transactions);
+        drop(expanding);
+        span.count("reveille.wakeups", told.wakeups);
+        span.count("reveille.collapsed", told.collapsed);
         match self.store.census(self.clock.now()).await {
             Ok(census) => self.privacy.counted(&census),
             Err(error) => tracing::error!(%error, "cohorts cannot be counted"),
         }
         Ok(())
+    }
+
+    /// Lets those who wait become cohorts.
+    async fn form(&mut self, lifecycle: &Lifecycle) -> Result<(), StoreError> {
+        let Some(muster) = &self.muster else { return Ok(()) };
+        muster.form(&mut self.rng, lifecycle).await
     }
 
     /// Decides which cohorts leave, beside those that do already.

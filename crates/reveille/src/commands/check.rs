@@ -7,7 +7,7 @@ use reveille_model::{Provider, Topic};
 use reveille_push::{MariaDbConfig, PushConfig, StoreUrl, senders};
 use reveille_sandbox::SandboxConfig;
 use reveille_service::clock::{Clock, SystemClock};
-use reveille_service::config::{ConfigProblem, Document};
+use reveille_service::config::{ConfigProblem, Document, TracingConfig};
 use reveille_sessions::{SessionsConfig, SessionsStoreUrl};
 use reveille_store::{Census, Cohorts as _, Sessions as _};
 use reveille_store_cassandra::CassandraSessions;
@@ -33,6 +33,7 @@ pub(crate) async fn run(arguments: ConfigArguments) -> Result<(), Failure> {
         );
     }
     let sessions = document.has("sessions").then(|| SessionsConfig::read(&document)).flatten();
+    TracingConfig::read(&document);
     let mut problems = document.problems().take();
     if let Some(push) = push {
         for warning in push.warnings(SystemClock.now()) {

@@ -17,6 +17,7 @@ use reveille_service::config::Document;
 use reveille_service::entropy;
 use reveille_service::lifecycle::Lifecycle;
 use reveille_service::telemetry::{LogFormat, start_logs, start_metrics};
+use reveille_service::traces::Traces;
 use reveille_sessions::{Parts, SessionsConfig, SessionsServer};
 use reveille_store::Store;
 use tokio::net::TcpListener;
@@ -99,7 +100,7 @@ async fn serve(config: &Path, dir: &Path, ports: Ports) -> Result<(), Failure> {
     let metrics = start_metrics(&buckets).context("cannot collect metrics")?;
     let sessions = sessions(dir, ports.intake + SESSIONS_ABOVE, metrics.clone(), &lifecycle);
     let sessions = sessions.await.with_context(busy)?;
-    if let Err(failure) = start(push, &store, metrics, &lifecycle).await {
+    if let Err(failure) = start(push, &store, (metrics, Traces::default()), &lifecycle).await {
         let Failure::Run(error) = failure else { return Err(failure) };
         return Err(error.context(busy()).into());
     }
@@ -130,7 +131,8 @@ async fn sessions(
     let document = Document::parse(&text, dir.to_owned()).map_err(anyhow::Error::msg)?;
     let config = SessionsConfig::read(&document).context("the session store's configuration")?;
     let opened = sessions::open(&config.store, lifecycle).await?;
-    let parts = Parts { store: opened.store(), clock: Arc::new(SystemClock), metrics };
+    let (store, traces) = (opened.store(), Traces::default());
+    let parts = Parts { store, clock: Arc::new(SystemClock), metrics, traces };
     SessionsServer::bind(config, parts).await?.start(lifecycle);
     Ok(opened)
 }

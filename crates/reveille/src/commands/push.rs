@@ -10,6 +10,7 @@ use reveille_service::clock::{Clock, SystemClock};
 use reveille_service::lifecycle::Lifecycle;
 use reveille_service::supervisor;
 use reveille_service::telemetry::{LogFormat, start_logs, start_metrics};
+use reveille_service::traces::{self, Traces};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::load::push_config;
@@ -22,7 +23,7 @@ use crate::failure::Failure;
 const GRACE: Duration = Duration::from_s(25);
 
 pub(crate) async fn run(arguments: PushArguments) -> Result<(), Failure> {
-    let (config, ignored) = match &arguments.config {
+    let (mut config, ignored) = match &arguments.config {
         Some(path) => (push_config(path)?, Vec::new()),
         None => reference::push::config(&arguments.reference)?,
     };
@@ -37,12 +38,16 @@ pub(crate) async fn run(arguments: PushArguments) -> Result<(), Failure> {
     let buckets: Vec<(&str, &[f64])> =
         buckets.iter().map(|(name, bounds)| (*name, bounds.as_slice())).collect();
     let metrics = start_metrics(&buckets).context("cannot collect metrics")?;
+    let tracing = config.tracing.take();
+    let (traces, exporting) = traces::start(tracing, "reveille-push", Arc::new(SystemClock))
+        .map_err(anyhow::Error::msg)?;
     let store = OpenStore::open(&config.store).await?;
     let lifecycle = Lifecycle::default();
     lifecycle.stop_on_signals().context("cannot listen for signals")?;
-    start(config, &store, metrics, &lifecycle).await?;
+    start(config, &store, (metrics, traces), &lifecycle).await?;
     supervisor::started(&lifecycle, Arc::new(SystemClock));
     let ended = lifecycle.finish(GRACE).await;
+    exporting.finish().await;
     store.close().await;
     Ok(ended?)
 }
@@ -51,7 +56,7 @@ pub(crate) async fn run(arguments: PushArguments) -> Result<(), Failure> {
 pub(crate) async fn start(
     mut config: PushConfig,
     store: &OpenStore,
-    metrics: PrometheusHandle,
+    (metrics, traces): (PrometheusHandle, Traces),
     lifecycle: &Lifecycle,
 ) -> Result<(), Failure> {
     describe_metrics();
@@ -59,7 +64,8 @@ pub(crate) async fn start(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mix = config.mix();
     let (senders, reloads, expiries) = senders(std::mem::take(&mut config.providers), &clock)?;
-    let parts = Parts { store: store.shared(), clock, senders, reloads, metrics, expiries, mix };
+    let store = store.shared();
+    let parts = Parts { store, clock, senders, reloads, metrics, expiries, mix, traces };
     let server = PushServer::bind(config, parts).await?;
     Box::pin(server.start(lifecycle)).await?;
     Ok(())

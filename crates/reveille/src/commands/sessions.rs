@@ -10,6 +10,7 @@ use reveille_service::config::Document;
 use reveille_service::lifecycle::Lifecycle;
 use reveille_service::supervisor;
 use reveille_service::telemetry::{LogFormat, start_logs, start_metrics};
+use reveille_service::traces;
 use reveille_sessions::{
     BUCKETS, CassandraConfig, CassandraTls, DeleteConsistency, Login, Parts, SessionsConfig,
     SessionsServer, SessionsStoreUrl, describe_metrics,
@@ -28,7 +29,7 @@ use crate::failure::Failure;
 const GRACE: Duration = Duration::from_s(25);
 
 pub(crate) async fn run(arguments: &SessionsArguments) -> Result<(), Failure> {
-    let Kask { config, level, ignored } = match (&arguments.config, &arguments.kask_config) {
+    let Kask { mut config, level, ignored } = match (&arguments.config, &arguments.kask_config) {
         (None, Some(path)) => kask::config(path)?,
         (path, _) => {
             let document = Document::load(path.as_deref().unwrap_or(Path::new("")))?;
@@ -42,6 +43,10 @@ pub(crate) async fn run(arguments: &SessionsArguments) -> Result<(), Failure> {
     }
     let metrics = start_metrics(&BUCKETS).context("cannot collect metrics")?;
     describe_metrics();
+    let clock = Arc::new(SystemClock);
+    let tracing = config.tracing.take();
+    let (traces, exporting) =
+        traces::start(tracing, "reveille-sessions", clock).map_err(anyhow::Error::msg)?;
     let lifecycle = Lifecycle::default();
     lifecycle.stop_on_signals().context("cannot listen for signals")?;
     let opened = tokio::select! {
@@ -50,11 +55,14 @@ pub(crate) async fn run(arguments: &SessionsArguments) -> Result<(), Failure> {
         () = lifecycle.stopping() => return Ok(()),
     };
     let store = opened.store();
-    let server =
-        SessionsServer::bind(config, Parts { store, clock: Arc::new(SystemClock), metrics });
+    let server = SessionsServer::bind(
+        config,
+        Parts { store, clock: Arc::new(SystemClock), metrics, traces },
+    );
     server.await?.start(&lifecycle);
     supervisor::started(&lifecycle, Arc::new(SystemClock));
     let ended = lifecycle.finish(GRACE).await;
+    exporting.finish().await;
     opened.close();
     Ok(ended?)
 }

@@ -8,6 +8,7 @@ use reveille_service::clock::SystemClock;
 use reveille_service::config::Document;
 use reveille_service::lifecycle::Lifecycle;
 use reveille_service::telemetry::start_metrics;
+use reveille_service::traces::Traces;
 use reveille_sessions::{BUCKETS, Parts, SessionsConfig, SessionsServer};
 use reveille_store_cassandra::{CassandraSessions, CassandraSettings};
 use reveille_testkit::Client;
@@ -32,7 +33,8 @@ impl Running {
         let text = "[sessions]\nlisten = \"127.0.0.1:0\"\nstore = \"sqlite:unused\"\n";
         let document = Document::parse(text, "".into()).unwrap();
         let config = SessionsConfig::read(&document).unwrap();
-        let parts = Parts { store, clock: Arc::new(SystemClock), metrics: METRICS.clone() };
+        let (clock, metrics) = (Arc::new(SystemClock), METRICS.clone());
+        let parts = Parts { store, clock, metrics, traces: Traces::default() };
         let server = SessionsServer::bind(config, parts).await.unwrap();
         let client = Client::new(&format!("http://{}", server.address()));
         let lifecycle = Lifecycle::default();

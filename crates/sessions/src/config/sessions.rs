@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use reveille_model::Duration;
 use reveille_model::limits::{SESSION_KEY_BYTES_MAX, SESSION_VALUE_BYTES_MAX};
-use reveille_service::config::{Document, Section, ServerTls};
+use reveille_service::config::{Document, Section, ServerTls, TracingConfig};
 use reveille_service::reload::Reloadable;
 
 use super::cassandra::CassandraConfig;
@@ -44,6 +44,8 @@ pub struct SessionsConfig {
     pub(crate) value_bytes_max: usize,
     pub(crate) connections_max: usize,
     pub(crate) deadline: Duration,
+    /// Where traces go, if anywhere.
+    pub tracing: Option<TracingConfig>,
     /// All of them, the default one last.
     pub(crate) namespaces: Vec<NamespaceConfig>,
     /// What it was read from, to read files again that it names.
@@ -95,6 +97,7 @@ impl SessionsConfig {
         };
         let namespaces = NamespaceConfig::read_all(&mut section, engine);
         section.finish();
+        let tracing = TracingConfig::read(document);
         if document.problems().is_empty() {
             Some(Self {
                 store: store?,
@@ -106,6 +109,7 @@ impl SessionsConfig {
                 value_bytes_max: value_bytes_max as usize,
                 connections_max: connections_max as usize,
                 deadline,
+                tracing,
                 namespaces,
                 document: document.clone(),
             })

@@ -16,6 +16,7 @@ use reveille_model::{Duration, Timestamp};
 use reveille_service::config::Document;
 use reveille_service::lifecycle::Lifecycle;
 use reveille_service::telemetry::start_metrics;
+use reveille_service::traces::Traces;
 use reveille_sessions::{BUCKETS, Parts, SessionsConfig, SessionsServer, describe_metrics};
 use reveille_store::Sessions;
 use reveille_store::memory::MemorySessions;
@@ -64,8 +65,12 @@ impl App {
         let config = SessionsConfig::read(&document);
         assert_eq!(document.problems().take(), []);
         let clock = Arc::new(ManualClock::new(Timestamp::from_ms(1_795_250_000_000)));
-        let parts =
-            Parts { store, clock: Arc::<ManualClock>::clone(&clock), metrics: METRICS.clone() };
+        let parts = Parts {
+            store,
+            clock: Arc::<ManualClock>::clone(&clock),
+            metrics: METRICS.clone(),
+            traces: Traces::default(),
+        };
         let server = SessionsServer::bind(config.unwrap(), parts).await.unwrap();
         let address = server.address();
         let lifecycle = Lifecycle::default();
