@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::process::{output, root, run, succeeds};
 
 /// What the independent peers are made of.
-const PYTHON_PACKAGES: [&str; 9] = [
+const PYTHON_PACKAGES: [&str; 10] = [
     "h2==4.3.0",
     "PyJWT==2.10.1",
     "cryptography==46.0.3",
@@ -17,9 +17,10 @@ const PYTHON_PACKAGES: [&str; 9] = [
     "websocket-client==1.9.0",
     "schemathesis==4.32.5",
     "kubernetes-validate==1.37.0",
+    "opentelemetry-proto==1.45.2",
 ];
 /// What they import, all of it or not at all.
-const PYTHON_IMPORTS: &str = "import h2, jwt, cryptography, http_ece, py_vapid, standardwebhooks, websocket, schemathesis, kubernetes_validate";
+const PYTHON_IMPORTS: &str = "import h2, jwt, cryptography, http_ece, py_vapid, standardwebhooks, websocket, schemathesis, kubernetes_validate, opentelemetry.proto.collector.trace.v1.trace_service_pb2";
 
 /// What the types of the client for browsers are checked with.
 const TYPESCRIPT: &str = "7.0.2";
