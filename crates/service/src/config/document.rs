@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 use super::files::{Files, Seen};
-use super::{Problems, Section};
+use super::{Asked, Problems, Section};
 
 /// The sections there are. Every command takes the whole file and uses its own.
 pub const SECTIONS: [&str; 7] =
@@ -45,6 +45,7 @@ pub struct Document {
     folder: PathBuf,
     problems: Problems,
     files: Files,
+    asked: Asked,
 }
 
 impl std::fmt::Debug for Document {
@@ -84,7 +85,7 @@ impl Document {
                 format!("there is no such section; the sections are {}", SECTIONS.join(", ")),
             );
         }
-        Ok(Self { table, folder, problems, files: Files::default() })
+        Ok(Self { table, folder, problems, files: Files::default(), asked: Asked::default() })
     }
 
     /// Sets single values from environment variables.
@@ -125,8 +126,8 @@ impl Document {
     /// The same text, as if nothing of it was understood yet: its files are read as they are then.
     #[must_use]
     pub fn anew(&self) -> Self {
-        let (problems, files) = (Problems::default(), Files::default());
-        Self { table: self.table.clone(), folder: self.folder.clone(), problems, files }
+        let (table, folder) = (self.table.clone(), self.folder.clone());
+        Self { table, folder, ..Self::default() }
     }
 
     /// The files that were asked for so far, as they looked when they first were.
@@ -134,11 +135,17 @@ impl Document {
         self.files.seen()
     }
 
+    /// Which keys were asked for so far.
+    pub fn asked(&self) -> &Asked {
+        &self.asked
+    }
+
     fn surroundings(&self) -> Surroundings {
         Surroundings {
             folder: self.folder.clone(),
             problems: self.problems.clone(),
             files: self.files.clone(),
+            asked: self.asked.clone(),
         }
     }
 
@@ -154,6 +161,7 @@ pub(super) struct Surroundings {
     pub(super) folder: PathBuf,
     pub(super) problems: Problems,
     pub(super) files: Files,
+    pub(super) asked: Asked,
 }
 
 fn set(table: &mut Table, sections: &[&str], key: &str, text: &str) -> Result<(), &'static str> {

@@ -2,6 +2,7 @@
 //!
 //! Every problem is reported at once, each with its path and what to do.
 
+mod asked;
 mod document;
 mod files;
 mod problems;
@@ -10,6 +11,7 @@ mod shown;
 mod tls;
 mod tracing;
 
+pub use asked::Asked;
 pub use document::{Document, LoadError, SECTIONS};
 pub(crate) use files::Seen;
 pub use problems::{ConfigProblem, Problems};

@@ -48,6 +48,11 @@ impl Section {
         format!("{}.{key}", self.path)
     }
 
+    /// Notes what a key takes.
+    fn ask(&self, key: &str, takes: impl Into<String>) {
+        self.around.asked.add(self.path_of(key), takes);
+    }
+
     fn take(&mut self, key: &str) -> Option<Value> {
         self.read.insert(key.to_owned());
         self.table.remove(key)
@@ -55,6 +60,7 @@ impl Section {
 
     /// A text.
     pub fn string(&mut self, key: &str) -> Option<String> {
+        self.ask(key, "a text");
         match self.take(key)? {
             Value::String(text) => Some(text),
             _ => {
@@ -74,24 +80,26 @@ impl Section {
 
     /// One of a few words.
     pub fn choice<T: Copy>(&mut self, key: &str, choices: &[(&str, T)]) -> Option<T> {
+        let words: Vec<String> = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+        let words = words.join(" or ");
+        self.ask(key, words.as_str());
         let text = self.string(key)?;
         let found = choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         if found.is_none() {
-            let words: Vec<String> =
-                choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
-            self.problem(key, format!("this must be {}", words.join(" or ")));
+            self.problem(key, format!("this must be {words}"));
         }
         found
     }
 
     /// A whole number inside a range.
     pub fn number(&mut self, key: &str, range: RangeInclusive<u32>) -> Option<u32> {
+        let (low, high) = (*range.start(), *range.end());
+        self.ask(key, format!("a whole number from {low} to {high}"));
         let value = self.take(key)?;
         let number = value.as_integer().and_then(|number| u32::try_from(number).ok());
         match number.filter(|number| range.contains(number)) {
             Some(number) => Some(number),
             None => {
-                let (low, high) = range.into_inner();
                 self.problem(key, format!("this must be a whole number from {low} to {high}"));
                 None
             }
@@ -100,6 +108,7 @@ impl Section {
 
     /// A whole number from one on that may be large: bytes, rows.
     pub fn count(&mut self, key: &str) -> Option<u64> {
+        self.ask(key, "a whole number from 1 on");
         let value = self.take(key)?;
         let number = value.as_integer().and_then(|number| u64::try_from(number).ok());
         let number = number.filter(|number| *number > 0);
@@ -111,6 +120,7 @@ impl Section {
 
     /// A part of a whole.
     pub fn ratio(&mut self, key: &str) -> Option<f64> {
+        self.ask(key, "a number from 0 to 1");
         let number = match self.take(key)? {
             Value::Float(number) => Some(number),
             Value::Integer(0) => Some(0.0),
@@ -126,6 +136,7 @@ impl Section {
 
     /// True or false.
     pub fn boolean(&mut self, key: &str) -> Option<bool> {
+        self.ask(key, "true or false");
         match self.take(key)? {
             Value::Boolean(value) => Some(value),
             _ => {
@@ -137,6 +148,7 @@ impl Section {
 
     /// A list of texts.
     pub fn strings(&mut self, key: &str) -> Option<Vec<String>> {
+        self.ask(key, "a list of texts");
         let value = self.take(key)?;
         let texts = value.as_array().and_then(|values| {
             values.iter().map(|each| each.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
@@ -149,6 +161,7 @@ impl Section {
 
     /// An address to listen at.
     pub fn address(&mut self, key: &str) -> Option<SocketAddr> {
+        self.ask(key, "an address and a port");
         let text = self.string(key)?;
         match text.parse() {
             Ok(address) => Some(address),
@@ -161,11 +174,13 @@ impl Section {
 
     /// A path; a relative one counts from the file's folder.
     pub fn path(&mut self, key: &str) -> Option<PathBuf> {
+        self.ask(key, "a file");
         self.string(key).map(|text| self.resolve(&text))
     }
 
     /// The content of a file that is named, which is all of one secret, without the space around it.
     pub fn secret(&mut self, key: &str) -> Option<String> {
+        self.ask(key, "a file that holds it, and nothing else");
         let path = self.path(key)?;
         let read = match std::fs::read_to_string(&path) {
             Ok(text) if !text.trim().is_empty() => Ok(text.trim().to_owned()),
@@ -257,5 +272,24 @@ mod tests {
         assert_eq!(paths, expected);
         assert_eq!(found[2].what, "this must be \"batch\" or \"cohort\"");
         assert_eq!(found[7].what, "this must be a whole number from 1 to 10");
+    }
+
+    #[test]
+    fn what_was_asked_for_is_known_even_where_nothing_is_there() {
+        let document = Document::parse("", "/etc".into()).unwrap();
+        let mut push = document.section("push");
+        assert_eq!(push.secret("key_file"), None);
+        let mut mix = push.section("mix");
+        assert_eq!(mix.choice("mode", &[("batch", ()), ("cohort", ())]), None);
+        assert_eq!(mix.number("window_s", 1..=10), None);
+        let asked = document.asked().keys();
+        let asked: Vec<(&str, &str)> =
+            asked.iter().map(|(path, takes)| (path.as_str(), takes.as_str())).collect();
+        let expected = [
+            ("push.key_file", "a file that holds it, and nothing else"),
+            ("push.mix.mode", "\"batch\" or \"cohort\""),
+            ("push.mix.window_s", "a whole number from 1 to 10"),
+        ];
+        assert_eq!(asked, expected);
     }
 }
