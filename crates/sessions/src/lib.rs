@@ -9,6 +9,7 @@ mod metrics;
 mod namespaces;
 mod upkeep;
 
+pub use api::openapi;
 pub use app::{Parts, SessionsServer, StartError};
 pub use config::{
     CassandraConfig, CassandraTls, DeleteConsistency, Login, SessionsConfig, SessionsStoreUrl,

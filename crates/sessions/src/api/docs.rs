@@ -111,6 +111,11 @@ fn patch_entry() {}
 
 static SPEC: LazyLock<String> = LazyLock::new(|| Api::openapi().to_json().unwrap_or_default());
 
+/// The description, where keys stand behind the usual path.
+pub fn described() -> String {
+    SPEC.replace("{base}", "/sessions/v1/")
+}
+
 /// The description, with the base path there is.
 pub(super) async fn openapi(State(state): State<ApiState>) -> Response {
     let spec = SPEC.replace("{base}", &state.base_uri);

@@ -9,4 +9,5 @@ mod reference;
 mod refusal;
 mod router;
 
+pub use docs::described as openapi;
 pub(crate) use router::{ApiState, Shared, Troubles, router};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::server::{ask, begin, install, options};
+use super::server::{ask, begin, install, options, socket};
 use crate::environment::mariadb;
 use crate::{Dir, Server, free_port};
 
@@ -72,6 +72,11 @@ impl MariaDb {
     /// Its address, without the password.
     pub fn url(&self) -> String {
         format!("mariadb://wiki@127.0.0.1:{}/wiki", self.port)
+    }
+
+    /// What its own client reaches it through, as root.
+    pub fn socket(&self) -> String {
+        socket(&self.dir)
     }
 
     /// Makes another database, which its user may do anything in. Returns its address, without the password.

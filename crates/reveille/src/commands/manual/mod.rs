@@ -38,3 +38,6 @@ pub(crate) fn man(arguments: &ManArguments) -> Result<(), Failure> {
     written.with_context(|| format!("cannot write man pages into {}", dir.display()))?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
