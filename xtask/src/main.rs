@@ -1,6 +1,7 @@
 //! The project's own chores: `cargo xtask test`, `bench`, `docs`, `package`, `tidy`.
 
 mod bench;
+mod book;
 mod docs;
 mod package;
 mod process;
@@ -17,7 +18,7 @@ const USAGE: &str = "usage:
   cargo xtask bench [PART...] [--long]  measures beside a bare peer in the same run, draws the pictures of docs/performance.md;
                                        PART is startup, intake, subscriptions, sessions, churn, cassandra, delivery, mariadb, plans, waiting, overload, isolation or profile; without one, all
                                        --long  ten million waiting, ten million sessions, an hour of overload
-  cargo xtask docs                     writes those pages of docs/ anew that come from the code
+  cargo xtask docs                     writes those pages of docs/ anew that come from the code, and the book into target/book
   cargo xtask package [--debug]        makes a Debian package in target/package
   cargo xtask tidy                     checks what no compiler checks: layers, file lengths, manifests, words";
 

@@ -112,14 +112,7 @@ fn fill(tree: &Path, program: &Path) -> Result<(), String> {
     ] {
         install(&root().join(from), &share.join(to), "644")?;
     }
-    let pages = std::fs::read_dir(root().join("docs")).map_err(|error| error.to_string())?;
-    for page in pages.filter_map(Result::ok).map(|entry| entry.path()) {
-        if let (Some("md"), Some(name)) =
-            (page.extension().and_then(|end| end.to_str()), page.file_name())
-        {
-            install(&page, &share.join("docs").join(name), "644")?;
-        }
-    }
+    install_pages(&root().join("docs"), &share.join("docs"))?;
     let man = tree.join("usr/share/man/man1");
     output(Command::new(program).arg("man").arg(&man))?;
     for page in std::fs::read_dir(&man).map_err(|error| error.to_string())?.filter_map(Result::ok) {
@@ -132,6 +125,20 @@ fn fill(tree: &Path, program: &Path) -> Result<(), String> {
     ] {
         let script = output(Command::new(program).args(["completions", shell]))?;
         write(&tree.join(to), &script)?;
+    }
+    Ok(())
+}
+
+/// The pages of a folder, and of those inside it.
+fn install_pages(from: &Path, to: &Path) -> Result<(), String> {
+    let pages = std::fs::read_dir(from).map_err(|error| error.to_string())?;
+    for page in pages.filter_map(Result::ok).map(|entry| entry.path()) {
+        let to = to.join(page.file_name().unwrap_or_default());
+        if page.is_dir() {
+            install_pages(&page, &to)?;
+        } else if page.extension().is_some_and(|end| end == "md") {
+            install(&page, &to, "644")?;
+        }
     }
     Ok(())
 }

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::package;
 use crate::process::{self, root, say};
 use crate::tools;
+use crate::{book, package};
 
 /// Sets a tool up if need be; where it is, or why it is not.
 type SetUp = fn() -> Result<PathBuf, String>;
@@ -43,6 +43,10 @@ pub(crate) fn run(options: &[&str]) -> Result<(), String> {
             Err(why) => left_out.push(format!("{what}: {why}")),
         }
     }
+    let binds = tools::mdbook();
+    if let Err(why) = &binds {
+        left_out.push(format!("the book: {why}"));
+    }
     let packs = tools::dpkg();
     if let Err(why) = &packs {
         left_out.push(format!("the Debian package: {why}"));
@@ -54,6 +58,9 @@ pub(crate) fn run(options: &[&str]) -> Result<(), String> {
         tests.env("REVEILLE_TEST_LONG", "1");
     }
     let mut result = process::run(&mut tests);
+    if binds.is_ok() {
+        result = result.and_then(|()| book::build().map(drop));
+    }
     if packs.is_ok() {
         result = result.and_then(|()| package::check());
     }

@@ -31,6 +31,9 @@ const WIKI_NEEDS: &str =
 /// What the client in PHP needs.
 const PHP_NEEDS: &str = "exit(extension_loaded('curl') ? 0 : 1);";
 
+/// The release of mdBook that the book is made with.
+const MDBOOK: &str = "0.5.4";
+
 /// The Java releases Cassandra 5.0 runs on.
 const JAVA_RELEASES: [&str; 2] = ["11", "17"];
 
@@ -149,13 +152,15 @@ pub(crate) fn dpkg() -> Result<(), String> {
     }
 }
 
-/// A Prometheus, and what the runbook's commands need besides.
+/// A Prometheus, and what the commands of the runbook and the book need besides.
 pub(crate) fn prometheus() -> Result<PathBuf, String> {
     let prometheus = PathBuf::from("/usr/bin/prometheus");
     if !prometheus.exists() {
         debian("prometheus")?;
     }
-    for (program, option) in [("curl", "--version"), ("sqlite3", "--version")] {
+    for (program, option) in
+        [("curl", "--version"), ("sqlite3", "--version"), ("openssl", "version")]
+    {
         if !succeeds(Command::new(program).arg(option)) {
             debian(program)?;
         }
@@ -235,6 +240,26 @@ fn remove(folder: &Path) -> Result<(), String> {
         }
         _ => Ok(()),
     }
+}
+
+/// mdBook, which makes the book of `docs/`.
+pub(crate) fn mdbook() -> Result<PathBuf, String> {
+    let folder = root().join("target/tools/mdbook");
+    let mdbook = folder.join("bin/mdbook");
+    let is_there = || {
+        output(Command::new(&mdbook).arg("--version"))
+            .is_ok_and(|version| version.trim().trim_start_matches("mdbook v") == MDBOOK)
+    };
+    if !is_there() {
+        let mut install = Command::new("cargo");
+        install
+            .args(["install", "--quiet", "--locked", "--debug", "--force", "--root"])
+            .arg(&folder);
+        // Without what serves and watches: nobody looks at it while it is written.
+        install.args(["--no-default-features", "--features", "search"]);
+        run(install.arg(format!("mdbook@{MDBOOK}")))?;
+    }
+    Ok(mdbook)
 }
 
 /// `strace`, which counts system calls.
