@@ -7,12 +7,8 @@ use crate::process::{root, run, say};
 use crate::tools;
 
 /// The tests that hold pages against the code write them instead: where they are.
-const PLACES: [[&str; 2]; 4] = [
-    ["--test", "monitoring"],
-    ["--test", "pages"],
-    ["--test", "clients"],
-    ["--bin", "reveille"],
-];
+const PLACES: [[&str; 2]; 4] =
+    [["--test", "monitoring"], ["--test", "pages"], ["--test", "clients"], ["--bin", "reveille"]];
 /// What their names have in them.
 const NAMES: [&str; 3] = ["the_list_of", "the_page_of", "the_types_are"];
 

@@ -16,7 +16,11 @@ const TOOLS: [(&str, SetUp, &str); 9] = [
     ("REVEILLE_TEST_CHROMIUM", tools::chromium, "the browser on the demo page"),
     ("REVEILLE_TEST_MEDIAWIKI", tools::mediawiki, "tests against a real wiki"),
     ("REVEILLE_TEST_PHP", tools::php, "the client in PHP"),
-    ("REVEILLE_TEST_NODE", tools::node, "the types of the client for browsers"),
+    (
+        "REVEILLE_TEST_NODE",
+        tools::node,
+        "types of the client for browsers, and the console's accessibility",
+    ),
     ("REVEILLE_TEST_MARIADB", tools::mariadb, "tests against MariaDB"),
     ("REVEILLE_TEST_PROMETHEUS", tools::prometheus, "rules and alerts with Prometheus"),
     ("REVEILLE_TEST_SYSTEMD", tools::systemd, "the units of systemd"),

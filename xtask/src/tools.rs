@@ -24,6 +24,8 @@ const PYTHON_IMPORTS: &str = "import h2, jwt, cryptography, http_ece, py_vapid, 
 
 /// What the types of the client for browsers are checked with.
 const TYPESCRIPT: &str = "7.0.2";
+/// What says whether a page is accessible.
+const AXE: &str = "4.14.1";
 
 /// What a wiki on a file needs of PHP, and what its client of a session store needs.
 const WIKI_NEEDS: &str =
@@ -110,13 +112,15 @@ pub(crate) fn php() -> Result<PathBuf, String> {
     if is_there() { Ok(php) } else { Err("PHP was installed and lacks curl".to_owned()) }
 }
 
-/// The folder of tools that run on Node.js: the compiler of TypeScript.
+/// The folder of packages of npm: the compiler of TypeScript, and axe-core, which a browser runs.
 pub(crate) fn node() -> Result<PathBuf, String> {
     let folder = root().join("target/tools/node");
     let compiler = folder.join("node_modules/.bin/tsc");
+    let axe = folder.join("node_modules/axe-core/package.json");
     let is_there = || {
         let version = output(Command::new(&compiler).arg("--version"));
-        version.is_ok_and(|version| version.trim().ends_with(TYPESCRIPT))
+        let has_axe = std::fs::read_to_string(&axe).is_ok_and(|text| text.contains(AXE));
+        version.is_ok_and(|version| version.trim().ends_with(TYPESCRIPT)) && has_axe
     };
     if is_there() {
         return Ok(folder);
@@ -126,11 +130,12 @@ pub(crate) fn node() -> Result<PathBuf, String> {
     }
     let mut install = Command::new("npm");
     install.args(["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"]);
-    run(install.arg("--prefix").arg(&folder).arg(format!("typescript@{TYPESCRIPT}")))?;
+    let packages = [format!("typescript@{TYPESCRIPT}"), format!("axe-core@{AXE}")];
+    run(install.arg("--prefix").arg(&folder).args(packages))?;
     if is_there() {
         Ok(folder)
     } else {
-        Err("the compiler of TypeScript was installed and does not run".to_owned())
+        Err("packages of npm were installed and are not to be used".to_owned())
     }
 }
 

@@ -80,7 +80,8 @@ async fn whoever_is_not_logged_in_sees_and_changes_nothing() {
     let log_in = format!("token={}", token.trim()).into_bytes();
     let answer = client.call(Method::POST, "/console/login", &form, log_in).await;
     assert_eq!(answer.status, 303, "{}", answer.text);
-    let cookie = answer.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    let cookie =
+        answer.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
     let headers = [form[0], ("cookie", &*cookie), ("sec-fetch-site", "cross-site")];
     let answer = client.call(Method::POST, "/console/providers", &headers, pause.clone()).await;
     assert_eq!(answer.status, 403, "{}", answer.text);

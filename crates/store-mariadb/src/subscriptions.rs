@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use reveille_model::limits::SUBSCRIPTIONS_PER_USER_MAX;
 use reveille_model::{
-    CredentialSet, NewSubscription, Provider, Subscription, SubscriptionChange, SubscriptionId, Timestamp, Token,
-    Topic, User,
+    CredentialSet, NewSubscription, Provider, Subscription, SubscriptionChange, SubscriptionId,
+    Timestamp, Token, Topic, User,
 };
 use reveille_store::{Imported, Put, StoreError, Subscriptions, TokenKey};
 use reveille_vault::Vault;

@@ -46,11 +46,8 @@ pub trait Subscriptions: Send + Sync {
 
     /// Deletes one of the user's subscriptions, and with it what waits for it. Returns whose it was to
     /// carry, if there was one.
-    async fn delete(
-        &self,
-        user: &User,
-        id: SubscriptionId,
-    ) -> Result<Option<Provider>, StoreError>;
+    async fn delete(&self, user: &User, id: SubscriptionId)
+    -> Result<Option<Provider>, StoreError>;
 
     /// Deletes all of the user's subscriptions. Returns the provider of each.
     async fn delete_all(&self, user: &User) -> Result<Vec<Provider>, StoreError>;

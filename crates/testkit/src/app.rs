@@ -6,7 +6,9 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use reveille_mixer::{GovernorSettings, PauseSettings, RetrySettings, Throttling};
 use reveille_model::{CredentialSet, Duration, Provider, Timestamp, Topic};
 use reveille_providers::webpush::Service;
-use reveille_push::{BUCKETS, DeliverySettings, Expiries, Parts, PushConfig, PushServer, describe_metrics};
+use reveille_push::{
+    BUCKETS, DeliverySettings, Expiries, Parts, PushConfig, PushServer, describe_metrics,
+};
 use reveille_service::config::Document;
 use reveille_service::lifecycle::Lifecycle;
 use reveille_service::telemetry::start_metrics;

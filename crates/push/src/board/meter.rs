@@ -120,7 +120,13 @@ impl Meter {
         let (count, bad) = (sum.count, sum.bad);
         let seconds = crate::metrics::float(SLOT.as_s() * RECENT_SLOTS as u64);
         let per_s = crate::metrics::float(count) / seconds;
-        Recent { per_s, count, bad, median_s: quantile(&sum.took, 50), p99_s: quantile(&sum.took, 99) }
+        Recent {
+            per_s,
+            count,
+            bad,
+            median_s: quantile(&sum.took, 50),
+            p99_s: quantile(&sum.took, 99),
+        }
     }
 }
 

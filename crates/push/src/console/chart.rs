@@ -30,7 +30,11 @@ fn bars(numbers: &[u64], places: usize) -> Vec<(f64, f64)> {
 /// Counts of ten minutes as a small line of bars.
 pub(super) fn sparkline(what: &str, counts: &[u64]) -> Markup {
     let (most, sum) = (counts.iter().copied().max().unwrap_or_default(), counts.iter().sum());
-    let said = format!("{what} in the last ten minutes: {} altogether, at most {} in ten seconds.", count(sum), count(most));
+    let said = format!(
+        "{what} in the last ten minutes: {} altogether, at most {} in ten seconds.",
+        count(sum),
+        count(most)
+    );
     let step = WIDTH / float(counts.len().max(1) as u64);
     html! {
         svg.spark viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) preserveAspectRatio="none" role="img" aria-label=(said) {
@@ -60,7 +64,11 @@ pub(super) fn windows(
         many(gathering, "wake-up gathers", "wake-ups gather"),
         batches.len(),
         many(left as u64, "batch", "batches"),
-        many(numbers.iter().rev().skip(1).copied().max().unwrap_or_default(), "wake-up", "wake-ups"),
+        many(
+            numbers.iter().rev().skip(1).copied().max().unwrap_or_default(),
+            "wake-up",
+            "wake-ups"
+        ),
     );
     html! {
         figure {

@@ -92,7 +92,11 @@ fn quarantine(devices: &[Quarantined], all: u64) -> Markup {
     }
 }
 
-fn told(console: &Console, (count_untold, oldest): (u64, Option<Timestamp>), now: Timestamp) -> Markup {
+fn told(
+    console: &Console,
+    (count_untold, oldest): (u64, Option<Timestamp>),
+    now: Timestamp,
+) -> Markup {
     let tell = &console.api.tell;
     html! {
         @if tell.is_empty() {

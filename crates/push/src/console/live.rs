@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse as _, Response};
 use axum::response::sse::{Event, Sse};
+use axum::response::{IntoResponse as _, Response};
 use futures_util::Stream;
 use futures_util::stream::unfold;
 use http::{HeaderValue, StatusCode, header};
@@ -80,7 +80,8 @@ impl Streamed {
         let changed: Vec<_> = parts.iter().filter(|part| !self.sent.contains(part)).collect();
         let changed = changed.iter().map(|part| json!({"id": part.id, "html": part.html}));
         // Also where nothing has: whoever looks sees that it lives.
-        let event = Event::default().event("parts").data(json!(changed.collect::<Vec<_>>()).to_string());
+        let event =
+            Event::default().event("parts").data(json!(changed.collect::<Vec<_>>()).to_string());
         self.sent = parts;
         Some(event)
     }

@@ -69,10 +69,14 @@ fn shown(console: &Console, place: usize, device: &Subscription) -> Markup {
 /// What became of a notification.
 pub(super) async fn notification(console: &Console, text: &str) -> Result<Markup, StoreError> {
     let Ok(id) = NotificationId::parse(text.trim()) else {
-        return Ok(html! { p.bad { "That is no id of a notification: POST /v1/notifications answers with one." } });
+        return Ok(
+            html! { p.bad { "That is no id of a notification: POST /v1/notifications answers with one." } },
+        );
     };
     let Some(trail) = console.api.intake.store.find(id).await? else {
-        return Ok(html! { p { "It is not known, or its trail is not kept any more (push.trail_retention_s)." } });
+        return Ok(
+            html! { p { "It is not known, or its trail is not kept any more (push.trail_retention_s)." } },
+        );
     };
     Ok(html! { (told(&trail)) })
 }
@@ -86,7 +90,10 @@ fn told(trail: &Trail) -> Markup {
         (Settled::Dead, "did not arrive: their providers say that the tokens are dead"),
         (Settled::Expired, "did not leave: their time to live ended first"),
         (Settled::Cancelled, "did not leave: their devices are gone, or their users had looked"),
-        (Settled::PayloadError, "did not leave: they could not be sent (a token that is none, or a message that is refused)"),
+        (
+            Settled::PayloadError,
+            "did not leave: they could not be sent (a token that is none, or a message that is refused)",
+        ),
         (Settled::DryRun, "were tried only, as was asked"),
     ];
     html! {

@@ -83,7 +83,12 @@ async fn troubles(
             say(format!("Our configuration of {set} is refused."), "providers");
         }
         if seen.is_tripped {
-            say(format!("Too many devices of {set} look dead at once: verdicts are held in quarantine."), "feedback");
+            say(
+                format!(
+                    "Too many devices of {set} look dead at once: verdicts are held in quarantine."
+                ),
+                "feedback",
+            );
         }
         if let Some(until) = seen.paused_until.filter(|until| now < *until) {
             say(format!("{set} is paused for {}.", long(until.since(now))), "providers");
@@ -95,7 +100,10 @@ async fn troubles(
         }
     }
     if quarantined > 0 {
-        say(format!("{} in quarantine.", many(quarantined, "device is", "devices are")), "feedback");
+        say(
+            format!("{} in quarantine.", many(quarantined, "device is", "devices are")),
+            "feedback",
+        );
     }
     if let Some(since) = untold_since.filter(|since| now.since(*since) > Duration::from_s(600)) {
         say(format!("Deaths wait to be told since {}.", long(now.since(since))), "feedback");
@@ -162,7 +170,8 @@ fn pushes(console: &Console, now: Timestamp) -> Recent {
 }
 
 fn window(console: &Console, now: Timestamp) -> Markup {
-    let (board, open) = (&console.api.intake.board, console.api.intake.settings.schedule.window(now));
+    let (board, open) =
+        (&console.api.intake.board, console.api.intake.settings.schedule.window(now));
     let batches = board.batches();
     let gathering = board.gathering();
     let left = open.end.since(now);

@@ -11,7 +11,10 @@ use crate::config::MixMode;
 
 pub(super) fn parts(console: &Console) -> Vec<Part> {
     let seen = console.api.intake.board.privacy().clone();
-    vec![Part::new("figures", figures(console, &seen)), Part::new("cohorts", cohorts(console, &seen))]
+    vec![
+        Part::new("figures", figures(console, &seen)),
+        Part::new("cohorts", cohorts(console, &seen)),
+    ]
 }
 
 pub(super) fn content(console: &Console, parts: &[Part]) -> Markup {
@@ -75,8 +78,14 @@ fn cohorts(console: &Console, seen: &PrivacySeen) -> Markup {
 }
 
 fn counted(census: &Census, seen: &PrivacySeen, (form, floor): (usize, usize)) -> Markup {
-    let users = |sizes: &[(u64, u64)]| sizes.iter().map(|(size, number)| size * number).sum::<u64>();
-    let below: u64 = census.sizes.iter().filter(|(size, _)| *size < floor as u64).map(|(_, number)| number).sum();
+    let users =
+        |sizes: &[(u64, u64)]| sizes.iter().map(|(size, number)| size * number).sum::<u64>();
+    let below: u64 = census
+        .sizes
+        .iter()
+        .filter(|(size, _)| *size < floor as u64)
+        .map(|(_, number)| number)
+        .sum();
     html! {
         dl.facts {
             dt { "In cohorts" } dd { (many(users(&census.sizes), "user", "users")) " in " (many(census.sizes.iter().map(|(_, number)| number).sum(), "cohort", "cohorts")) "; formed of " (form) ", retired below " (floor) }

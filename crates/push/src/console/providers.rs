@@ -77,13 +77,23 @@ fn state(console: &Console, set: &CredentialSet, seen: &SetSeen, now: Timestamp)
     } else if let Some(until) = seen.paused_until.filter(|until| now < *until) {
         // What a provider has asked for with Retry-After is such a pause too.
         let (end, rest) = (moment(until), long(until.since(now)));
-        (false, format!("paused until {end}, for {rest}: the provider asked for it, or is in trouble"))
+        (
+            false,
+            format!("paused until {end}, for {rest}: the provider asked for it, or is in trouble"),
+        )
     } else if seen.is_refused {
         (false, "our configuration is refused".to_owned())
     } else if seen.is_tripped {
         (false, "too many of its devices look dead; verdicts are held in quarantine".to_owned())
     } else if seen.scopes_paused > 0 {
-        (false, many(seen.scopes_paused as u64, "topic or host is paused", "topics or hosts are paused"))
+        (
+            false,
+            many(
+                seen.scopes_paused as u64,
+                "topic or host is paused",
+                "topics or hosts are paused",
+            ),
+        )
     } else {
         (true, "sending".to_owned())
     }

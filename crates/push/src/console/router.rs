@@ -111,11 +111,7 @@ pub(super) async fn parts(console: &Console, page: Page) -> Result<Vec<Part>, St
 }
 
 /// Where the store cannot be asked, the page says so.
-async fn shown(
-    console: &Console,
-    page: Page,
-    content: impl FnOnce(&[Part]) -> Markup,
-) -> Response {
+async fn shown(console: &Console, page: Page, content: impl FnOnce(&[Part]) -> Markup) -> Response {
     match parts(console, page).await {
         Ok(parts) => framed(console, page, &content(&parts)),
         Err(error) => unavailable(console, page, &error),
@@ -157,9 +153,8 @@ struct Form(Vec<(String, String)>);
 
 impl Form {
     async fn read(console: &Console, headers: &HeaderMap, body: Body) -> Result<Self, Response> {
-        let parse = async |bytes: bytes::Bytes| {
-            Self(form_urlencoded::parse(&bytes).into_owned().collect())
-        };
+        let parse =
+            async |bytes: bytes::Bytes| Self(form_urlencoded::parse(&bytes).into_owned().collect());
         console.bodies.read(headers, body, parse).await.map_err(IntoResponse::into_response)
     }
 
@@ -195,7 +190,11 @@ async fn log_out(State(console): State<Console>) -> Response {
 }
 
 /// Pauses or resumes delivery at a provider.
-async fn change_delivery(State(console): State<Console>, headers: HeaderMap, body: Body) -> Response {
+async fn change_delivery(
+    State(console): State<Console>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     let form = match Form::read(&console, &headers, body).await {
         Ok(form) => form,
         Err(refused) => return refused,
@@ -216,7 +215,11 @@ async fn change_delivery(State(console): State<Console>, headers: HeaderMap, bod
 }
 
 /// Releases or drops what is in quarantine.
-async fn change_quarantine(State(console): State<Console>, headers: HeaderMap, body: Body) -> Response {
+async fn change_quarantine(
+    State(console): State<Console>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     let form = match Form::read(&console, &headers, body).await {
         Ok(form) => form,
         Err(refused) => return refused,

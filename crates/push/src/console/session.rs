@@ -83,7 +83,8 @@ impl Sessions {
 
     /// Whether the caller is logged in.
     pub(super) fn knows(&self, headers: &HeaderMap, now: Timestamp) -> bool {
-        let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let cookies =
+            headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
         let mut found = cookies.flat_map(Cookie::split_parse).filter_map(Result::ok);
         let Some(cookie) = found.find(|cookie| cookie.name() == NAME) else { return false };
         self.holds(cookie.value(), now).unwrap_or(false)

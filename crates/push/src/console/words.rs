@@ -82,18 +82,33 @@ mod tests {
 
     #[test]
     fn numbers_are_read_easily() {
-        assert_eq!([count(0), count(999), count(1_000), count(1_234_567)], ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!([rate(0.0), rate(0.254), rate(7.14), rate(1_200.4)], ["0", "0.25", "7.1", "1,200"]);
+        assert_eq!(
+            [count(0), count(999), count(1_000), count(1_234_567)],
+            ["0", "999", "1,000", "1,234,567"]
+        );
+        assert_eq!(
+            [rate(0.0), rate(0.254), rate(7.14), rate(1_200.4)],
+            ["0", "0.25", "7.1", "1,200"]
+        );
         assert_eq!(percent(0.0714), "7.1 %");
-        assert_eq!([at_most(None), at_most(Some(0.005)), at_most(Some(2.0))], ["–", "≤ 5 ms", "≤ 2 s"]);
+        assert_eq!(
+            [at_most(None), at_most(Some(0.005)), at_most(Some(2.0))],
+            ["–", "≤ 5 ms", "≤ 2 s"]
+        );
         assert_eq!(at_most(Some(f64::INFINITY)), "> 30 s");
-        assert_eq!([many(1, "device", "devices"), many(2, "device", "devices")], ["1 device", "2 devices"]);
+        assert_eq!(
+            [many(1, "device", "devices"), many(2, "device", "devices")],
+            ["1 device", "2 devices"]
+        );
     }
 
     #[test]
     fn times_are_read_easily() {
         let seconds = |s: u32| long(Duration::from_s(s));
-        assert_eq!([seconds(0), seconds(42), seconds(3_900), seconds(90_000)], ["0 s", "42 s", "1 h 5 min", "1 d 1 h"]);
+        assert_eq!(
+            [seconds(0), seconds(42), seconds(3_900), seconds(90_000)],
+            ["0 s", "42 s", "1 h 5 min", "1 d 1 h"]
+        );
         assert_eq!([seconds(3_600), seconds(60)], ["1 h", "1 min"]);
         assert_eq!(moment(Timestamp::EPOCH), "1970-01-01 00:00:00");
     }

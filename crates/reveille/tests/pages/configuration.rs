@@ -12,9 +12,9 @@ use super::page;
 
 /// Configurations that together ask for every key there is: what is asked for depends on modes. What is wrong with them does not matter.
 const ASKING: [&str; 6] = [
-    "[push]\nstore = \"sqlite:x\"\nfeedback.mode = \"webhook\"\nintake.listen = \"x\"\npublic.listen = \"x\"\npublic.auth.mode = \"sessions\"\nevents.TYPE.wakes = true\nlimits.TYPE.count = 1\n\
+    "[push]\nstore = \"sqlite:x\"\nfeedback.mode = \"webhook\"\nintake.listen = \"x\"\npublic.listen = \"x\"\npublic.auth.mode = \"sessions\"\nconsole.login_hours = 1\nevents.TYPE.wakes = true\nlimits.TYPE.count = 1\n\
      [apns.NAME]\n[fcm.NAME]\n[webpush]\n[sessions]\nlisten = \"x\"\nstore = \"sqlite:x\"\nnamespaces.NAME.prefix = \"x\"\n\
-     [sandbox]\napns = \"x\"\nfcm = \"x\"\nwebpush = \"x\"\ncontrol = \"x\"\ncert_file = \"x\"\nkey_file = \"x\"\napns_apps.NAME.topics = [\"x\"]",
+     [tracing]\nendpoint = \"x\"\n[sandbox]\napns = \"x\"\nfcm = \"x\"\nwebpush = \"x\"\ncontrol = \"x\"\ncert_file = \"x\"\nkey_file = \"x\"\napns_apps.NAME.topics = [\"x\"]",
     "[push]\nstore = \"mariadb://x@y/z\"\nfeedback.mode = \"mediawiki\"\npublic.auth.mode = \"jwt\"\npublic.auth.jwks_file = \"x\"\n\
      [apns.NAME]\ncertificate_file = \"x\"\n[sessions]\nstore = \"cassandra://x/y\"\ncassandra.replication.DATACENTRE = 3",
     "[push]\npublic.auth.mode = \"jwt\"\npublic.auth.jwks_url = \"https://x.example/\"",

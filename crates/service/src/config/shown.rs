@@ -26,7 +26,9 @@ fn walk(table: &Table, path: &str, shown: &mut Vec<(String, String)>) {
         match value {
             Value::Table(inner) => walk(inner, &path, shown),
             _ if is_secret(key) => shown.push((path, format!("\"{MASK}\""))),
-            Value::String(text) => shown.push((path, Value::String(without_password(text)).to_string())),
+            Value::String(text) => {
+                shown.push((path, Value::String(without_password(text)).to_string()))
+            }
             other => shown.push((path, other.to_string())),
         }
     }

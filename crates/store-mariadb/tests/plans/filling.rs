@@ -35,7 +35,14 @@ pub(crate) async fn fill(connection: &mut MySqlConnection, rows: u64) {
     {
         run(connection, insert).await;
     }
-    for table in FULL.iter().chain(&["suspects", "deaths", "cohorts", "marks", "device_counts", "device_kinds"]) {
+    for table in FULL.iter().chain(&[
+        "suspects",
+        "deaths",
+        "cohorts",
+        "marks",
+        "device_counts",
+        "device_kinds",
+    ]) {
         run(connection, format!("ANALYZE TABLE {table}")).await;
     }
 }

@@ -208,7 +208,8 @@ async fn kinds(scene: Scene) {
     let topic = |text: &str| Some(Topic::parse(text).expect("a topic"));
     let put = async |name: &str, hex: &str, text: &str| {
         let token = Token::parse(Provider::Apns, hex).expect("a token");
-        let new = NewSubscription { user: user(name), set: apns.clone(), topic: topic(text), token };
+        let new =
+            NewSubscription { user: user(name), set: apns.clone(), topic: topic(text), token };
         let mut id = [0; 16];
         id[..hex.len().min(16)].copy_from_slice(&hex.as_bytes()[..hex.len().min(16)]);
         id[15] = name.len().to_le_bytes()[0];
