@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
+use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
 use reveille_mixer::Schedule;
 use reveille_model::limits::BODY_BYTES_MAX;
@@ -26,7 +27,9 @@ use crate::api::{
     ActionApi, ApiState, Devices, PublicState, RateLimits, intake_router, public_router,
 };
 use crate::board::Board;
-use crate::config::{DropGuardConfig, FeedbackConfig, MixConfig, PublicConfig, PushConfig};
+use crate::config::{
+    ConsoleConfig, DropGuardConfig, FeedbackConfig, MixConfig, PublicConfig, PushConfig,
+};
 use crate::console::{self, Facts};
 use crate::expiries::Expiries;
 use crate::feedback::{MediaWiki, Webhook};
@@ -159,12 +162,6 @@ impl PushServer {
             crate::compat::turn_on();
         }
         adopt_known_topics(&store, &senders).await?;
-        let asked = Arc::clone(&store);
-        let ask = move |now| -> Pin<Box<dyn Future<Output = _> + Send>> {
-            let store = Arc::clone(&asked);
-            Box::pin(async move { store.check(now).await.map_err(|error| error.to_string()) })
-        };
-        let readiness = Readiness::new(ask, Arc::clone(&clock), lifecycle.clone());
         let bodies = BodyLimits::new(BODY_BYTES_MAX, BODY_TIME_MAX, BODIES_TOGETHER_MAX);
         let devices = Devices {
             intake: Arc::clone(&intake),
@@ -178,7 +175,7 @@ impl PushServer {
             devices,
             bodies,
             hmac: Arc::new(hmac_key(&store, "idempotency").await?),
-            readiness: Arc::new(readiness),
+            readiness: readiness(&store, &clock, lifecycle),
             metrics: metrics.clone(),
             tell: feedback.tell.clone(),
             deaths: feedback.deaths.clone(),
@@ -208,20 +205,41 @@ impl PushServer {
         if let (Some(listener), Some(public)) = (public, config.public) {
             start_public(listener, public, (of_public, &traces), lifecycle).await?;
         }
-        let console = match &config.console {
-            Some(console) => {
-                let key = hmac_key(&state.intake.store, "console").await?;
-                let (of, facts) = ((console, config.tls.is_some()), (key, facts));
-                Some(console::router(state.clone(), of, facts, lifecycle.clone()))
-            }
-            None => None,
-        };
+        let has_tls = config.tls.is_some();
+        let console = console_of(&state, (config.console, has_tls), facts, lifecycle).await?;
         let router = intake_router(state, config.callers, console);
         let router = traced(router, &traces, Trust::Callers, None);
         tracing::info!(address = %config.listen, "the push server is listening");
         lifecycle.spawn("intake", listen::serve(listener, tls, router, lifecycle.clone()));
         Ok(())
     }
+}
+
+/// The console's routes, where it is on.
+async fn console_of(
+    state: &ApiState,
+    (config, has_tls): (Option<ConsoleConfig>, bool),
+    facts: Facts,
+    lifecycle: &Lifecycle,
+) -> Result<Option<Router>, StoreError> {
+    let Some(config) = config else { return Ok(None) };
+    let key = hmac_key(&state.intake.store, "console").await?;
+    let of = (&config, has_tls);
+    Ok(Some(console::router(state.clone(), of, (key, facts), lifecycle.clone())))
+}
+
+/// Whether the store takes writes, as `/readyz` asks it.
+fn readiness(
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+    lifecycle: &Lifecycle,
+) -> Arc<Readiness> {
+    let asked = Arc::clone(store);
+    let ask = move |now| -> Pin<Box<dyn Future<Output = _> + Send>> {
+        let store = Arc::clone(&asked);
+        Box::pin(async move { store.check(now).await.map_err(|error| error.to_string()) })
+    };
+    Arc::new(Readiness::new(ask, Arc::clone(clock), lifecycle.clone()))
 }
 
 /// What all delivery workers share.

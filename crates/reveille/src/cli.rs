@@ -28,7 +28,7 @@ pub(crate) enum Command {
     /// Reads the configuration, tries store and provider credentials, and says everything that is wrong
     Check(ConfigArguments),
     /// The configuration as it is understood: `print` shows every value that is set, by the file or the environment, without secrets
-    Config(ConfigCommandArguments),
+    Config(crate::commands::config::ConfigArguments),
     /// Brings the stores to this version's schema
     Migrate(SessionsArguments),
     /// The key that seals the store: `rotate` takes a fresh one
@@ -68,25 +68,6 @@ pub(crate) struct ConfigArguments {
     /// The configuration file
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ConfigCommandArguments {
-    #[command(subcommand)]
-    pub(crate) command: ConfigCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ConfigCommand {
-    /// Shows every value that is set, one a line. Secrets stand in files that are named; what looks like one here is masked
-    Print {
-        /// The configuration file
-        #[arg(long, value_name = "FILE")]
-        config: PathBuf,
-        /// As one JSON object
-        #[arg(long)]
-        json: bool,
-    },
 }
 
 #[derive(Debug, Args)]

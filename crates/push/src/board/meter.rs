@@ -25,6 +25,13 @@ struct Slot {
     took: [u64; BOUNDS_S.len() + 1],
 }
 
+/// How something went that is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Went {
+    Well,
+    Badly,
+}
+
 /// A ring of slots. Its memory does not grow.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
@@ -56,11 +63,11 @@ impl Meter {
     }
 
     /// Takes note of one that was timed.
-    pub(crate) fn time(&mut self, now: Timestamp, seconds: f64, is_bad: bool) {
+    pub(crate) fn time(&mut self, now: Timestamp, seconds: f64, went: Went) {
         let place = BOUNDS_S.iter().position(|bound| seconds <= *bound).unwrap_or(BOUNDS_S.len());
         let slot = self.slot(now);
         slot.count += 1;
-        slot.bad += u64::from(is_bad);
+        slot.bad += u64::from(went == Went::Badly);
         if let Some(took) = slot.took.get_mut(place) {
             *took += 1;
         }
@@ -69,16 +76,16 @@ impl Meter {
 
     fn slot(&mut self, now: Timestamp) -> &mut Slot {
         let number = slot_of(now);
-        let last = self.slots.back().map(|slot| slot.number);
         // What comes after the clock was set back counts with the last one.
-        if last.is_none_or(|last| last < number) {
-            if self.slots.len() == SLOTS {
-                self.slots.pop_front();
-            }
+        let is_new = self.slots.back().is_none_or(|last| last.number < number);
+        if is_new && self.slots.len() == SLOTS {
+            self.slots.pop_front();
+        }
+        if is_new {
             self.slots.push_back(Slot { number, ..Slot::default() });
         }
-        let last = self.slots.len() - 1;
-        &mut self.slots[last]
+        let place = self.slots.len().saturating_sub(1);
+        self.slots.range_mut(place..).next().expect("there is a last one")
     }
 
     /// Since the start.
@@ -149,7 +156,7 @@ fn quantile(took: &[u64], percent: u64) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Meter, SLOTS};
+    use super::{Meter, SLOTS, Went};
     use reveille_model::Timestamp;
 
     fn at(seconds: i64) -> Timestamp {
@@ -171,7 +178,8 @@ mod tests {
         let mut meter = Meter::default();
         assert_eq!(meter.recent(at(0)).median_s, None);
         for each in 0..100 {
-            meter.time(at(0), if each < 98 { 0.004 } else { 99.0 }, each == 0);
+            let went = if each == 0 { Went::Badly } else { Went::Well };
+            meter.time(at(0), if each < 98 { 0.004 } else { 99.0 }, went);
         }
         let recent = meter.recent(at(0));
         assert_eq!((recent.median_s, recent.p99_s), (Some(0.005), Some(f64::INFINITY)));

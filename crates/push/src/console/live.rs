@@ -1,6 +1,7 @@
 //! A page's parts as a stream of events (HTML: server-sent events), each when it has changed.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::sse::{Event, Sse};
@@ -36,7 +37,7 @@ struct Streamed {
 
 pub(super) async fn stream(State(console): State<Console>, Path(page): Path<String>) -> Response {
     let Some(page) = Page::parse(&page) else { return StatusCode::NOT_FOUND.into_response() };
-    let Ok(permit) = console.streams.clone().try_acquire_owned() else {
+    let Ok(permit) = Arc::clone(&console.streams).try_acquire_owned() else {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
     let now = console.now();
@@ -65,7 +66,7 @@ fn events(streamed: Streamed) -> impl Stream<Item = Result<Event, Infallible>> {
 impl Streamed {
     /// The parts that have changed, in one event; nothing where it is over.
     async fn next(&mut self) -> Option<Event> {
-        let clock = self.console.api.intake.clock.clone();
+        let clock = Arc::clone(&self.console.api.intake.clock);
         if self.until <= clock.now() {
             return None;
         }

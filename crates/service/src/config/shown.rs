@@ -23,14 +23,16 @@ impl Document {
 fn walk(table: &Table, path: &str, shown: &mut Vec<(String, String)>) {
     for (key, value) in table {
         let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-        match value {
-            Value::Table(inner) => walk(inner, &path, shown),
-            _ if is_secret(key) => shown.push((path, format!("\"{MASK}\""))),
-            Value::String(text) => {
-                shown.push((path, Value::String(without_password(text)).to_string()))
+        let text = match value {
+            Value::Table(inner) => {
+                walk(inner, &path, shown);
+                continue;
             }
-            other => shown.push((path, other.to_string())),
-        }
+            _ if is_secret(key) => format!("\"{MASK}\""),
+            Value::String(text) => Value::String(without_password(text)).to_string(),
+            other => other.to_string(),
+        };
+        shown.push((path, text));
     }
 }
 
@@ -41,9 +43,8 @@ fn is_secret(key: &str) -> bool {
 /// An address without the password that stands in it.
 fn without_password(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
-    let authority = rest.find(['/', '?', '#']).map_or(rest, |end| &rest[..end]);
+    let (authority, behind) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     let Some((user, host)) = authority.rsplit_once('@') else { return text.to_owned() };
-    let behind = &rest[authority.len()..];
     match user.split_once(':') {
         Some((name, _)) => format!("{scheme}://{name}:{MASK}@{host}{behind}"),
         None => text.to_owned(),

@@ -211,8 +211,9 @@ async fn kinds(scene: Scene) {
         let new =
             NewSubscription { user: user(name), set: apns.clone(), topic: topic(text), token };
         let mut id = [0; 16];
-        id[..hex.len().min(16)].copy_from_slice(&hex.as_bytes()[..hex.len().min(16)]);
-        id[15] = name.len().to_le_bytes()[0];
+        for (place, byte) in id.iter_mut().zip(format!("{hex}/{name}").bytes()) {
+            *place = byte;
+        }
         scene.store.put(new, SubscriptionId::from_bytes(id), 3, at(0)).await.expect("put");
     };
     let counted = async || {

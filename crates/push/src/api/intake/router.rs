@@ -25,6 +25,7 @@ use super::{
     docs, halting, importing, info, message, notifications, operations, quarantine, subscriptions,
     trail, users,
 };
+use crate::board::Went;
 use crate::compat;
 use crate::halting::Halting;
 use crate::intake::Intake;
@@ -113,7 +114,7 @@ pub(crate) fn router(state: ApiState, callers: Callers, console: Option<Router>)
 async fn note(State(state): State<ApiState>, request: Request, next: Next) -> Response {
     let watch = Stopwatch::start();
     let response = next.run(request).await;
-    let is_fault = response.status().is_server_error();
-    state.intake.board.answered(state.intake.clock.now(), watch.seconds(), is_fault);
+    let went = if response.status().is_server_error() { Went::Badly } else { Went::Well };
+    state.intake.board.answered(state.intake.clock.now(), watch.seconds(), went);
     response
 }
