@@ -355,12 +355,13 @@ impl Fleet {
             "SELECT closed_until - UNIX_TIMESTAMP(NOW(3)) * 1000, expanded_until - closed_until, parts FROM state;",
             "SELECT until, is_expanded FROM releases;",
         ] {
-            text += &format!("{sql}\n{}", self.database.run(sql));
+            text.extend([sql, "\n", &self.database.run(sql)]);
         }
         for (number, node) in self.nodes.iter().enumerate() {
             let said = node.server.as_ref().map(Server::log).unwrap_or_default();
             let last = said.iter().rev().take(LAST_LINES).rev();
-            text += &format!("node {number}:\n{}\n", last.cloned().collect::<Vec<_>>().join("\n"));
+            text.extend([format!("node {number}:\n")]);
+            text.extend(last.flat_map(|line| [line.as_str(), "\n"]));
         }
         text
     }

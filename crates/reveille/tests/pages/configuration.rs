@@ -18,7 +18,7 @@ const ASKING: [&str; 6] = [
     "[push]\nstore = \"mariadb://x@y/z\"\nfeedback.mode = \"mediawiki\"\npublic.auth.mode = \"jwt\"\npublic.auth.jwks_file = \"x\"\n\
      [apns.NAME]\ncertificate_file = \"x\"\n[sessions]\nstore = \"cassandra://x/y\"\ncassandra.replication.DATACENTRE = 3",
     "[push]\npublic.auth.mode = \"jwt\"\npublic.auth.jwks_url = \"https://x.example/\"",
-    "[push]\npublic.auth.mode = \"header\"",
+    "[push]\npublic.auth.mode = \"header\"\n[apns.NAME]\nkey_id_file = \"x\"",
     "[push]\npublic.auth.mode = \"mediawiki\"",
     "",
 ];
