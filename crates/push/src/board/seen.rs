@@ -18,6 +18,7 @@ const WINDOWS_MAX: usize = 64;
 const DEVICES_MAX: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
 
 /// What was seen. Everybody who sees something writes here.
+#[derive(Default)]
 pub(crate) struct Board {
     requests: Mutex<Meter>,
     accepted: Mutex<Meter>,
@@ -26,7 +27,8 @@ pub(crate) struct Board {
     sets: Mutex<BTreeMap<CredentialSet, Arc<Mutex<SetSeen>>>>,
     batches: Mutex<VecDeque<BatchSeen>>,
     privacy: Mutex<PrivacySeen>,
-    devices: Mutex<LruCache<SubscriptionId, LastOutcome>>,
+    /// Nothing where nobody looks.
+    devices: Mutex<Option<LruCache<SubscriptionId, LastOutcome>>>,
     growth: Mutex<BTreeMap<Provider, Growth>>,
 }
 
@@ -100,21 +102,6 @@ pub(crate) struct PrivacySeen {
     pub(crate) per_day: Option<(f64, u32)>,
 }
 
-impl Default for Board {
-    fn default() -> Self {
-        Self {
-            requests: Mutex::default(),
-            accepted: Mutex::default(),
-            gathering: Mutex::default(),
-            sets: Mutex::default(),
-            batches: Mutex::default(),
-            privacy: Mutex::default(),
-            devices: Mutex::new(LruCache::new(DEVICES_MAX)),
-            growth: Mutex::default(),
-        }
-    }
-}
-
 impl std::fmt::Debug for Board {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Board").finish_non_exhaustive()
@@ -186,14 +173,21 @@ impl Board {
         lock(&self.privacy)
     }
 
+    /// Somebody will ask what providers last said of devices: it is remembered from now on.
+    pub(crate) fn remember_devices(&self) {
+        lock(&self.devices).get_or_insert_with(|| LruCache::new(DEVICES_MAX));
+    }
+
     /// A provider has said something of a device.
     pub(crate) fn heard(&self, device: SubscriptionId, verdict: Verdict) {
-        lock(&self.devices).put(device, LastOutcome::of(verdict));
+        if let Some(devices) = lock(&self.devices).as_mut() {
+            devices.put(device, LastOutcome::of(verdict));
+        }
     }
 
     /// What it last said, since the start, unless that was long ago.
     pub(crate) fn last_outcome(&self, device: SubscriptionId) -> Option<LastOutcome> {
-        lock(&self.devices).peek(&device).copied()
+        lock(&self.devices).as_ref()?.peek(&device).copied()
     }
 
     /// Devices came or went.

@@ -68,7 +68,7 @@ async fn troubles(
     let late = depth.oldest_window_end.map_or(Duration::ZERO, |end| now.since(end));
     if late > LATE {
         let late = long(late);
-        say(format!("The oldest wake-up waits since {late} after its window ended."), "providers");
+        say(format!("The oldest wake-up has waited {late} since its window ended."), "providers");
     }
     if depth.ledger.waiting >= console.api.intake.settings.waiting_max {
         say("The outbox is full: callers hear 503.".to_owned(), "overview");

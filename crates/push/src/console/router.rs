@@ -44,6 +44,7 @@ pub(crate) fn router(
     (key, facts): (hmac::Key, Facts),
     lifecycle: Lifecycle,
 ) -> Router {
+    api.intake.board.remember_devices();
     let is_secure = config.secure_cookie.unwrap_or(has_tls);
     let sessions = Sessions::new(key, config.operators.clone(), (is_secure, config.login));
     let console = Console {

@@ -9,6 +9,8 @@ use serde_json::json;
 use super::fleet::{Database, Fleet, MARK, Mixing, token_of};
 
 const NODES: usize = 3;
+/// How often a device is registered that was answered with 503: after the time that a transaction may take.
+const REGISTER_TRIES_MAX: usize = 5;
 /// How long a claim holds at the most, and a little more, in seconds.
 const LEASE_S: usize = 130;
 /// As many as a cohort begins with: it forms once all of them are there, however long that takes.
@@ -55,8 +57,16 @@ async fn woken_whole(database: Database, rounds: usize) {
             let topic = "org.wikimedia.wikipedia";
             let body = json!({"provider": "apns", "token": token, "topic": topic});
             let path = format!("/v1/users/{MARK}-{number}/subscriptions");
-            let answer = client.post(&path, &body).await;
-            assert_eq!(answer.status, 201, "{}", answer.text);
+            // Whoever hears 503 tries again, as it says. What was done all the same is refreshed.
+            for _ in 0..REGISTER_TRIES_MAX {
+                let answer = client.post(&path, &body).await;
+                match answer.status.as_u16() {
+                    200 | 201 => return,
+                    503 => println!("{}", answer.text),
+                    _ => break,
+                }
+            }
+            unreachable!("user {number} cannot be registered");
         });
     }
     requests.join_all().await;
