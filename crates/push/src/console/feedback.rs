@@ -1,13 +1,15 @@
 //! Dead tokens: what was dropped on proof, whether verdicts can be believed, and what is held until they can.
 
+use std::sync::{Arc, Mutex};
+
 use maud::{Markup, html};
-use reveille_model::Timestamp;
+use reveille_model::{CredentialSet, Timestamp};
 use reveille_store::{Quarantined, StoreError};
 
 use super::Console;
 use super::page::{Part, place};
 use super::words::{NOTHING, count, long, many, moment};
-use crate::board::lock;
+use crate::board::{SetSeen, lock};
 
 /// Devices in quarantine that are shown; the rest are counted.
 const SHOWN_MAX: usize = 50;
@@ -33,16 +35,27 @@ pub(super) fn content(console: &Console, parts: &[Part]) -> Markup {
             p.note { "Devices that look dead while a mistake of ours would look the same. Releasing is the undo: they live, and what waits for them is due now. Dropping believes the verdicts." }
             (place(parts, "quarantine"))
             form.row method="post" action="/console/feedback" {
-                label for="which" { "Which" }
-                select #which name="set" {
-                    option value="" { "all of them" }
-                    @for (set, _) in &sets { option value=(set) { "those of " (set) } }
-                }
+                (which("release-which", &sets))
                 button name="do" value="release" { "Release" }
+            }
+            form.row method="post" action="/console/feedback" {
+                (which("drop-which", &sets))
+                label { input type="checkbox" required; " There is no way back" }
                 button.danger name="do" value="drop" { "Drop" }
             }
         }
         section aria-labelledby="told-title" { h2 #told-title { "Who is told" } (place(parts, "told")) }
+    }
+}
+
+/// Which devices are meant.
+fn which(id: &str, sets: &[(CredentialSet, Arc<Mutex<SetSeen>>)]) -> Markup {
+    html! {
+        label for=(id) { "Which" }
+        select #(id) name="set" {
+            option value="" { "all of them" }
+            @for (set, _) in sets { option value=(set) { "those of " (set) } }
+        }
     }
 }
 

@@ -54,7 +54,11 @@ fn shown(console: &Console, place: usize, device: &Subscription) -> Markup {
                 dt { "Last registered" } dd { (moment(device.refreshed_at)) @if is_stale { ", which is stale" } }
                 dt { "Last outcome" } dd {
                     @match last {
-                        Some(last) => { (last.outcome.replace('_', " ")) ": " code { (last.reason) } ", on this node" }
+                        Some(last) => {
+                            (last.outcome.replace('_', " "))
+                            @if last.reason != "none" { ": " code { (last.reason) } }
+                            ", on this node"
+                        }
                         None => "this node has not woken it since it started, or not lately",
                     }
                 }
