@@ -12,6 +12,7 @@ use reveille_store_mariadb::{MariaDbSettings, MariaDbStore};
 use reveille_testkit::{Dir, MariaDb, needs_all};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
 const NOW: Timestamp = Timestamp::from_ms(1_000_000);
 
@@ -20,6 +21,7 @@ struct Between {
     port: u16,
     /// The next answer to a commit is lost, and its connection with it.
     loses: Arc<AtomicBool>,
+    _task: JoinSet<()>,
 }
 
 impl Between {
@@ -28,13 +30,15 @@ impl Between {
         let port = listener.local_addr().unwrap().port();
         let loses = Arc::new(AtomicBool::new(false));
         let inner = Arc::clone(&loses);
-        tokio::spawn(async move {
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
                 let server = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
-                tokio::spawn(hand_on(client, server, Arc::clone(&inner)));
+                connections.spawn(hand_on(client, server, Arc::clone(&inner)));
             }
         });
-        Self { port, loses }
+        Self { port, loses, _task: task }
     }
 }
 
@@ -96,10 +100,10 @@ async fn what_a_lost_claim_holds_is_due_again_at_once() {
     let now = NOW.plus(Duration::from_s(2));
     Outbox::close(&store, now).await.unwrap();
     while !store.expand(now, Shuffle::from_seed([1; 32])).await.unwrap().done {}
-    let claim = |lease: u64| Claim {
+    let claim = |number: u64| Claim {
         set: set.clone(),
         now,
-        lease: LeaseId::from_random(lease),
+        lease: LeaseId::from_random(number << 32),
         lease_until: now.plus(Duration::from_s(120)),
         limit: 10,
         hold: Duration::from_s(100),
