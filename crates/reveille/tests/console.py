@@ -157,9 +157,16 @@ with Chromium(browser, data) as chromium:
             page.picture(f"{name}-{width}-{'dark' if dark else 'light'}")
     print("ok every page is accessible and fits a phone, light and dark")
 
-    # Looking a user up, and a notification.
+    # A device that comes is counted before one's eyes.
     page.shows(1200)
     page.go(f"{api}/console/subscriptions")
+    assert "+1" not in evaluate("document.getElementById('counts').textContent")
+    post("/v1/users/zoe/subscriptions", {"provider": "fcm", "token": "phone-of-zoe"})
+    appears("document.getElementById('counts').textContent.includes('+1')")
+    appears("document.getElementById('growth').textContent.includes('1 / 1')")
+    print("ok a device that comes is counted")
+
+    # Looking a user up, and a notification.
     evaluate("document.getElementById('user').value = 'alice'")
     page.submit("document.getElementById('user')")
     found = evaluate("document.getElementById('found').innerText")

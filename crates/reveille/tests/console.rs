@@ -52,7 +52,7 @@ async fn an_operator_walks_through_the_console() {
     let output = tokio::task::spawn_blocking(move || walk.output()).await.unwrap().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 9, "{said}");
+    assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 10, "{said}");
     println!("{said}the pictures are in {}", pictures.display());
     dev.server.terminate();
 }

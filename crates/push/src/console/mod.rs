@@ -7,6 +7,7 @@ mod assets;
 mod chart;
 mod configuration;
 mod feedback;
+mod growth;
 mod live;
 mod look_up;
 mod overview;

@@ -22,7 +22,7 @@ use super::live::{STREAMS_MAX, stream};
 use super::page::{Page, Part, framed, login};
 use super::session::{Refused, Sessions};
 use super::{
-    Console, Facts, assets, configuration, feedback, look_up, overview, privacy, providers,
+    Console, Facts, assets, configuration, feedback, growth, look_up, overview, privacy, providers,
     subscriptions,
 };
 use crate::api::{ApiState, Deed};
@@ -47,7 +47,11 @@ pub(crate) fn router(
     api.intake.board.remember_devices();
     let is_secure = config.secure_cookie.unwrap_or(has_tls);
     let sessions = Sessions::new(key, config.operators.clone(), (is_secure, config.login));
+    let looks = Arc::default();
+    let of = (Arc::clone(&api.intake.store), Arc::clone(&api.intake.clock));
+    lifecycle.spawn("growth", growth::look(Arc::clone(&looks), of, lifecycle.clone()));
     let console = Console {
+        looks,
         api,
         facts: Arc::new(facts),
         sessions: Arc::new(sessions),

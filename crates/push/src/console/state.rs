@@ -7,6 +7,7 @@ use reveille_service::body::BodyLimits;
 use reveille_service::lifecycle::Lifecycle;
 use tokio::sync::Semaphore;
 
+use super::growth::Looks;
 use super::session::Sessions;
 use crate::api::ApiState;
 use crate::config::MixMode;
@@ -41,6 +42,8 @@ pub(crate) struct Console {
     /// Streams that may be open.
     pub(super) streams: Arc<Semaphore>,
     pub(super) lifecycle: Lifecycle,
+    /// How many devices there were.
+    pub(super) looks: Arc<Looks>,
 }
 
 impl Console {

@@ -1,14 +1,16 @@
 //! Devices: how many, of whom, how they grow; and looking one user or notification up.
 
 use maud::{Markup, html};
-use reveille_model::{Provider, Timestamp};
+use reveille_model::{Duration, Provider, Timestamp};
 use reveille_store::StoreError;
 
 use super::page::{Part, place};
-use super::words::{count, many};
+use super::words::{NOTHING, count, many};
 use super::{Console, chart, look_up};
 use crate::board::Growth;
 
+const HOUR: Duration = Duration::from_s(3_600);
+const DAY: Duration = Duration::from_s(86_400);
 /// Ages by which devices are counted, in days.
 const AGES_DAYS: [u16; 5] = [1, 7, 30, 90, 365];
 
@@ -22,15 +24,17 @@ pub(super) async fn parts(console: &Console) -> Result<Vec<Part>, StoreError> {
         p { strong { (many(all, "device", "devices")) } ", " (count(suspect)) " of them suspect." }
         div.wide role="region" tabindex="0" aria-label="Devices by provider" {
             table {
-                caption { "By provider, credential set and topic" }
-                thead { tr { th scope="col" { "Provider" } th scope="col" { "Credential set" } th scope="col" { "Topic" } th scope="col" { "Devices" } } }
+                caption { "By provider, credential set and topic; and what they have grown by, since the start of this node at the longest" }
+                thead { tr { th scope="col" { "Provider" } th scope="col" { "Credential set" } th scope="col" { "Topic" } th scope="col" { "Devices" } th scope="col" { "In an hour" } th scope="col" { "In a day" } } }
                 tbody {
-                    @for (set, topic, number) in kinds.iter().filter(|(.., number)| *number > 0) {
+                    @for kind in kinds.iter().filter(|(.., number)| *number > 0) {
+                        @let (set, topic, number) = kind;
                         tr {
                             th scope="row" { (set.provider().as_str()) }
                             td { (set) }
                             td { (topic.as_ref().map_or("", |topic| topic.as_str())) }
                             td { (count(*number)) }
+                            @for span in [HOUR, DAY] { td { (grown(console.looks.growth(kind, (now, span)))) } }
                         }
                     }
                 }
@@ -53,6 +57,15 @@ pub(super) fn content(parts: &[Part], found: Option<&Markup>) -> Markup {
         section aria-labelledby="counts-title" { h2 #counts-title { "Devices" } (place(parts, "counts")) }
         section aria-labelledby="growth-title" { h2 #growth-title { "Growth, on this node" } (place(parts, "growth")) }
         section aria-labelledby="ages-title" { h2 #ages-title { "How long ago their apps registered them" } (place(parts, "ages")) }
+    }
+}
+
+/// `+12`, `−3`.
+fn grown(by: Option<i64>) -> String {
+    match by {
+        None => NOTHING.to_owned(),
+        Some(by @ ..0) => format!("−{}", count(by.unsigned_abs())),
+        Some(by) => format!("+{}", count(by.unsigned_abs())),
     }
 }
 
