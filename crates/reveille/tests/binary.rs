@@ -100,7 +100,7 @@ async fn the_first_steps_work_as_written() {
     assert_eq!(push.terminate(), Some(0), "a stop that was asked for is no failure");
     drop(sandbox);
     let migrated = reveille(&["migrate", "--config", rig.path()]);
-    assert!(text(&migrated.stdout).contains("has schema 13, the latest"), "{migrated:?}");
+    assert!(text(&migrated.stdout).contains("has schema 14, the latest"), "{migrated:?}");
 }
 
 /// A real wiki, with an account of its own and without the group that may delete.

@@ -25,8 +25,10 @@ use play::Play;
 use stage::{Stage, needs};
 
 /// Pages whose commands are run elsewhere: by whom.
-const ELSEWHERE: [(&str, &str); 1] =
-    [("runbook.md", "the_commands_of_the_runbook_can_be_run (tests/monitoring.rs)")];
+const ELSEWHERE: [(&str, &str); 2] = [
+    ("runbook.md", "the_commands_of_the_runbook_can_be_run (tests/monitoring.rs)"),
+    ("clients.md", "what_the_page_shows_of_python_and_php_can_be_run (tests/clients)"),
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
