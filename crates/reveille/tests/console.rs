@@ -101,6 +101,42 @@ async fn whoever_is_not_logged_in_sees_and_changes_nothing() {
     dev.server.terminate();
 }
 
+/// The cookie of whoever logs in with a token; the answer's status where nobody does.
+async fn log_in(client: &Client, token: &str) -> Result<String, u16> {
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let body = format!("token={}", token.trim()).into_bytes();
+    let answer = client.call(Method::POST, "/console/login", &form, body).await;
+    let cookie = answer.headers.get("set-cookie").ok_or(answer.status.as_u16())?;
+    Ok(cookie.to_str().unwrap().split(';').next().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn an_operator_whose_token_is_taken_out_is_logged_out() {
+    let dir = Dir::new();
+    let rig = dir.join("rig");
+    let ports = reveille_testkit::free_ports();
+    let config = reveille_sandbox::init(&rig, ports, 5).unwrap();
+    let arguments = ["push", "--config", config.to_str().unwrap()];
+    let mut server = Server::start(Path::new(env!("CARGO_BIN_EXE_reveille")), &arguments);
+    server.wait_for("the push server is listening").await;
+    let client = Client::new(&format!("http://127.0.0.1:{}", ports.intake));
+    let (file, next) = (rig.join("operators.tokens"), "the-next-operators-token\n");
+    let first = std::fs::read_to_string(&file).unwrap();
+    let cookie = log_in(&client, &first).await.unwrap();
+    let see = async |cookie: &str| {
+        let headers = [("cookie", cookie)];
+        client.call(Method::GET, "/console", &headers, Vec::new()).await.status.as_u16()
+    };
+    assert_eq!(see(&cookie).await, 200);
+    std::fs::write(&file, next).unwrap();
+    server.signal("HUP");
+    server.wait_for("files have changed and are used now").await;
+    assert_eq!(see(&cookie).await, 303);
+    assert_eq!(log_in(&client, &first).await, Err(403));
+    assert_eq!(see(&log_in(&client, next).await.unwrap()).await, 200);
+    server.terminate();
+}
+
 #[tokio::test]
 async fn without_its_section_there_is_no_console() {
     let dir = Dir::new();
