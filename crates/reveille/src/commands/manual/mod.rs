@@ -26,8 +26,11 @@ pub(crate) struct ManArguments {
 pub(crate) fn completions(arguments: &CompletionsArguments) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut Cli::command(), "reveille", &mut script);
-    std::io::stdout().write_all(&script).context("cannot print the completions")?;
-    Ok(())
+    match std::io::stdout().write_all(&script) {
+        // A reader that has seen enough (`| head`) is no trouble.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        printed => Ok(printed.context("cannot print the completions")?),
+    }
 }
 
 /// Writes man pages: `reveille.1`, `reveille-push.1`, …
