@@ -411,7 +411,8 @@ async fn operations_answer_as_the_reference_and_its_ecosystem_expect() {
     assert_eq!(app.client.get("/_info").await.json()["name"], "reveille");
     assert_eq!(app.client.get("/_info/name").await.json(), json!({"name": "reveille"}));
     assert!(app.client.get("/_info/version").await.json()["version"].is_string());
-    assert_eq!(app.client.get("/_info/home").await.status, 200, "redirected to /docs");
+    let home = app.client.get("/_info/home").await;
+    assert_eq!((home.status.as_u16(), &home.headers["location"]), (301, &"/docs".parse().unwrap()));
     assert!(app.client.get("/robots.txt").await.text.contains("Disallow: /"));
     assert!(app.client.get("/?spec").await.json()["paths"].is_object());
     assert!(app.client.get("/?doc").await.text.contains("<h1>"));
