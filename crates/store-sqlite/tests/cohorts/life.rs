@@ -168,6 +168,10 @@ async fn a_database_of_the_ninth_version_keeps_its_cohorts() {
          ALTER TABLE scheduled DROP COLUMN spread;
          DROP TABLE seen;
          DROP TABLE moved;
+         DROP TRIGGER subscription_kind_came;
+         DROP TRIGGER subscription_kind_went;
+         DROP TRIGGER subscription_kind_changed;
+         DROP TABLE device_kinds;
          ALTER TABLE state DROP COLUMN halted;
          INSERT INTO credential_sets (name, silent) VALUES ('apns.app', 1);
          INSERT INTO subscriptions (id, user_name, set_id, topic, token, token_key, generation, created_at, refreshed_at)
