@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use reveille_model::{CredentialSet, LeaseId, Timestamp};
 use reveille_store::Claim;
-use sqlx::query;
+use sqlx::{AssertSqlSafe, query};
 
 use crate::engine::Tables;
 use crate::error::Done;
@@ -51,19 +51,27 @@ pub(super) async fn give_back(tables: &mut Tables<'_>, set_id: i64, claim: &Clai
         return Ok(());
     }
     let (ours, others) = tables.engine.node.share().parts();
-    for Doubtful { lease, lease_until, .. } in doubtful {
-        for part in ours.iter().chain(&others) {
-            let update = query(concat!(
-                "UPDATE wakeups FORCE INDEX (wakeups_due) SET due_at = ?",
-                " WHERE set_id = ? AND part = ? AND due_at = ? AND lease = ?"
-            ));
-            let update = update.bind(claim.now.as_ms()).bind(set_id).bind(part);
-            let update = update.bind(lease_until.as_ms()).bind(lease.as_i64());
-            let given_back = tables.execute(update).await?;
-            if given_back > 0 {
-                tracing::warn!(count = given_back, set = %claim.set, "wake-ups of a claim whose answer was lost are due again");
-            }
-        }
+    let parts: Vec<i64> = ours.into_iter().chain(others).collect();
+    let marks = |count: usize| vec!["?"; count].join(", ");
+    // One statement however many there are. A lease is one claim's, so that it makes no difference which end of a lease stands beside which.
+    let (parts_marks, leases_marks) = (marks(parts.len()), marks(doubtful.len()));
+    let sql = format!(
+        "UPDATE wakeups FORCE INDEX (wakeups_due) SET due_at = ? WHERE set_id = ? AND part IN ({parts_marks})
+         AND due_at IN ({leases_marks}) AND lease IN ({leases_marks})"
+    );
+    let mut update = query(AssertSqlSafe(sql)).bind(claim.now.as_ms()).bind(set_id);
+    for part in parts {
+        update = update.bind(part);
+    }
+    for each in &doubtful {
+        update = update.bind(each.lease_until.as_ms());
+    }
+    for each in &doubtful {
+        update = update.bind(each.lease.as_i64());
+    }
+    let given_back = tables.execute(update).await?;
+    if given_back > 0 {
+        tracing::warn!(count = given_back, set = %claim.set, "wake-ups of a claim whose answer was lost are due again");
     }
     Ok(())
 }
