@@ -6,6 +6,8 @@ use std::process::Command;
 
 use http::Method;
 use reveille_testkit::{Client, Dir, Server, chromium, free_port_range, needs_all, node, python};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
 
 /// `reveille dev`, in a folder of its own.
 struct Dev {
@@ -128,10 +130,19 @@ async fn an_operator_whose_token_is_taken_out_is_logged_out() {
         client.call(Method::GET, "/console", &headers, Vec::new()).await.status.as_u16()
     };
     assert_eq!(see(&cookie).await, 200);
+    // A stream that is open ends too.
+    let mut stream = TcpStream::connect(("127.0.0.1", ports.intake)).await.unwrap();
+    let ask = format!(
+        "GET /console/live/overview HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncookie: {cookie}\r\n\r\n"
+    );
+    stream.write_all(ask.as_bytes()).await.unwrap();
+    let mut lines = BufReader::new(stream).lines();
+    while lines.next_line().await.unwrap().expect("it is open") != "event: parts" {}
     std::fs::write(&file, next).unwrap();
     server.signal("HUP");
     server.wait_for("files have changed and are used now").await;
     assert_eq!(see(&cookie).await, 303);
+    while lines.next_line().await.unwrap().is_some() {}
     assert_eq!(log_in(&client, &first).await, Err(403));
     assert_eq!(see(&log_in(&client, next).await.unwrap()).await, 200);
     server.terminate();

@@ -8,7 +8,7 @@ use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::Stream;
 use futures_util::stream::unfold;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use reveille_model::{Duration, Timestamp};
 use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
@@ -21,8 +21,6 @@ use super::router::parts;
 const EVERY: Duration = Duration::from_s(1);
 /// Streams that may be open at once.
 pub(super) const STREAMS_MAX: usize = 32;
-/// How long a stream is open before its page has to ask again: a login may have ended.
-const OPEN_MAX: Duration = Duration::from_s(15 * 60);
 
 /// A stream under way.
 struct Streamed {
@@ -31,24 +29,22 @@ struct Streamed {
     /// What was sent last.
     sent: Vec<Part>,
     next: Timestamp,
-    until: Timestamp,
+    /// By which its operator is known. It ends with their login.
+    headers: HeaderMap,
     _permit: OwnedSemaphorePermit,
 }
 
-pub(super) async fn stream(State(console): State<Console>, Path(page): Path<String>) -> Response {
+pub(super) async fn stream(
+    State(console): State<Console>,
+    Path(page): Path<String>,
+    headers: HeaderMap,
+) -> Response {
     let Some(page) = Page::parse(&page) else { return StatusCode::NOT_FOUND.into_response() };
     let Ok(permit) = Arc::clone(&console.streams).try_acquire_owned() else {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
-    let now = console.now();
-    let streamed = Streamed {
-        console,
-        page,
-        sent: Vec::new(),
-        next: now.plus(EVERY),
-        until: now.plus(OPEN_MAX),
-        _permit: permit,
-    };
+    let next = console.now().plus(EVERY);
+    let streamed = Streamed { console, page, sent: Vec::new(), next, headers, _permit: permit };
     let mut response = Sse::new(events(streamed)).into_response();
     // A proxy that collects would make it stand still.
     response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
@@ -67,14 +63,15 @@ impl Streamed {
     /// The parts that have changed, in one event; nothing where it is over.
     async fn next(&mut self) -> Option<Event> {
         let clock = Arc::clone(&self.console.api.intake.clock);
-        if self.until <= clock.now() {
-            return None;
-        }
         tokio::select! {
             () = clock.sleep_until(self.next) => {}
             () = self.console.lifecycle.stopping() => return None,
         }
-        self.next = clock.now().plus(EVERY);
+        let now = clock.now();
+        if !self.console.sessions.knows(&self.headers, now) {
+            return None;
+        }
+        self.next = now.plus(EVERY);
         let Ok(parts) = parts(&self.console, self.page).await else {
             return Some(Event::default().event("trouble").data("the store cannot be asked"));
         };

@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 use axum::Router;
-use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{FromRequest, Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use maud::Markup;
 use reveille_model::{CredentialSet, Duration, Provider, Providers};
 use reveille_service::body::BodyLimits;
 use reveille_service::lifecycle::Lifecycle;
+use reveille_service::problem::Problem;
 use reveille_store::{StoreError, Which};
 use tokio::sync::Semaphore;
 use tower_http::csrf::CsrfLayer;
@@ -156,23 +156,24 @@ async fn show_configuration(State(console): State<Console>) -> Response {
 /// A form's fields.
 struct Form(Vec<(String, String)>);
 
-impl Form {
-    async fn read(console: &Console, headers: &HeaderMap, body: Body) -> Result<Self, Response> {
+impl FromRequest<Console> for Form {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, console: &Console) -> Result<Self, Problem> {
+        let (head, body) = request.into_parts();
         let parse =
             async |bytes: bytes::Bytes| Self(form_urlencoded::parse(&bytes).into_owned().collect());
-        console.bodies.read(headers, body, parse).await.map_err(IntoResponse::into_response)
+        console.bodies.read(&head.headers, body, parse).await
     }
+}
 
+impl Form {
     fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }
 
-async fn log_in(State(console): State<Console>, headers: HeaderMap, body: Body) -> Response {
-    let form = match Form::read(&console, &headers, body).await {
-        Ok(form) => form,
-        Err(refused) => return refused,
-    };
+async fn log_in(State(console): State<Console>, form: Form) -> Response {
     match console.sessions.log_in(form.get("token").unwrap_or_default(), console.now()) {
         Ok(cookie) => {
             tracing::info!("an operator has logged in at the console");
@@ -195,15 +196,7 @@ async fn log_out(State(console): State<Console>) -> Response {
 }
 
 /// Pauses or resumes delivery at a provider.
-async fn change_delivery(
-    State(console): State<Console>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let form = match Form::read(&console, &headers, body).await {
-        Ok(form) => form,
-        Err(refused) => return refused,
-    };
+async fn change_delivery(State(console): State<Console>, form: Form) -> Response {
     let provider = form.get("provider").and_then(Provider::parse);
     let change = match form.get("do") {
         Some("pause") => Some(Providers::or as fn(Providers, Providers) -> Providers),
@@ -220,15 +213,7 @@ async fn change_delivery(
 }
 
 /// Releases or drops what is in quarantine.
-async fn change_quarantine(
-    State(console): State<Console>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let form = match Form::read(&console, &headers, body).await {
-        Ok(form) => form,
-        Err(refused) => return refused,
-    };
+async fn change_quarantine(State(console): State<Console>, form: Form) -> Response {
     let which = match form.get("set") {
         Some("") => Some(Which::All),
         Some(name) => CredentialSet::parse(name).ok().map(Which::Set),
@@ -249,11 +234,7 @@ async fn change_quarantine(
 }
 
 /// Looks a user or a notification up.
-async fn find(State(console): State<Console>, headers: HeaderMap, body: Body) -> Response {
-    let form = match Form::read(&console, &headers, body).await {
-        Ok(form) => form,
-        Err(refused) => return refused,
-    };
+async fn find(State(console): State<Console>, form: Form) -> Response {
     let found = match (form.get("user"), form.get("notification")) {
         (Some(user), _) => look_up::user(&console, user).await,
         (None, Some(id)) => look_up::notification(&console, id).await,
