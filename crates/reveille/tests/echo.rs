@@ -5,26 +5,21 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use reveille_sandbox::{Ports, init};
-use reveille_testkit::{Client, Dir, MariaDb, Server, free_ports, needs_all};
+use reveille_testkit::{Client, Dir, MariaDb, Server, echo_tables, free_ports, needs_all};
 use serde_json::{Value, json};
 
 const REVEILLE: &str = env!("CARGO_BIN_EXE_reveille");
 
-/// The tables as Echo makes them for `MySQL`.
-const TABLES: &str = "
-CREATE TABLE w_echo_push_subscription (
-    eps_id INT UNSIGNED AUTO_INCREMENT NOT NULL, eps_user INT UNSIGNED NOT NULL, eps_token BLOB NOT NULL,
-    eps_token_sha256 CHAR(64) NOT NULL, eps_provider TINYINT UNSIGNED NOT NULL,
-    eps_updated TIMESTAMP DEFAULT CURRENT_TIMESTAMP NOT NULL, eps_data BLOB DEFAULT NULL,
-    eps_topic TINYINT UNSIGNED DEFAULT NULL,
-    UNIQUE INDEX eps_token_sha256 (eps_token_sha256), INDEX eps_provider (eps_provider), INDEX eps_topic (eps_topic),
-    INDEX eps_user (eps_user), INDEX eps_token (eps_token(10)), PRIMARY KEY (eps_id)
-) CHARSET binary;
-CREATE TABLE w_echo_push_provider (epp_id TINYINT UNSIGNED AUTO_INCREMENT NOT NULL, epp_name TINYBLOB NOT NULL, PRIMARY KEY (epp_id)) CHARSET binary;
-CREATE TABLE w_echo_push_topic (ept_id TINYINT UNSIGNED AUTO_INCREMENT NOT NULL, ept_text TINYBLOB NOT NULL, PRIMARY KEY (ept_id)) CHARSET binary;
+/// What stands in the tables from the beginning.
+const NAMES: &str = "
 INSERT INTO w_echo_push_provider (epp_name) VALUES ('fcm'), ('apns');
 INSERT INTO w_echo_push_topic (ept_text) VALUES ('org.wikimedia.wikipedia'), ('org.wikimedia.wikipedia.tfbeta'), ('org.example.other');
 ";
+
+/// The wiki's tables, without a subscription.
+fn tables() -> String {
+    echo_tables("w_") + NAMES
+}
 
 /// A row with a token as it is written in SQL.
 fn row(user: u32, token: &str, provider: u8, topic: &str) -> String {
@@ -130,7 +125,7 @@ async fn a_wikis_subscriptions_come_in_and_go_out_as_they_were() {
         println!("{}", needs_all("a wiki's tables in MariaDB"));
         return;
     };
-    wiki.run(TABLES);
+    wiki.run(&tables());
     wiki.run(PLAIN);
     let before = wiki.run(ALL);
     let rig = Rig::new();
@@ -184,7 +179,7 @@ async fn what_cannot_be_taken_is_named_and_the_rest_is_taken() {
         println!("{}", needs_all("a wiki's odd rows in MariaDB"));
         return;
     };
-    wiki.run(TABLES);
+    wiki.run(&tables());
     let rows = [
         row(42, "'planted-good'", 1, "NULL"),
         row(42, "'planted|pipe'", 1, "3"),
@@ -249,7 +244,7 @@ async fn an_import_that_breaks_off_goes_on_where_it_was() {
         println!("{}", needs_all("an import from MariaDB that breaks off"));
         return;
     };
-    wiki.run(TABLES);
+    wiki.run(&tables());
     wiki.run(PLAIN);
     let rig = Rig::new();
     let mut server = rig.start().await;

@@ -21,7 +21,7 @@ pub use environment::{
     systemd,
 };
 pub use http::{Answer, Client};
-pub use mariadb::{Galera, Link, LinkState, MariaDb};
+pub use mariadb::{Galera, Link, LinkState, MariaDb, echo_tables};
 pub use process::Server;
 pub use receiver::{Delivered, Receiver};
 pub use sandbox::{TestSandbox, free_port, free_port_range, free_ports};

@@ -1,6 +1,6 @@
 //! A real `MediaWiki` with people in it, on a database and port of its own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use http::Method;
@@ -117,7 +117,13 @@ impl RealWiki {
         self.server = Some(self.serve().await);
     }
 
-    fn settings(&self) -> String {
+    /// Where it is installed.
+    pub fn folder(&self) -> PathBuf {
+        self.dir.join("root/w")
+    }
+
+    /// The file of its settings, which its scripts are told by `MW_CONFIG_FILE`.
+    pub fn settings(&self) -> String {
         self.dir.join("settings/LocalSettings.php").display().to_string()
     }
 

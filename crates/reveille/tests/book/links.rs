@@ -24,7 +24,7 @@ pub(super) fn pages(folder: &Path) -> Vec<String> {
 }
 
 /// The lines of a page that are no blocks.
-fn prose(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn prose(text: &str) -> impl Iterator<Item = &str> {
     let mut is_inside = false;
     text.lines().filter(move |line| {
         let is_fence = line.trim_start().starts_with("```");

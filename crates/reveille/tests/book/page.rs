@@ -11,8 +11,8 @@ pub(super) enum Deed {
     Stop(String),
     /// What runs is killed. By us: by its name others might be, too.
     Kill(String),
-    /// Nothing, for a reason.
-    LeftOut(String),
+    /// The program is built, in the sources' folder.
+    Build(String),
 }
 
 /// A command and what it is to show.
@@ -63,10 +63,19 @@ pub(super) fn read(page: &str, text: &str) -> Vec<Block> {
         } else if !line.trim().is_empty() {
             notes.clear();
         }
-        // What stops something stands by itself.
-        if let Some(at) = notes.iter().position(|(word, _)| word == "stops") {
-            let deed = Deed::Stop(notes.remove(at).1);
-            blocks.push(Block { line: number + 1, deed, end: End::Code(0) });
+        // What stops something stands by itself, and so does what a page takes for granted.
+        let alone =
+            notes.pop_if(|(word, _)| ["stops", "runs", "stays on"].contains(&word.as_str()));
+        if let Some((word, rest)) = alone {
+            let (deed, end) = match word.as_str() {
+                "stops" => (Deed::Stop(rest), End::Code(0)),
+                "runs" => (command(rest), End::Code(0)),
+                _ => {
+                    let (text, said) = rest.rsplit_once(": ").expect("a command and what it says");
+                    (command(text.to_owned()), End::Stays(said.to_owned()))
+                }
+            };
+            blocks.push(Block { line: number + 1, deed, end });
         }
     }
     blocks
@@ -82,8 +91,8 @@ fn block(line: usize, word: &str, inside: &[&str], notes: &[(String, String)]) -
         (_, _, Some(_)) => End::Shown,
         _ => End::Code(0),
     };
-    let deed = if let Some(why) = note("not run") {
-        Deed::LeftOut(why)
+    let deed = if note("builds").is_some() {
+        Deed::Build(text())
     } else if let Some(words) = note("kills") {
         Deed::Kill(words)
     } else if let Some(name) = note("file") {
@@ -91,13 +100,18 @@ fn block(line: usize, word: &str, inside: &[&str], notes: &[(String, String)]) -
     } else if let Some(name) = note("more") {
         Deed::File { name, text: text(), is_more: true }
     } else if word == "sh" {
-        Deed::Commands(vec![Command { text: text(), shows: Vec::new() }])
+        command(text())
     } else if word == "console" {
         Deed::Commands(commands(inside))
     } else {
         return None;
     };
     Some(Block { line, deed, end })
+}
+
+/// One command that has nothing to show.
+fn command(text: String) -> Deed {
+    Deed::Commands(vec![Command { text, shows: Vec::new() }])
 }
 
 /// `$ command`, with lines that go on after a `\`, and what it shows.
@@ -120,20 +134,22 @@ fn commands(inside: &[&str]) -> Vec<Command> {
 
 #[test]
 fn blocks_are_read_as_they_are_meant() {
-    let page = "# A\n<!-- file: a.toml -->\n```toml\na = 1\n```\n\n<!-- stays: ready -->\n```console\n$ serve \\\n  all\n```\n\n```console\n$ ask\nan answer\n\n$ ask again\n```\n\n<!-- not run: it needs root -->\n```sh\nrm\n```\n\n```json\n{}\n```\n\n<!-- stops: serve -->\n";
+    let page = "# A\n<!-- file: a.toml -->\n```toml\na = 1\n```\n\n<!-- stays: ready -->\n```console\n$ serve \\\n  all\n```\n\n```console\n$ ask\nan answer\n\n$ ask again\n```\n\n<!-- builds -->\n```sh\ncargo build\n```\n\n<!-- stays on: serve more: it listens -->\n\n```json\n{}\n```\n\n<!-- stops: serve -->\n";
     let blocks = read("a.md", page);
     let deeds: Vec<&Deed> = blocks.iter().map(|block| &block.deed).collect();
-    let command = |text: &str, shows: &[&str]| Command {
+    let shown = |text: &str, shows: &[&str]| Command {
         text: text.to_owned(),
         shows: shows.iter().map(|line| (*line).to_owned()).collect(),
     };
     let file = Deed::File { name: "a.toml".to_owned(), text: "a = 1\n".to_owned(), is_more: false };
     assert_eq!(deeds[0], &file);
-    assert_eq!(deeds[1], &Deed::Commands(vec![command("serve \\\n  all", &[])]));
+    assert_eq!(deeds[1], &Deed::Commands(vec![shown("serve \\\n  all", &[])]));
     assert_eq!(blocks[1].end, End::Stays("ready".to_owned()));
-    let both = vec![command("ask", &["an answer"]), command("ask again", &[])];
+    let both = vec![shown("ask", &["an answer"]), shown("ask again", &[])];
     assert_eq!(deeds[2], &Deed::Commands(both));
-    assert_eq!(deeds[3], &Deed::LeftOut("it needs root".to_owned()));
-    assert_eq!(deeds[4], &Deed::Stop("serve".to_owned()));
-    assert_eq!(deeds.len(), 5);
+    assert_eq!(deeds[3], &Deed::Build("cargo build\n".to_owned()));
+    assert_eq!(deeds[4], &Deed::Commands(vec![shown("serve more", &[])]));
+    assert_eq!(blocks[4].end, End::Stays("it listens".to_owned()));
+    assert_eq!(deeds[5], &Deed::Stop("serve".to_owned()));
+    assert_eq!(deeds.len(), 6);
 }

@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::process::{Command as Process, Stdio};
 
-use reveille_testkit::Server;
+use reveille_testkit::{Server, is_long};
 
 use super::page::{Block, Command, Deed, End};
+use super::root;
 use super::stage::{REVEILLE, Stage};
 
 /// How often a command is run until it shows what it is to, about a second each time.
@@ -35,7 +36,7 @@ impl Play {
     pub(super) async fn go(&mut self, block: &Block) {
         let place = format!("{}:{}", self.page, block.line);
         match &block.deed {
-            Deed::LeftOut(_) => {}
+            Deed::Build(text) => self.build(&place, text),
             Deed::Stop(words) => {
                 assert_eq!(self.take(&place, words).terminate(), Some(0), "{place}: its end");
             }
@@ -60,6 +61,20 @@ impl Play {
                 }
             }
         }
+    }
+
+    /// Builds the program where its sources are, in some minutes. The commands that follow find it as the reader's would.
+    fn build(&mut self, place: &str, text: &str) {
+        if !is_long() {
+            println!("{place}: left to --long");
+            return;
+        }
+        self.commands += 1;
+        let folder = self.stage.folder().display();
+        let script = format!("set -e\n{text}\ncd {folder}\nexport -p > .variables");
+        let mut bash = Process::new("bash");
+        let built = bash.args(["-c", &script]).current_dir(root()).status().unwrap();
+        assert!(built.success(), "{place}: {text}");
     }
 
     /// What runs, as it ends.

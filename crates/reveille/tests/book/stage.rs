@@ -3,7 +3,9 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use reveille_testkit::{Cassandra, Dir, MariaDb, TestSandbox, free_port_range};
+use reveille_testkit::{
+    Cassandra, Dir, MariaDb, RealWiki, TestSandbox, echo_tables, free_port_range,
+};
 
 pub(super) const REVEILLE: &str = env!("CARGO_BIN_EXE_reveille");
 /// The ports that pages speak of; each is one of the test's own.
@@ -13,6 +15,20 @@ const PORTS: [u16; 16] = [
 /// The hosts that pages speak of.
 const MARIADB_HOST: &str = "db.example.org";
 const CASSANDRA_HOST: &str = "cassandra1.example.org";
+/// The port of Cassandra's that pages speak of.
+const CASSANDRA_PORT: &str = "9042";
+/// The wiki that pages speak of.
+const WIKI: &str = "https://meta.example.org/w/api.php";
+/// What Echo gives a wiki besides tables: a group whose members may delete what is dead.
+const GROUP: &str =
+    "$wgGroupPermissions['push-subscription-manager']['manage-all-push-subscriptions'] = true;";
+/// Who is registered in the wiki's tables.
+const REGISTERED: &str = "
+INSERT INTO echo_push_provider (epp_name) VALUES ('fcm'), ('apns');
+INSERT INTO echo_push_topic (ept_text) VALUES ('org.example.app');
+INSERT INTO echo_push_subscription (eps_user, eps_token, eps_token_sha256, eps_provider, eps_topic) VALUES
+    (42, 'a-phone', SHA2('a-phone', 256), 1, NULL), (42, 'ab01', SHA2('ab01', 256), 2, 1), (43, 'ab02', SHA2('ab02', 256), 2, 1);
+";
 /// The app of the guides, as Apple's look-alike knows it.
 const APP: &str = "
 [sandbox.apns_apps.example]
@@ -31,13 +47,16 @@ pub(super) enum Need {
     Nothing,
     MariaDb,
     Cassandra,
+    /// A wiki, and its tables in MariaDB.
+    Wiki,
 }
 
 /// What a page needs.
 pub(super) fn needs(page: &str) -> Need {
     match page {
-        "guides/mariadb.md" => Need::MariaDb,
-        "guides/cassandra.md" => Need::Cassandra,
+        "guides/mariadb.md" | "scaling.md" => Need::MariaDb,
+        "guides/cassandra.md" | "guides/reference-service.md" => Need::Cassandra,
+        "mediawiki.md" => Need::Wiki,
         _ => Need::Nothing,
     }
 }
@@ -50,7 +69,15 @@ pub(super) struct Stage {
     sandbox: TestSandbox,
     /// Names on the page, and what they are here.
     names: Vec<(&'static str, String)>,
-    _database: (Option<MariaDb>, Option<Cassandra>),
+    servers: Servers,
+}
+
+/// Whom the page needs.
+#[derive(Default)]
+struct Servers {
+    mariadb: Option<MariaDb>,
+    cassandra: Option<Cassandra>,
+    wiki: Option<RealWiki>,
 }
 
 impl Stage {
@@ -64,25 +91,10 @@ impl Stage {
         }
         let browser = sandbox.subscription("mozilla", "a-browser");
         std::fs::write(dir.join("browser.json"), browser.to_string()).unwrap();
-        let (mut names, mut database) = (Vec::new(), (None, None));
-        match needs(page) {
-            Need::Nothing => {}
-            Need::MariaDb => {
-                let server = MariaDb::start().await?;
-                let at = server.url().split('@').nth(1)?.split('/').next()?.to_owned();
-                names.push((MARIADB_HOST, at));
-                as_root(&dir, &server.socket());
-                database.0 = Some(server);
-            }
-            Need::Cassandra => {
-                let server = Cassandra::start_one().await?;
-                let address = server.addresses("dc1").first()?.clone();
-                names.push((CASSANDRA_HOST, format!("{address}:{}", server.port())));
-                database.1 = Some(server);
-            }
-        }
+        let servers = Servers::start(needs(page)).await?;
+        let names = servers.introduce(&dir);
         let first = free_port_range(u16::try_from(PORTS.len()).unwrap());
-        Some(Self { dir, first, sandbox, names, _database: database })
+        Some(Self { dir, first, sandbox, names, servers })
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -166,12 +178,60 @@ impl Stage {
         if command.contains("reveille sessions") && !command.contains("--kask-config") {
             environment.push(("REVEILLE_SESSIONS__LISTEN", address(14)));
         }
+        if let Some(wiki) = &self.servers.wiki {
+            environment.push(("MW_CONFIG_FILE", wiki.settings()));
+        }
         environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     /// About a second passes.
     pub(super) async fn pass_time(&self) {
         self.sandbox.control.get("/stats?received_min=1000000&wait_s=1").await;
+    }
+}
+
+impl Servers {
+    /// Starts them, where they are installed.
+    async fn start(need: Need) -> Option<Self> {
+        let mut servers = Self::default();
+        match need {
+            Need::Nothing => {}
+            Need::MariaDb => servers.mariadb = Some(MariaDb::start().await?),
+            Need::Cassandra => servers.cassandra = Some(Cassandra::start_one().await?),
+            Need::Wiki => {
+                let (wiki, tables) = (RealWiki::start().await?, MariaDb::start().await?);
+                wiki.set(GROUP);
+                tables.create("wikishared");
+                tables.run_in("wikishared", &(echo_tables("") + REGISTERED));
+                servers = Self { mariadb: Some(tables), wiki: Some(wiki), cassandra: None };
+            }
+        }
+        Some(servers)
+    }
+
+    /// What a page calls them, and what they are called here. Whatever a reader has on their machines comes into the folder.
+    fn introduce(&self, dir: &Dir) -> Vec<(&'static str, String)> {
+        let mut names = Vec::new();
+        if let Some(server) = &self.mariadb {
+            names.push((MARIADB_HOST, format!("127.0.0.1:{}", server.port())));
+            as_root(dir, &server.socket());
+        }
+        if let Some(server) = &self.cassandra {
+            let (address, port) = (server.addresses("dc1").remove(0), server.port());
+            names.push((
+                "cassandra://cassandra1.example.org",
+                format!("cassandra://{address}:{port}"),
+            ));
+            names.push((CASSANDRA_HOST, address));
+            names.push((CASSANDRA_PORT, port.to_string()));
+        }
+        if let Some(wiki) = &self.wiki {
+            names.push((WIKI, wiki.api.clone()));
+            let maintenance = wiki.folder().join("maintenance");
+            std::os::unix::fs::symlink(maintenance, dir.join("maintenance")).unwrap();
+            std::fs::write(dir.join("db.password"), MariaDb::PASSWORD).unwrap();
+        }
+        names
     }
 }
 
@@ -185,13 +245,16 @@ fn as_root(dir: &Dir, socket: &str) {
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
+/// Links are not followed: what they lead to is not the page's.
 fn configurations(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let (path, kind) = (entry.path(), entry.file_type().unwrap());
+        if kind.is_dir() {
             found.extend(configurations(&path));
-        } else if path.extension().is_some_and(|end| end == "toml" || end == "json") {
+        } else if kind.is_file()
+            && path.extension().is_some_and(|end| end == "toml" || end == "json")
+        {
             found.push(path);
         }
     }

@@ -74,6 +74,11 @@ impl MariaDb {
         format!("mariadb://wiki@127.0.0.1:{}/wiki", self.port)
     }
 
+    /// Its port at 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// What its own client reaches it through, as root.
     pub fn socket(&self) -> String {
         socket(&self.dir)
