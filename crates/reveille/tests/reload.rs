@@ -248,6 +248,48 @@ async fn a_callers_token_that_was_taken_out_is_refused_and_others_go_on() {
     assert!(!push.log().join("\n").contains("-token-0123456789"));
 }
 
+/// Both listeners, each with a file of its own. One that cannot be used changes nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_of_listeners_are_taken_for_the_connections_that_follow() {
+    let rig = Rig::start().await;
+    let renew = |name: &str| {
+        let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+        rig.put(&format!("{name}.pem"), &(made.cert.pem() + &made.signing_key.serialize_pem()));
+        made.cert.pem()
+    };
+    let ports = [rig.ports.intake, rig.ports.public];
+    let mut text = std::fs::read_to_string(&rig.config).unwrap();
+    for (name, port) in ["intake", "public"].into_iter().zip(ports) {
+        let listen = format!("listen = \"127.0.0.1:{port}\"\n");
+        let keys = format!("tls_cert_file = \"{name}.pem\"\ntls_key_file = \"{name}.pem\"\n");
+        text = text.replace(&listen, &(listen.clone() + &keys));
+    }
+    std::fs::write(&rig.config, text).unwrap();
+    let ask = async |port: u16, trusted: &str| {
+        let trusted = reqwest::Certificate::from_pem(trusted.as_bytes()).unwrap();
+        let client = reqwest::Client::builder().no_proxy().tls_certs_only([trusted]);
+        let asked = client.build().unwrap().get(format!("https://127.0.0.1:{port}/nothing"));
+        asked.send().await.is_ok()
+    };
+    let first = [renew("intake"), renew("public")];
+    let mut push = rig.start_push().await;
+    for (port, trusted) in ports.into_iter().zip(&first) {
+        assert!(ask(port, trusted).await, "{port}");
+    }
+    for name in ["intake", "public"] {
+        and_then(&mut push, REFUSED, |_| rig.put(&format!("{name}.pem"), "half of one")).await;
+    }
+    for (port, trusted) in ports.into_iter().zip(&first) {
+        assert!(ask(port, trusted).await, "{port}");
+    }
+    let second = [renew("intake"), renew("public")];
+    and_then(&mut push, "were read again", hang_up).await;
+    for (port, (before, trusted)) in ports.into_iter().zip(first.iter().zip(&second)) {
+        assert!(ask(port, trusted).await && !ask(port, before).await, "{port}");
+    }
+    assert_eq!(push.terminate(), Some(0));
+}
+
 /// The session store, with tokens of a namespace beside its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_tokens_of_a_session_store_are_taken_too() {

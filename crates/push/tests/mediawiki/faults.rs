@@ -104,6 +104,22 @@ async fn a_session_lost_in_the_middle_is_made_anew() {
     assert_eq!((rig.wiki.inner().logins, seconds < 60), (2, true), "at once: {seconds} s");
 }
 
+/// The account has another password than the file, until somebody puts the right one there.
+#[tokio::test]
+async fn a_password_that_is_mended_is_taken_without_a_restart() {
+    let rig = Rig::start().await;
+    let (dead, file) = (tokens("dead", 1), rig.dir.join("password"));
+    std::fs::write(&file, "the one before").unwrap();
+    rig.wait(10).await;
+    rig.wiki.subscribe(&dead);
+    rig.die(&dead).await;
+    rig.until("a login that fails", |wiki| wiki.logins > 0).await;
+    rig.wait(60).await;
+    assert_eq!(rig.wiki.inner().tokens.len(), 1);
+    std::fs::write(&file, crate::PASSWORD).unwrap();
+    rig.until("it is gone", |wiki| wiki.tokens.is_empty()).await;
+}
+
 #[tokio::test]
 async fn an_account_without_the_rights_is_told_of_and_deletes_nothing() {
     let rig = Rig::start().await;
