@@ -290,6 +290,52 @@ async fn certificates_of_listeners_are_taken_for_the_connections_that_follow() {
     assert_eq!(push.terminate(), Some(0));
 }
 
+/// The store's token is changed where it is asked for, and then where it is shown.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_token_that_opens_the_session_store_is_taken() {
+    const SESSION: &str = "0123456789abcdefghijklmnopqrstuv";
+    let (rig, port) = (Rig::start().await, free_port());
+    let section = format!(
+        "\n[sessions]\nlisten = \"127.0.0.1:{port}\"\nstore = \"sqlite:sessions.db\"\ntokens_file = \"store.tokens\"\n"
+    );
+    let auth = format!(
+        "[push.public.auth]\nmode = \"sessions\"\nurl = \"http://127.0.0.1:{port}/sessions/v1/\"\nstore_token_file = \"store.token\"\n"
+    );
+    let text = std::fs::read_to_string(&rig.config).unwrap();
+    let (before, after) = text.split_once("[push.public.auth]").unwrap();
+    let after = after.split_once('\n').unwrap().1;
+    std::fs::write(&rig.config, format!("{before}{auth}{after}{section}")).unwrap();
+    rig.put("store.tokens", "first-token-0123456789\n");
+    rig.put("store.token", "first-token-0123456789\n");
+    let words = ["sessions", "--config", rig.config.to_str().unwrap()];
+    let mut store = Server::start(Path::new(REVEILLE), &words);
+    store.wait_for("the session store is listening").await;
+    let mut push = rig.start_push().await;
+    let store_client = Client::new(&format!("http://127.0.0.1:{port}"));
+    let headers = [("authorization", "Bearer first-token-0123456789")];
+    let value = json!({"user": "alice"}).to_string().into_bytes();
+    let path = format!("/sessions/v1/{SESSION}");
+    assert_eq!(store_client.call(Method::POST, &path, &headers, value).await.status, 201);
+    let public = Client::new(&format!("http://127.0.0.1:{}", rig.ports.public));
+    let cookie = format!("session={SESSION}");
+    let ask = async || {
+        let headers = [("cookie", cookie.as_str())];
+        let answer = public.call(Method::GET, "/v1/subscriptions", &headers, Vec::new()).await;
+        answer.status.as_u16()
+    };
+    assert_eq!(ask().await, 200);
+    rig.put("store.tokens", "second-token-0123456789\n");
+    and_then(&mut store, TAKEN, hang_up).await;
+    assert_eq!(ask().await, 503, "nobody is taken for nobody");
+    rig.put("store.token", "");
+    and_then(&mut push, REFUSED, hang_up).await;
+    assert_eq!(rig.failed("push.public.auth").await, (true, 1));
+    rig.put("store.token", "second-token-0123456789\n");
+    and_then(&mut push, TAKEN, hang_up).await;
+    assert_eq!(ask().await, 200);
+    assert!(!push.log().join("\n").contains("-token-0123456789"));
+}
+
 /// The session store, with tokens of a namespace beside its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_tokens_of_a_session_store_are_taken_too() {

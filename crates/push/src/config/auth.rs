@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aws_lc_rs::hmac;
 use http::HeaderName;
 use reveille_model::{Duration, Realm};
-use reveille_providers::client_tls;
+use reveille_providers::{Current, client_tls};
 use reveille_service::config::Section;
 
 use super::public::read_ranges;
@@ -13,7 +13,7 @@ use super::wiki::read_proxied;
 use crate::client::ClientSettings;
 use crate::identity::{
     AuthMode, HeaderConfig, JwtConfig, KeySource, MediaWikiAuthConfig, SessionFormat,
-    SessionsConfig,
+    SessionSecrets, SessionsConfig,
 };
 use crate::wiki::WikiConfig;
 
@@ -64,7 +64,6 @@ fn read_client(auth: &mut Section) -> Option<ClientSettings> {
 
 fn read_sessions(auth: &mut Section) -> Option<SessionsConfig> {
     let url = read_url(auth, "url", "http://127.0.0.1:8081/sessions/v1/");
-    let store_token = auth.secret("store_token_file");
     let wiki = auth.string("wiki");
     if let Some(wiki) = &wiki {
         read_realm(auth, wiki);
@@ -72,7 +71,7 @@ fn read_sessions(auth: &mut Section) -> Option<SessionsConfig> {
     if wiki.is_none() && auth.has("hmac_key_file") {
         auth.problem("hmac_key_file", "this is MediaWiki's; set wiki = \"…\" too");
     }
-    let hmac_key = auth.secret("hmac_key_file");
+    let secrets = read_session_secrets(auth);
     let cookie = auth.string("cookie").unwrap_or_else(|| {
         wiki.as_ref().map_or("session".to_owned(), |wiki| format!("{wiki}_session"))
     });
@@ -93,22 +92,26 @@ fn read_sessions(auth: &mut Section) -> Option<SessionsConfig> {
         auth.problem("user_path", "this must be names with dots between, \"metadata.userId\"");
     }
     let client = read_client(auth);
-    let format = match (&wiki, hmac_key) {
-        (None, _) => SessionFormat::Json,
-        (Some(_), key) => SessionFormat::MediaWiki(
-            key.map(|key| Arc::new(hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()))),
-        ),
-    };
+    let format = if wiki.is_some() { SessionFormat::MediaWiki } else { SessionFormat::Json };
     Some(SessionsConfig {
         url: url?,
-        store_token,
         cookie,
         key_prefix,
         format,
+        secrets: Arc::new(Current::new(secrets)),
         user_path,
         user_prefix: wiki.map_or(String::new(), |wiki| format!("{wiki}:")),
         client: client?,
     })
+}
+
+/// What of it stands in files of its own.
+pub(super) fn read_session_secrets(auth: &mut Section) -> SessionSecrets {
+    let hmac_key = auth.secret("hmac_key_file");
+    SessionSecrets {
+        store_token: auth.secret("store_token_file"),
+        hmac_key: hmac_key.map(|key| hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes())),
+    }
 }
 
 fn read_jwt(auth: &mut Section) -> Option<JwtConfig> {

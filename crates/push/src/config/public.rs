@@ -10,8 +10,8 @@ use ipnet::IpNet;
 use reveille_model::User;
 use reveille_service::config::{Document, Section, ServerTls};
 
-use super::auth::read_auth;
-use crate::identity::AuthMode;
+use super::auth::{read_auth, read_session_secrets};
+use crate::identity::{AuthMode, SessionSecrets};
 
 /// Most origins, address ranges or path steps that can be listed.
 const LIST_MAX: usize = 1_000;
@@ -39,6 +39,11 @@ impl PublicConfig {
     /// Reads its certificate again.
     pub(crate) fn reread_tls(document: &Document) -> Option<ServerTls> {
         ServerTls::read(&mut document.section("push").section("public"))
+    }
+
+    /// Reads again what opens the session store and its values.
+    pub(crate) fn reread_session_secrets(document: &Document) -> SessionSecrets {
+        read_session_secrets(&mut document.section("push").section("public").section("auth"))
     }
 
     /// Reads it, if it is there.

@@ -16,4 +16,4 @@ pub(crate) use jwt::JwtConfig;
 pub(crate) use keyset::KeySource;
 pub(crate) use mediawiki::{MediaWikiAuthConfig, wiki_of};
 pub(crate) use modes::{Account, AuthMode, Caller, Denied, Identity};
-pub(crate) use sessions::{SessionFormat, SessionsConfig};
+pub(crate) use sessions::{SessionFormat, SessionSecrets, SessionsConfig};

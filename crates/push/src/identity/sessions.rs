@@ -5,6 +5,7 @@ use std::sync::Arc;
 use aws_lc_rs::hmac;
 use http::{HeaderMap, StatusCode};
 use reveille_model::{Timestamp, User};
+use reveille_providers::Current;
 use serde_json::Value;
 
 use super::Denied;
@@ -22,14 +23,14 @@ const VALUE_BYTES_MAX: usize = 1024 * 1024;
 pub(crate) struct SessionsConfig {
     /// The session store, with its path; ends with `/`.
     pub url: reqwest::Url,
-    /// The bearer token the store asks for, if it does.
-    pub store_token: Option<String>,
     /// The cookie that carries a session's id.
     pub cookie: String,
     /// What stands before the id in the store's key.
     pub key_prefix: String,
     /// How values are written.
     pub format: SessionFormat,
+    /// What opens the store and its values. It may change.
+    pub secrets: Arc<Current<SessionSecrets>>,
     /// Where in a value the user stands, name by name.
     pub user_path: Vec<String>,
     /// What the user begins with, so that those of two sites are never one.
@@ -45,20 +46,25 @@ impl std::fmt::Debug for SessionsConfig {
 }
 
 /// How values are written.
-#[derive(Clone)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SessionFormat {
     /// As JSON.
     Json,
-    /// As MediaWiki does: `JSON.<hmac>.…` or `PHP.<hmac>.…`; with the key, if the wiki has one.
-    MediaWiki(Option<Arc<hmac::Key>>),
+    /// As MediaWiki does: `JSON.<hmac>.…` or `PHP.<hmac>.…`.
+    MediaWiki,
 }
 
-impl std::fmt::Debug for SessionFormat {
+/// What is in files of its own.
+pub(crate) struct SessionSecrets {
+    /// The bearer token the store asks for, if it does.
+    pub store_token: Option<String>,
+    /// What a wiki signs its values with, if it does.
+    pub hmac_key: Option<hmac::Key>,
+}
+
+impl std::fmt::Debug for SessionSecrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Json => "Json",
-            Self::MediaWiki(_) => "MediaWiki(…)",
-        })
+        f.write_str("SessionSecrets(…)")
     }
 }
 
@@ -77,18 +83,18 @@ impl Sessions {
     pub(super) async fn user(&self, headers: &HeaderMap, now: Timestamp) -> Result<User, Denied> {
         let id = bearer(headers).or_else(|| cookie(headers, &self.config.cookie));
         let id = id.filter(|id| is_id(id)).ok_or(Denied::Unknown)?;
-        let bytes = self.look_up(id).await?.ok_or(Denied::Unknown)?;
-        let value = match &self.config.format {
+        let secrets = self.config.secrets.get();
+        let bytes =
+            self.look_up(id, secrets.store_token.as_deref()).await?.ok_or(Denied::Unknown)?;
+        let value = match self.config.format {
             SessionFormat::Json => serde_json::from_slice(&bytes).ok(),
-            SessionFormat::MediaWiki(key) => {
-                let integrity = key.as_deref().map_or(Integrity::Unsigned, Integrity::Signed);
-                stored_session::decode(&bytes, integrity)
+            SessionFormat::MediaWiki => {
+                let key = secrets.hmac_key.as_ref();
+                let integrity = key.map_or(Integrity::Unsigned, Integrity::Signed);
+                stored_session::decode(&bytes, integrity).filter(|value| !is_over(value, now))
             }
         };
         let value = value.ok_or(Denied::Unknown)?;
-        if matches!(self.config.format, SessionFormat::MediaWiki(_)) && is_over(&value, now) {
-            return Err(Denied::Unknown);
-        }
         let user = self.config.user_path.iter().try_fold(&value, |value, name| value.get(name));
         let user = match user {
             Some(Value::String(text)) if !text.is_empty() && text != "0" => text.clone(),
@@ -100,7 +106,7 @@ impl Sessions {
     }
 
     /// The stored value of a session.
-    async fn look_up(&self, id: &str) -> Result<Option<Vec<u8>>, Denied> {
+    async fn look_up(&self, id: &str, token: Option<&str>) -> Result<Option<Vec<u8>>, Denied> {
         let unavailable = |what: &'static str| {
             tracing::error!(what, "the session store of push.public.auth cannot be asked");
             Denied::Unavailable
@@ -112,7 +118,7 @@ impl Sessions {
         });
         pushed.map_err(|()| unavailable("its address takes no path"))?;
         let mut request = self.client.get(url);
-        if let Some(token) = &self.config.store_token {
+        if let Some(token) = token {
             request = request.bearer_auth(token);
         }
         // Errors name the address, which names the session.

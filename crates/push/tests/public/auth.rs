@@ -11,6 +11,7 @@ use reveille_model::Duration;
 use reveille_service::config::ServerTls;
 use reveille_service::lifecycle::Lifecycle;
 use reveille_service::listen;
+use reveille_service::reload::LOOK_EVERY;
 use reveille_store::memory::MemoryStore;
 use reveille_testkit::{Answer, Client, Dir, PushApp, TestSandbox, needs_all, python};
 use serde_json::{Value, json};
@@ -203,6 +204,8 @@ async fn a_wikis_session_says_whose_it_is() {
 #[tokio::test]
 async fn a_wikis_signature_is_checked_and_other_sites_write_json() {
     const ID: &str = "0123456789abcdefghijklmnopqrstuv";
+    // Made with OpenSSL: `openssl dgst -sha256 -hmac 'key 2' -binary | base64`.
+    const SIGNED_ANEW: &str = "JSON.PqMvRCd4UTEaODdv2pNyPWzeR/J259pa01Ym/mq4Oxk=.{\"a\":1}";
     let pages = Pages::default();
     let (url, _pages) = pages.start().await;
     let folder = Dir::new();
@@ -221,6 +224,16 @@ async fn a_wikis_signature_is_checked_and_other_sites_write_json() {
     assert_eq!(list(app.public(), &headers).await.status, 200);
     pages.set(&format!("w:MWSession:{ID}"), "JSON..{\"a\":1}").await;
     assert_eq!(list(app.public(), &headers).await.status, 401);
+    // The wiki gets another key, and the file follows.
+    pages.set(&format!("w:MWSession:{ID}"), SIGNED_ANEW).await;
+    assert_eq!(list(app.public(), &headers).await.status, 401);
+    std::fs::write(&file, "key 2\n").unwrap();
+    let mut looks = 0;
+    while list(app.public(), &headers).await.status != 200 {
+        looks += 1;
+        assert!(looks < 100, "nobody looks");
+        app.clock.advance(LOOK_EVERY);
+    }
 
     let auth = format!(
         "[push.public.auth]\nmode = \"sessions\"\nurl = \"{url}/\"\ncookie = \"sid\"\nuser_path = \"account.name\"\n"
