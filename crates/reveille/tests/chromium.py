@@ -8,7 +8,7 @@ class Chromium:
     """One browser. `call` asks it something, `wait_for` waits for what it says by itself."""
 
     def __init__(self, browser, data):
-        flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--no-proxy-server",
+        flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--no-proxy-server", "--hide-scrollbars",
                  "--remote-debugging-port=0", "--remote-allow-origins=*", f"--user-data-dir={data}", "--window-size=900,1300", "about:blank"]
         self.number, self.events = 0, []
         self.process = subprocess.Popen([browser, *flags], stderr=subprocess.PIPE, text=True)

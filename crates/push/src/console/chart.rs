@@ -27,20 +27,20 @@ fn bars(numbers: &[u64], places: usize) -> Vec<(f64, f64)> {
     numbers.iter().enumerate().map(|(at, number)| (place(at), height(*number, most))).collect()
 }
 
-/// Counts of ten minutes as a small line of bars.
+/// Counts of ten minutes as a small line of bars, with what they come to.
 pub(super) fn sparkline(what: &str, counts: &[u64]) -> Markup {
     let (most, sum) = (counts.iter().copied().max().unwrap_or_default(), counts.iter().sum());
-    let said = format!(
-        "{what} in the last ten minutes: {} altogether, at most {} in ten seconds.",
-        count(sum),
-        count(most)
-    );
+    let said =
+        format!("{} in the last ten minutes, at most {} in ten seconds.", count(sum), count(most));
     let step = WIDTH / float(counts.len().max(1) as u64);
     html! {
-        svg.spark viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) preserveAspectRatio="none" role="img" aria-label=(said) {
-            @for (x, high) in bars(counts, counts.len()) {
-                @if high > 0.0 { rect x=(x) y=(HEIGHT - high) width=(step - 1.0) height=(high) {} }
+        figure {
+            svg.spark viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) preserveAspectRatio="none" role="img" aria-label=(what) {
+                @for (x, high) in bars(counts, counts.len()) {
+                    @if high > 0.0 { rect x=(x) y=(HEIGHT - high) width=(step - 1.0) height=(high) {} }
+                }
             }
+            figcaption { (said) }
         }
     }
 }
@@ -59,16 +59,12 @@ pub(super) fn windows(
     let whole = end.since(start).as_ms().max(1);
     let part = float(now.since(start).as_ms()) / float(whole);
     let left = batches.iter().filter(|batch| batch.wakeups > 0).count();
+    let largest = batches.iter().map(|batch| batch.wakeups).max().unwrap_or_default();
     let said = format!(
-        "{}. In the last {} windows {} left, the largest with {}.",
+        "{}. In the last {} windows {} left.",
         many(gathering, "wake-up gathers", "wake-ups gather"),
         batches.len(),
         many(left as u64, "batch", "batches"),
-        many(
-            numbers.iter().rev().skip(1).copied().max().unwrap_or_default(),
-            "wake-up",
-            "wake-ups"
-        ),
     );
     html! {
         figure {
@@ -84,7 +80,9 @@ pub(super) fn windows(
                 rect.rest x=(WIDTH - step) y=(HEIGHT + 5.0) width=(step) height="5" {}
                 rect.over x=(WIDTH - step) y=(HEIGHT + 5.0) width=(step * part.clamp(0.0, 1.0)) height="5" {}
             }
-            figcaption { "Batches of the last windows, and at the right what is gathering." }
+            figcaption {
+                "Batches of the last windows, the largest of " (many(largest, "wake-up", "wake-ups")) "; at the right what is gathering, and how much of its window is over."
+            }
         }
     }
 }
