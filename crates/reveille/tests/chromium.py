@@ -1,5 +1,5 @@
 """A real Chromium, driven over the DevTools protocol."""
-import json, subprocess, sys
+import json, os, subprocess, sys
 
 import websocket
 
@@ -11,7 +11,10 @@ class Chromium:
         flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--no-proxy-server", "--hide-scrollbars",
                  "--remote-debugging-port=0", "--remote-allow-origins=*", f"--user-data-dir={data}", "--window-size=900,1300", "about:blank"]
         self.number, self.events = 0, []
-        self.process = subprocess.Popen([browser, *flags], stderr=subprocess.PIPE, text=True)
+        # What it leaves behind when it is killed goes with its folder.
+        os.makedirs(data, exist_ok=True)
+        environment = {**os.environ, "TMPDIR": data}
+        self.process = subprocess.Popen([browser, *flags], stderr=subprocess.PIPE, text=True, env=environment)
         for line in self.process.stderr:
             if "DevTools listening on " in line:
                 self.socket = websocket.create_connection(line.split("DevTools listening on ")[1].strip(), timeout=60)
