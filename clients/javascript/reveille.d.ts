@@ -213,11 +213,11 @@ export declare class Reveille {
     /**
      * This browser as the server knows it.
      *
-     * @returns {Promise<Subscription | null>} null where it is not subscribed.
+     * @returns {Promise<Subscription | null>} null where it is not subscribed, or has not shown yet that it has its token, where the server asks for that.
      */
     current(): Promise<Subscription | null>;
     /**
-     * All devices of this user.
+     * All devices of this user that can be woken.
      *
      * @returns {Promise<Subscription[]>}
      */
@@ -264,7 +264,7 @@ export declare class Reveille {
      * @returns {Promise<string>}
      */
     user(): Promise<string>;
-    /** Forgets that user, as whom nobody can call any more: where the server no longer knows them (401). */
+    /** Forgets that user: whoever has this browser next is another one. Nobody can be that user any more. */
     forget(): Promise<void>;
 }
 /**

@@ -16,6 +16,8 @@ const TRIES_MAX = 3;
 const WAIT_MS_FIRST = 1_000;
 /** Most bytes of an answer. */
 const ANSWER_BYTES_MAX = 1_048_576;
+/** What the server says to whom it does not know. */
+const NOBODY = "urn:reveille:problem:unauthorized";
 /** What kinds of trouble begin with that are not the server's. */
 const OWN = "urn:reveille:client:";
 
@@ -132,11 +134,12 @@ export class Reveille {
       // Service workers have no such function.
       await globalThis.Notification?.requestPermission?.();
     }
-    if ((await this.#permission(at)) === "denied") {
+    const permission = await this.#permission(at);
+    if (permission !== "granted") {
       throw new ReveilleError({
         type: `${OWN}permission`,
         title: "Notifications are not allowed here",
-        detail: "the settings of this site, beside its address, change that",
+        detail: permission === "denied" ? "the settings of this site, beside its address, change that" : "the browser's question was not answered",
       });
     }
     return this.#inTurn(() => this.#register(at));
@@ -152,14 +155,16 @@ export class Reveille {
     const at = registration ?? (await this.#ready());
     return this.#inTurn(async () => {
       const known = await recall(this.url, "device");
-      if (!known && !(await this.#pushes(at).getSubscription())) {
+      const there = await this.#byBrowser(() => this.#pushes(at).getSubscription());
+      if (!known && !there) {
         return null;
       }
       if ((await this.#permission(at)) !== "granted") {
         await this.#leave();
         return null;
       }
-      return this.#register(at);
+      // What another push service of this site has subscribed stays as it is.
+      return known || hasKey(there, await this.#key()) ? this.#register(at) : null;
     });
   }
 
@@ -171,15 +176,19 @@ export class Reveille {
   async unsubscribe({ registration } = {}) {
     const at = registration ?? (await this.#ready());
     await this.#inTurn(async () => {
-      await (await this.#pushes(at).getSubscription())?.unsubscribe();
-      await this.#leave();
+      try {
+        await this.#byBrowser(async () => (await this.#pushes(at).getSubscription())?.unsubscribe());
+      } finally {
+        // Whatever the browser does: the server wakes it no more.
+        await this.#leave();
+      }
     });
   }
 
   /**
    * This browser as the server knows it.
    *
-   * @returns {Promise<Subscription | null>} null where it is not subscribed.
+   * @returns {Promise<Subscription | null>} null where it is not subscribed, or has not shown yet that it has its token, where the server asks for that.
    */
   async current() {
     const known = await recall(this.url, "device");
@@ -187,7 +196,7 @@ export class Reveille {
   }
 
   /**
-   * All devices of this user.
+   * All devices of this user that can be woken.
    *
    * @returns {Promise<Subscription[]>}
    */
@@ -228,7 +237,9 @@ export class Reveille {
     if (limit !== undefined) {
       query.set("limit", String(limit));
     }
-    const { text, bytes } = await this.#answer("GET", `/v1/inbox${query.size > 0 ? `?${query}` : ""}`);
+    // Not by its `size`, which browsers of 2023 do not have.
+    const asked = String(query);
+    const { text, bytes } = await this.#answer("GET", `/v1/inbox${asked && `?${asked}`}`);
     const { items, next } = parsed(text);
     return { items, next, bytes };
   }
@@ -270,10 +281,23 @@ export class Reveille {
     return (await this.#anonymous()).user;
   }
 
-  /** Forgets that user, as whom nobody can call any more: where the server no longer knows them (401). */
+  /** Forgets that user: whoever has this browser next is another one. Nobody can be that user any more. */
   async forget() {
-    await drop(this.url, "user");
-    await drop(this.url, "device");
+    await this.#inTurn(() => drop(this.url, "device"));
+    await this.#inTurn(() => drop(this.url, "user"), "user");
+  }
+
+  /**
+   * A user whom the server does not know, since its store is another one, is nobody.
+   *
+   * @param {string} token
+   */
+  async #disown(token) {
+    await this.#inTurn(async () => {
+      if ((await recall(this.url, "user"))?.token === token) {
+        await drop(this.url, "user");
+      }
+    }, "user");
   }
 
   /** @returns {Promise<{ user: string, token: string }>} */
@@ -304,7 +328,31 @@ export class Reveille {
 
   /** @param {ServiceWorkerRegistration} registration */
   #permission(registration) {
-    return this.#pushes(registration).permissionState({ userVisibleOnly: true });
+    return this.#byBrowser(() => this.#pushes(registration).permissionState({ userVisibleOnly: true }));
+  }
+
+  /**
+   * Waits for the browser and the push service of its maker, for so long and no longer.
+   *
+   * @template T
+   * @param {() => Promise<T>} work
+   * @returns {Promise<T>}
+   */
+  async #byBrowser(work) {
+    try {
+      return await within(this.#settings.subscribeTimeMs ?? SUBSCRIBE_TIME_MS, work(), "the browser's push service");
+    } catch (error) {
+      if (error instanceof ReveilleError) {
+        throw error;
+      }
+      const detail = error instanceof Error ? error.message : "";
+      throw new ReveilleError({ type: `${OWN}push-service`, title: "The browser refuses", detail, cause: error });
+    }
+  }
+
+  /** What the server signs its pushes with. */
+  async #key() {
+    return fromBase64url((await this.#call("GET", "/v1/webpush/key")).key);
   }
 
   /**
@@ -314,10 +362,9 @@ export class Reveille {
    * @returns {Promise<Subscription>}
    */
   async #register(registration) {
-    const { key } = await this.#call("GET", "/v1/webpush/key");
-    const subscribing = subscribed(this.#pushes(registration), fromBase64url(key));
-    const browser = await within(this.#settings.subscribeTimeMs ?? SUBSCRIBE_TIME_MS, subscribing, "the browser's push service");
-    const subscription = { ...browser.toJSON(), applicationServerKey: key };
+    const key = await this.#key();
+    const browser = await this.#byBrowser(() => subscribed(this.#pushes(registration), key));
+    const subscription = { ...browser.toJSON(), applicationServerKey: toBase64url(key) };
     const print = await fingerprint(browser.endpoint);
     const known = await recall(this.url, "device");
     const hasMoved = known !== undefined && known.print !== print;
@@ -388,9 +435,19 @@ export class Reveille {
   async #answer(method, path, body) {
     const { headers, anonymous } = this.#settings;
     const given = typeof headers === "function" ? await headers() : headers;
-    /** @type {Record<string, string>} */
-    const own = anonymous && !given ? { authorization: `Bearer ${(await this.#anonymous()).token}` } : {};
-    return this.#patiently(method, path, body, given ?? own);
+    if (given || !anonymous) {
+      return this.#patiently(method, path, body, given ?? {});
+    }
+    const { token } = await this.#anonymous();
+    try {
+      return await this.#patiently(method, path, body, { authorization: `Bearer ${token}` });
+    } catch (error) {
+      if (!(error instanceof ReveilleError) || error.type !== NOBODY) {
+        throw error;
+      }
+    }
+    await this.#disown(token);
+    return this.#patiently(method, path, body, { authorization: `Bearer ${(await this.#anonymous()).token}` });
   }
 
   /**
@@ -468,18 +525,23 @@ export class Reveille {
  * @returns {Promise<BrowserSubscription>}
  */
 async function subscribed(pushes, key) {
-  try {
-    const known = await pushes.getSubscription();
-    const used = new Uint8Array(known?.options.applicationServerKey ?? new ArrayBuffer(0));
-    if (known && used.length === key.length && used.every((byte, index) => byte === key[index])) {
-      return known;
-    }
-    await known?.unsubscribe();
-    return await pushes.subscribe({ userVisibleOnly: true, applicationServerKey: key });
-  } catch (error) {
-    const detail = error instanceof Error ? error.message : "";
-    throw new ReveilleError({ type: `${OWN}push-service`, title: "The browser cannot subscribe", detail, cause: error });
+  const known = await pushes.getSubscription();
+  if (known && hasKey(known, key)) {
+    return known;
   }
+  await known?.unsubscribe();
+  return pushes.subscribe({ userVisibleOnly: true, applicationServerKey: key });
+}
+
+/**
+ * Whether a subscription was made with this key.
+ *
+ * @param {BrowserSubscription | null} subscription
+ * @param {Uint8Array<ArrayBuffer>} key
+ */
+function hasKey(subscription, key) {
+  const used = new Uint8Array(subscription?.options.applicationServerKey ?? new ArrayBuffer(0));
+  return used.length === key.length && used.every((byte, index) => byte === key[index]);
 }
 
 /**
@@ -599,6 +661,11 @@ const odd = (detail) => new ReveilleError({ type: `${OWN}odd-answer`, title: "Th
 function fromBase64url(text) {
   const bytes = atob(text.replaceAll("-", "+").replaceAll("_", "/"));
   return Uint8Array.from(bytes, (letter) => letter.charCodeAt(0));
+}
+
+/** @param {Uint8Array} bytes */
+function toBase64url(bytes) {
+  return btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
 }
 
 /**

@@ -24,9 +24,9 @@ export type Options = {
      */
     news?: (message: Message) => News[] | Promise<News[]>;
     /**
-     * How an item of the inbox is shown. Without it its `content` may have `title`, `text` and `url`.
+     * How an item of the inbox is shown, or that it is not. Without it its `content` may have `title`, `text` and `url`.
      */
-    present?: (item: Item) => News;
+    present?: (item: Item) => News | undefined;
     /**
      * Of notifications that have none; the site's name.
      */
@@ -66,7 +66,7 @@ export type Options = {
  * @typedef {object} Options
  * @property {Reveille} client
  * @property {(message: Message) => News[] | Promise<News[]>} [news] What is new, where the site knows and not the inbox.
- * @property {(item: Item) => News} [present] How an item of the inbox is shown. Without it its `content` may have `title`, `text` and `url`.
+ * @property {(item: Item) => News | undefined} [present] How an item of the inbox is shown, or that it is not. Without it its `content` may have `title`, `text` and `url`.
  * @property {string} [title] Of notifications that have none; the site's name.
  * @property {{ nothing?: string, on?: string, trouble?: string }} [words] What is shown, since browsers demand that each push shows something: where nothing is new, where notifications begin, where nothing could be looked up.
  * @property {string} [home] What a click opens where nothing else is said: `/` unless said otherwise.
@@ -82,3 +82,11 @@ export type Options = {
 export declare function listen(options: Options): {
     wake: (text: string) => Promise<void>;
 };
+/**
+ * How an item is shown where `present` says nothing else: by its `content`, which is a text or has `title`, `text` and `url`.
+ *
+ * @param {Item} item
+ * @param {string} site Its title, where it has none.
+ * @returns {News}
+ */
+export declare function presented({ id, type, content }: Item, site: string): News;

@@ -39,7 +39,7 @@ const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (
  * @typedef {object} Options
  * @property {Reveille} client
  * @property {(message: Message) => News[] | Promise<News[]>} [news] What is new, where the site knows and not the inbox.
- * @property {(item: Item) => News} [present] How an item of the inbox is shown. Without it its `content` may have `title`, `text` and `url`.
+ * @property {(item: Item) => News | undefined} [present] How an item of the inbox is shown, or that it is not. Without it its `content` may have `title`, `text` and `url`.
  * @property {string} [title] Of notifications that have none; the site's name.
  * @property {{ nothing?: string, on?: string, trouble?: string }} [words] What is shown, since browsers demand that each push shows something: where nothing is new, where notifications begin, where nothing could be looked up.
  * @property {string} [home] What a click opens where nothing else is said: `/` unless said otherwise.
@@ -85,13 +85,18 @@ async function woken(options, text) {
       const proven = await within(LOOK_TIME_MS, options.client.prove(message.nonce), "the server");
       return await quietly(options, proven ? on : nothing);
     }
-    const news = await within(LOOK_TIME_MS, look(options, message), "the server");
+    const { news, newest } = await within(LOOK_TIME_MS, look(options, message), "the server");
     if (news.length === 0) {
-      return await quietly(options, nothing);
+      await quietly(options, nothing);
+    } else {
+      const quiet = await worker.registration.getNotifications({ tag: QUIET });
+      quiet.forEach((each) => each.close());
+      await Promise.all(news.slice(0, SHOWN_MAX).map(show));
     }
-    const quiet = await worker.registration.getNotifications({ tag: QUIET });
-    quiet.forEach((each) => each.close());
-    await Promise.all(news.slice(0, SHOWN_MAX).map(show));
+    // Only now: what was not shown, whatever ended this, is shown the next time.
+    if (newest !== undefined) {
+      await keep(options.client.url, "seen", newest);
+    }
   } catch (error) {
     await quietly(options, trouble);
     throw error;
@@ -99,26 +104,32 @@ async function woken(options, text) {
 }
 
 /**
- * What is new.
+ * What is new, and the newest item of the inbox, if that was asked.
  *
  * @param {Options} options
  * @param {Message} message
- * @returns {Promise<News[]>}
+ * @returns {Promise<{ news: News[], newest?: string }>}
  */
 async function look({ client, news, present, title }, message) {
   if (news) {
     await tell({ message });
-    return news(message);
+    return { news: await news(message) };
   }
   const page = await client.inbox();
   await tell({ message, page });
   const seen = await recall(client.url, "seen");
   const upTo = page.items.findIndex((item) => item.id === seen);
   const fresh = upTo === -1 ? page.items : page.items.slice(0, upTo);
-  if (page.items[0]) {
-    await keep(client.url, "seen", page.items[0].id);
-  }
-  return fresh.filter((item) => !item.read).map(present ?? ((item) => presented(item, title ?? worker.location.host)));
+  const shown = fresh.filter((item) => !item.read).map((item) => {
+    try {
+      return present ? present(item) : presented(item, title ?? worker.location.host);
+    } catch (error) {
+      // One that the site cannot make sense of takes none of the others with it.
+      console.error(error);
+      return presented(item, title ?? worker.location.host);
+    }
+  });
+  return { news: shown.filter((each) => each !== undefined), newest: page.items[0]?.id };
 }
 
 /**
@@ -132,11 +143,13 @@ async function tell(reveille) {
 }
 
 /**
+ * How an item is shown where `present` says nothing else: by its `content`, which is a text or has `title`, `text` and `url`.
+ *
  * @param {Item} item
- * @param {string} site
+ * @param {string} site Its title, where it has none.
  * @returns {News}
  */
-function presented({ id, type, content }, site) {
+export function presented({ id, type, content }, site) {
   const { title, text, url } = typeof content === "string" ? { title: undefined, text: content, url: undefined } : Object(content);
   const word = (/** @type {unknown} */ value) => (typeof value === "string" ? value : undefined);
   return { id, title: word(title) ?? site, url: word(url), options: { body: word(text) ?? type } };

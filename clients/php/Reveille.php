@@ -6,7 +6,7 @@
  *     $push->notify( [ 'alice' ], 'mention', [ 'content' => [ 'text' => 'Somebody mentioned you' ] ] );
  *
  * Every call ends within its bounds: `timeoutS` for a try, `triesMax` tries, and no wait between them longer than `waitSMax`.
- * What failed is a `ReveilleError`.
+ * What failed is a `ReveilleError`; what cannot be sent at all, an `InvalidArgumentException`.
  */
 
 declare( strict_types=1 );
@@ -19,6 +19,7 @@ class ReveilleError extends RuntimeException {
 	 * @param string $title
 	 * @param string $detail
 	 * @param int|null $retryAfterS When it may be tried again, in seconds, where the server says so
+	 * @param array<array{index: int, detail: string}> $errors What is wrong with which notification (422)
 	 */
 	public function __construct(
 		public readonly int $status,
@@ -26,8 +27,10 @@ class ReveilleError extends RuntimeException {
 		string $title,
 		public readonly string $detail = '',
 		public readonly ?int $retryAfterS = null,
+		public readonly array $errors = [],
 	) {
-		parent::__construct( trim( ( $status ?: '' ) . " $title" . ( $detail === '' ? '' : " ($detail)" ) ) );
+		$more = implode( '; ', array_filter( [ $detail, ...array_column( $errors, 'detail' ) ] ) );
+		parent::__construct( trim( ( $status ?: '' ) . " $title" . ( $more === '' ? '' : " ($more)" ) ) );
 	}
 }
 
@@ -61,6 +64,8 @@ abstract class ReveilleClient {
 		?callable $wait = null,
 	) {
 		$this->url = rtrim( $url, '/' );
+		// As a file has it.
+		$this->token = $token === null ? null : trim( $token );
 		$this->wait = $wait ?? static fn ( float $seconds ) => usleep( (int)( $seconds * 1e6 ) );
 	}
 
@@ -84,7 +89,11 @@ abstract class ReveilleClient {
 	protected function json( string $method, string $path, ?array $value = null, array $headers = [] ): mixed {
 		$body = null;
 		if ( $value !== null ) {
-			$body = json_encode( $value, JSON_THROW_ON_ERROR | JSON_UNESCAPED_SLASHES );
+			try {
+				$body = json_encode( $value, JSON_THROW_ON_ERROR | JSON_UNESCAPED_SLASHES );
+			} catch ( JsonException $error ) {
+				throw new InvalidArgumentException( "what is given is no JSON: {$error->getMessage()}" );
+			}
 			$headers[] = 'Content-Type: application/json';
 		}
 		$content = $this->call( $method, $path, $body, $headers );
@@ -113,6 +122,8 @@ abstract class ReveilleClient {
 			CURLOPT_CONNECTTIMEOUT => $this->timeoutS,
 			CURLOPT_TIMEOUT => $this->timeoutS,
 			CURLOPT_FOLLOWLOCATION => false,
+			// A user may be called `..`.
+			CURLOPT_PATH_AS_IS => true,
 			CURLOPT_PROTOCOLS => CURLPROTO_HTTP | CURLPROTO_HTTPS,
 			CURLOPT_SSL_VERIFYPEER => true,
 			CURLOPT_SSL_VERIFYHOST => 2,
@@ -151,13 +162,16 @@ abstract class ReveilleClient {
 	private static function refused( int $status, string $content, ?string $retryAfter ): ReveilleError {
 		$problem = json_decode( $content, true );
 		// A proxy's page is none.
-		$word = static fn ( string $name ) => is_array( $problem ) && is_string( $problem[$name] ?? null ) ? $problem[$name] : null;
+		$problem = is_array( $problem ) ? $problem : [];
+		$word = static fn ( string $name ) => is_string( $problem[$name] ?? null ) ? $problem[$name] : null;
+		$errors = is_array( $problem['errors'] ?? null ) ? $problem['errors'] : [];
 		return new ReveilleError(
 			$status,
 			$word( 'type' ) ?? 'about:blank',
 			$word( 'title' ) ?? 'The server refuses',
 			$word( 'detail' ) ?? '',
-			self::retryAfter( $retryAfter )
+			self::retryAfter( $retryAfter ),
+			array_values( array_filter( $errors, static fn ( $each ) => is_string( $each['detail'] ?? null ) ) )
 		);
 	}
 
@@ -185,7 +199,8 @@ class Reveille extends ReveilleClient {
 	 */
 	public function notify( array $users, string $type, array $more = [], ?string $key = null ): string {
 		$key ??= bin2hex( random_bytes( 16 ) );
-		$body = [ 'users' => $users, 'type' => $type ] + $more;
+		// A list, whatever has been filtered out of it.
+		$body = [ 'users' => array_values( $users ), 'type' => $type ] + $more;
 		return $this->json( 'POST', '/v1/notifications', $body, [ "Idempotency-Key: $key" ] )['id'];
 	}
 

@@ -36,7 +36,12 @@ function reveilleVerify(
 	return false;
 }
 
-/** Yours to fill: delete it from your own table. Doing it twice must be harmless, as the same death may be told again. */
+/**
+ * Yours to fill: delete it from your own table. Doing it twice must be harmless, as the same death may be told again.
+ *
+ * `$device` has `provider` (`apns`, `fcm`, `webpush`), `app`, `token` (of a browser its endpoint) and `reason`; of Apple's also `topic`; where it was
+ * registered at Reveille, `subscription` and `user`.
+ */
 function reveilleForget( array $device ): void {
 	error_log( "dead: {$device['provider']} {$device['reason']}" );
 }
@@ -45,6 +50,8 @@ function reveilleForget( array $device ): void {
 function reveilleReceive(): int {
 	$secret = getenv( 'REVEILLE_WEBHOOK_SECRET' );
 	if ( !$secret ) {
+		// Under PHP-FPM it has to be passed on: `env[REVEILLE_WEBHOOK_SECRET] = …` of the pool.
+		error_log( 'REVEILLE_WEBHOOK_SECRET is not there; it is the secret of push.feedback.secret_file' );
 		return 500;
 	}
 	$body = file_get_contents( 'php://input', length: REVEILLE_BODY_BYTES_MAX + 1 );

@@ -4,7 +4,7 @@
     push.notify(["alice"], "mention", content={"text": "Somebody mentioned you"})
 
 Every call ends within its bounds: `timeout_s` for each wait on the network, `tries_max` tries, and no wait between them longer than `wait_s_max`.
-What failed is a `ReveilleError`. A client is for one thread; making another costs nothing.
+What failed is a `ReveilleError`; what cannot be sent at all, a `ValueError`. A client is for one thread; making another costs nothing.
 """
 
 import email.utils
@@ -25,12 +25,15 @@ PASSING = {429, 500, 502, 503, 504}
 class ReveilleError(Exception):
     """Why something was not done: what the server says (RFC 9457), or with `status` 0 why there was no answer."""
 
-    def __init__(self, status, type, title, detail="", retry_after_s=None):
-        super().__init__(" ".join(filter(None, [str(status or ""), title, detail and f"({detail})"])))
+    def __init__(self, status, type, title, detail="", retry_after_s=None, errors=()):
+        more = "; ".join(filter(None, [detail, *(each["detail"] for each in errors)]))
+        super().__init__(" ".join(filter(None, [str(status or ""), title, more and f"({more})"])))
         self.status = status
         #: `urn:reveille:problem:…`, or `urn:reveille:client:unreachable` or `…:odd-answer`.
         self.type = type
         self.detail = detail
+        #: What is wrong with which notification (422): each has `index` and `detail`.
+        self.errors = list(errors)
         #: When it may be tried again, in seconds, where the server says so.
         self.retry_after_s = retry_after_s
 
@@ -45,6 +48,9 @@ class Client:
             raise ValueError("the address must begin with http:// or https:// and name a host")
         self._host, self._port, self._path = parts.hostname, parts.port, parts.path.rstrip("/")
         self._tls = ssl.create_default_context(cafile=ca_file) if parts.scheme == "https" else None
+        token = token.strip() if token else None
+        if token and not (token.isascii() and token.isprintable()):
+            raise ValueError("a token is one line")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._timeout_s, self._tries_max, self._wait_s_max, self._wait = timeout_s, tries_max, wait_s_max, wait
 
@@ -71,6 +77,9 @@ class Client:
             connection.request(method, self._path + path, body, {**self._headers, **(headers or {})})
             answer = connection.getresponse()
             content = answer.read(ANSWER_BYTES_MAX + 1)
+            # Read up to a bound, an answer that breaks off is no error of its own.
+            if answer.length and len(content) <= ANSWER_BYTES_MAX:
+                raise http.client.IncompleteRead(content, answer.length)
         except (OSError, http.client.HTTPException) as error:
             raise ReveilleError(0, "urn:reveille:client:unreachable", "The server does not answer", str(error)) from error
         finally:
@@ -102,7 +111,7 @@ class Reveille(Client):
         `Idempotency-Key`, so that one that was carried out and whose answer got lost does nothing again. Say `key` where you repeat it yourself
         (a job that runs twice), within an hour.
         """
-        body = {"users": users, "type": type, **more}
+        body = {"users": list(users), "type": type, **more}
         return self._json("POST", "/v1/notifications", body, {"Idempotency-Key": key or str(uuid.uuid4())})["id"]
 
     def trail(self, id):
@@ -162,8 +171,14 @@ def _refused(answer, content):
     # A proxy's page is none.
     if not isinstance(problem, dict):
         problem = {}
-    type, title = problem.get("type", "about:blank"), problem.get("title", "The server refuses")
-    return ReveilleError(answer.status, type, title, problem.get("detail", ""), _retry_after(answer.headers["Retry-After"]))
+
+    def word(of, name, otherwise):
+        return of[name] if isinstance(of, dict) and isinstance(of.get(name), str) else otherwise
+
+    listed = problem.get("errors")
+    errors = [each for each in (listed if isinstance(listed, list) else []) if word(each, "detail", None)]
+    type, title = word(problem, "type", "about:blank"), word(problem, "title", "The server refuses")
+    return ReveilleError(answer.status, type, title, word(problem, "detail", ""), _retry_after(answer.headers["Retry-After"]), errors)
 
 
 def _retry_after(value):
@@ -174,5 +189,5 @@ def _retry_after(value):
         return int(value)
     try:
         return max(0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
+    except (TypeError, ValueError):
         return None

@@ -4,7 +4,6 @@ A WSGI application; for a try `REVEILLE_WEBHOOK_SECRET="$(cat webhook.secret)" p
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
 import json
@@ -19,12 +18,20 @@ AGE_S_MAX = 300
 BODY_BYTES_MAX = 65536
 
 
+def read_secret(text):
+    """The key that a secret stands for: `whsec_…` of Standard Webhooks. An empty one would let everybody in: `ValueError`."""
+    key = base64.b64decode(text.strip().removeprefix("whsec_"), validate=True)
+    if not key:
+        raise ValueError("the secret is empty")
+    return key
+
+
 def verify(secret, id, timestamp, signatures, body, now=None):
     """Whether a request is signed with the secret (Standard Webhooks). `body` are its bytes as they came, before anything has parsed them."""
+    key = read_secret(secret)
     try:
-        key = base64.b64decode(secret.strip().removeprefix("whsec_"), validate=True)
         age_s = abs((time.time() if now is None else now) - int(timestamp))
-    except (ValueError, binascii.Error):
+    except ValueError:
         return False
     signed = f"{id}.{timestamp}.".encode() + body
     expected = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest())
@@ -34,7 +41,11 @@ def verify(secret, id, timestamp, signatures, body, now=None):
 
 
 def forget(device):
-    """Yours to fill: delete it from your own table. Doing it twice must be harmless, as the same death may be told again."""
+    """Yours to fill: delete it from your own table. Doing it twice must be harmless, as the same death may be told again.
+
+    `device` has `provider` (`apns`, `fcm`, `webpush`), `app`, `token` (of a browser its endpoint) and `reason`; of Apple's also `topic`; where it was
+    registered at Reveille, `subscription` and `user`.
+    """
     print("dead:", device["provider"], device["reason"], flush=True)
 
 
@@ -59,6 +70,10 @@ def application(environ, start_response):
 
 
 if __name__ == "__main__":
+    try:
+        read_secret(os.environ.get("REVEILLE_WEBHOOK_SECRET", ""))
+    except ValueError as error:
+        sys.exit(f"REVEILLE_WEBHOOK_SECRET is not the secret of push.feedback.secret_file: {error}")
     with make_server("127.0.0.1", int(sys.argv[1]), application) as server:
         print("listening", flush=True)
         server.serve_forever()

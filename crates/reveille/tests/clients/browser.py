@@ -131,6 +131,8 @@ with Chromium(browser, data) as chromium:
 
     # Subscribing.
     assert page("client.refresh()") is None and page("client.current()") is None, "nobody has asked for it"
+    foreign = "({permissionState: async () => 'granted', getSubscription: async () => ({options: {applicationServerKey: new Uint8Array(65).buffer}})})"
+    assert page(f"new Reveille({{...settings, pushes: () => {foreign}}}).refresh()") is None, "what another push service has is not taken from it"
     user = page("client.user()")
     first, other = page("Promise.all([client.subscribe(), new Reveille(settings).subscribe()])")
     assert first["id"] == other["id"] and Site.subscriptions == 1 and len(page("client.subscriptions()")) == (not has_proof), "two pages at once"
@@ -187,6 +189,19 @@ with Chromium(browser, data) as chromium:
     post(f"{intake}/v1/notifications", {"users": [user], "type": "mention"})
     deliver()
     assert shown()["body"] == "All read.", "it was shown before"
+    for content, body in [("Of no interest", "All read."), ("Nobody can make sense of this", "Nobody can make sense of this")]:
+        note["content"] = content
+        post(f"{intake}/v1/notifications", note)
+        deliver()
+        assert shown()["body"] == body
+    note["content"] = worker("self.refused = 'Shown the second time'")
+    post(f"{intake}/v1/notifications", note)
+    deliver()
+    assert shown()["body"] == "Something happened."
+    worker("self.refused = undefined")
+    post(f"{intake}/v1/notifications", {"users": [user], "type": "mention"})
+    deliver()
+    assert shown()["body"] == note["content"], "it was not shown before"
     note["content"] = "Read on another device"
     post(f"{intake}/v1/notifications", note)
     arrives()
@@ -261,11 +276,16 @@ with Chromium(browser, data) as chromium:
     assert stuck["type"] == "urn:reveille:client:timeout", stuck
     denied = failure("pushes: () => ({permissionState: async () => 'denied'})", "subscribe()")
     assert (denied["type"], denied["status"]) == ("urn:reveille:client:permission", 0), denied
+    unanswered = failure("pushes: () => ({permissionState: async () => 'prompt'})", "subscribe()")
+    assert (unanswered["type"], unanswered["status"]) == ("urn:reveille:client:permission", 0), unanswered
     vendor = failure("pushes: undefined, subscribeTimeMs: 5_000", "subscribe()")
     assert vendor["type"] in ("urn:reveille:client:push-service", "urn:reveille:client:timeout"), vendor
     ok("each kind of trouble is told apart")
 
-    # Going.
+    # Going, also where the browser does not want to.
+    unwilling = failure("pushes: () => ({getSubscription: async () => { throw new Error('not now'); }})", "unsubscribe()")
+    assert (unwilling["type"], unwilling["detail"]) == ("urn:reveille:client:push-service", "not now"), unwilling
+    assert page("client.subscriptions()") == [], "the server knows all the same"
     page("client.unsubscribe()")
     assert page("client.subscriptions()") == [] and page("client.current()") is None and page("client.refresh()") is None
     ok("it unsubscribes")
@@ -298,4 +318,12 @@ with Chromium(browser, data) as chromium:
     before = page("client.user()")
     page("client.forget()")
     assert page("client.user()") != before
-    ok("an anonymous user can be forgotten")
+    # A server with another store: what it gave is nobody's.
+    page("""(async () => {
+        const cache = await caches.open("reveille");
+        const [request] = (await cache.keys()).filter((each) => each.url.includes("/user?"));
+        await cache.put(request, new Response(JSON.stringify({user: "anonymous:of-another-store", token: "of-another-store"})));
+    })()""")
+    assert page("client.user()") == "anonymous:of-another-store"
+    assert page("client.subscriptions()") == [] and page("client.user()") not in (before, "anonymous:of-another-store")
+    ok("an anonymous user can be forgotten, and is where the server does not know them")

@@ -2,7 +2,7 @@
 /**
  * Every call of the PHP client, and every kind of trouble.
  *
- * Arguments: the folder of the client, the private API, its token, the same behind a network that loses the first answer, the session store, the sandbox's
+ * Arguments: the folder of the client, the private API, its token, the same behind a network that loses the first answer and breaks off the second, the session store, the sandbox's
  * control port, a server with TLS, the authority it is of.
  */
 
@@ -77,11 +77,13 @@ ok( 'the same key does nothing twice' );
 $accepted[] = ( new Reveille( $lossyUrl, $token, wait: static fn () => null ) )->notify( [ 'alice' ], 'mention' );
 $settle();
 holds( $push->trail( end( $accepted ) )['wakeups']['accepted'] === 1, 'once' );
-ok( 'where the answer got lost it is asked again, with the same key' );
+ok( 'where the answer got lost, or broke off, it is asked again, with the same key' );
 
 $bad = failure( static fn () => $push->notify( [], 'mention' ) );
 holds( $bad->status === 422 && $bad->type === 'urn:reveille:problem:invalid-notifications', "$bad" );
 holds( str_starts_with( $bad->getMessage(), '422 Some notifications do not fit' ) && $bad->detail !== '', "$bad" );
+holds( array_column( $bad->errors, 'index' ) === [ 0 ] && str_contains( $bad->getMessage(), $bad->errors[0]['detail'] ), "$bad" );
+holds( $push->subscriptions( '..' ) === [], 'a user may be called so' );
 $stranger = failure( static fn () => ( new Reveille( $pushUrl, 'another-token-of-nobody' ) )->subscriptions( 'alice' ) );
 holds( $stranger->status === 401 && $stranger->type === 'urn:reveille:problem:unauthorized', "$stranger" );
 holds( failure( static fn () => $push->trail( str_repeat( '0', 32 ) ) )->status === 404, 'unknown' );

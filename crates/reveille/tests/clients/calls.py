@@ -1,6 +1,6 @@
 """Every call of the Python client, and every kind of trouble.
 
-Arguments: the folder of the client, the private API, its token, the same behind a network that loses the first answer, the session store, the sandbox's
+Arguments: the folder of the client, the private API, its token, the same behind a network that loses the first answer and breaks off the second, the session store, the sandbox's
 control port, a server with TLS, the authority it is of.
 """
 import sys, urllib.request
@@ -56,16 +56,22 @@ reused = failure(lambda: push.notify(["alice"], "thanks", key="a-job-that-runs-t
 assert (reused.status, reused.type) == (409, "urn:reveille:problem:idempotency-key-reused"), reused
 accepted.append(once)
 settle()
+try:
+    Reveille(push_url, "a token\r\nof-two: lines")
+    sys.exit("a header was smuggled")
+except ValueError as error:
+    assert "of-two" not in str(error)
 ok("the same key does nothing twice")
 
 accepted.append(Reveille(lossy_url, token, wait=lambda s: None).notify(["alice"], "mention"))
 settle()
 assert push.trail(accepted[-1])["wakeups"]["accepted"] == 1
-ok("where the answer got lost it is asked again, with the same key")
+ok("where the answer got lost, or broke off, it is asked again, with the same key")
 
 bad = failure(lambda: push.notify([], "mention"))
 assert (bad.status, bad.type) == (422, "urn:reveille:problem:invalid-notifications"), bad
 assert str(bad).startswith("422 Some notifications do not fit") and bad.detail, bad
+assert [each["index"] for each in bad.errors] == [0] and bad.errors[0]["detail"] in str(bad), bad
 stranger = failure(lambda: Reveille(push_url, "another-token-of-nobody").subscriptions("alice"))
 assert (stranger.status, stranger.type) == (401, "urn:reveille:problem:unauthorized"), stranger.type
 assert failure(lambda: push.trail("0" * 32)).status == 404

@@ -175,3 +175,32 @@ async fn what_receives_webhooks_takes_what_the_server_signs_and_nothing_else() {
         assert!(!log.iter().any(|line| line.contains("Traceback") || line.contains("Warning")));
     }
 }
+
+/// A secret that is empty, as where its file is not there, would let everybody in who signs with nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_secret_nothing_is_taken() {
+    let (Some(python), Some(php)) = (python(), php()) else {
+        println!("{}", needs_all("what receives webhooks, without a secret"));
+        return;
+    };
+    let file = |name: &str| clients().join(name).display().to_string();
+    for secret in ["", "whsec_"] {
+        let mut run = Command::new(&python);
+        run.args([file("python/webhook.py"), free_port().to_string()]);
+        run.env("REVEILLE_WEBHOOK_SECRET", secret).env("PYTHONDONTWRITEBYTECODE", "1");
+        let ended = run.output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(!ended.status.success() && said.contains("the secret is empty"), "{said}");
+        assert!(!said.contains("Traceback"), "{said}");
+        // With the key of no bytes.
+        let check = format!(
+            "verify = reveilleVerify('{secret}', 'x', '100', 'v1,' . base64_encode(hash_hmac('sha256', 'x.100.{{}}', '', true)), '{{}}', 100)"
+        );
+        let script =
+            format!("require '{}'; ${check}; exit($verify ? 1 : 0);", file("php/webhook.php"));
+        let mut run = Command::new(&php);
+        run.args(["-r", &script]).env("REVEILLE_WEBHOOK_SECRET", secret);
+        let ended = run.output().unwrap();
+        assert!(ended.status.success(), "{ended:?}");
+    }
+}

@@ -27,19 +27,10 @@ function seen(where, what, bytes) {
   }
 }
 
-/** The user of this browser. One of a server that was there before is nobody any more. */
+/** The user of this browser. One of a server that was there before is nobody: asking shows it, and makes a new one. */
 async function me() {
-  const user = await client.user();
-  try {
-    await client.subscriptions();
-    return user;
-  } catch (error) {
-    if (error.status !== 401) {
-      throw error;
-    }
-    await client.forget();
-    return client.user();
-  }
+  await client.subscriptions();
+  return client.user();
 }
 
 async function subscribe() {
