@@ -1,11 +1,13 @@
-//! Where an operator has halted delivery: kept in the store, shown in a metric, told to the workers.
+//! Where an operator has halted delivery: kept in the store, shown in a metric, told to the workers. An operator says it to one node; the others find it
+//! in the store.
 
 use std::sync::Arc;
 
 use metrics::gauge;
-use reveille_model::{Provider, Providers};
+use reveille_model::{Duration, Provider, Providers};
+use reveille_service::clock::Clock;
 use reveille_service::lifecycle::Lifecycle;
-use reveille_store::{Store, StoreError};
+use reveille_store::{Halt, Store, StoreError};
 use tokio::sync::{Mutex, oneshot, watch};
 
 use crate::metrics::HALTED;
@@ -20,8 +22,8 @@ pub(crate) struct Halting {
     lifecycle: Lifecycle,
 }
 
-/// How some providers are changed by others.
-type Change = fn(Providers, Providers) -> Providers;
+/// How soon a node does what an operator has said to another.
+const LOOK_EVERY: Duration = Duration::from_s(2);
 
 impl std::fmt::Debug for Halting {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -57,25 +59,46 @@ impl Halting {
         self.halted.subscribe()
     }
 
-    /// Halts delivery at some more, or lets it go on at some. Whoever asks may hang up: what is on disk holds here too.
-    pub(crate) async fn change(
-        &self,
-        named: Providers,
-        change: Change,
-    ) -> Result<Providers, StoreError> {
+    /// Keeps up with what is said to other nodes, until the server stops.
+    pub(crate) fn keep_up(&self, clock: Arc<dyn Clock>) {
+        let halting = self.clone();
+        self.lifecycle.spawn("halting", async move {
+            loop {
+                tokio::select! {
+                    () = clock.sleep_until(clock.now().plus(LOOK_EVERY)) => {}
+                    () = halting.lifecycle.stopping() => return,
+                }
+                let _changing = halting.changing.lock().await;
+                // Where the store cannot be asked nothing is sent anyhow.
+                if let Ok(halted) = halting.store.halted().await
+                    && halted != halting.halted()
+                {
+                    halting.take(halted);
+                }
+            }
+        });
+    }
+
+    /// Halts delivery, or lets it go on. Whoever asks may hang up: what is on disk holds here too.
+    pub(crate) async fn change(&self, change: Halt) -> Result<Providers, StoreError> {
         let (tell, told) = oneshot::channel();
         let halting = self.clone();
         self.lifecycle.spawn_brief(async move {
             // Nobody may be listening any more.
-            drop(tell.send(halting.write(named, change).await));
+            drop(tell.send(halting.write(change).await));
         });
         told.await.map_err(|_| StoreError::Busy)?
     }
 
-    async fn write(&self, named: Providers, change: Change) -> Result<Providers, StoreError> {
+    async fn write(&self, change: Halt) -> Result<Providers, StoreError> {
         let _changing = self.changing.lock().await;
-        let halted = change(self.halted(), named);
-        self.store.halt(halted).await?;
+        let halted = self.store.halt(change).await?;
+        self.take(halted);
+        Ok(halted)
+    }
+
+    /// It is so from now on.
+    fn take(&self, halted: Providers) {
         self.halted.send_replace(halted);
         show(halted);
         if halted.is_empty() {
@@ -83,7 +106,6 @@ impl Halting {
         } else {
             tracing::warn!(?halted, "delivery is paused at these providers, by an operator's word");
         }
-        Ok(halted)
     }
 }
 

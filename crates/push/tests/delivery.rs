@@ -297,3 +297,36 @@ async fn an_operator_stops_delivery_while_all_is_accepted_and_lets_it_go_on() {
     let answer = app.client.post("/v1/pause", &json!({"provider": "gcm"})).await;
     assert_eq!(answer.problem(), "unknown-provider");
 }
+
+/// Two nodes on one store. An operator speaks to one of them.
+#[tokio::test]
+async fn what_an_operator_says_to_one_node_holds_at_the_others() {
+    let store = Arc::new(MemoryStore::default());
+    let one = PushApp::start_on(Arc::<MemoryStore>::clone(&store), "").await;
+    let other = PushApp::start_on(store, "").await;
+    let say = async |app: &PushApp, word: &str, provider: Option<&str>| {
+        let answer = app.client.post(word, &json!({"provider": provider})).await;
+        answer.json()["paused"].clone()
+    };
+    let hears = async |app: &PushApp, paused: Value| {
+        for _ in 0..100 {
+            if app.client.get("/v1/pause").await.json()["paused"] == paused {
+                return;
+            }
+            app.clock.advance(Duration::from_s(1));
+        }
+        panic!("it does not hear of {paused}");
+    };
+    assert_eq!(say(&one, "/v1/pause", Some("fcm")).await, json!(["fcm"]));
+    // Said before it has heard of the first.
+    assert_eq!(say(&other, "/v1/pause", Some("apns")).await, json!(["apns", "fcm"]));
+    hears(&one, json!(["apns", "fcm"])).await;
+    let body = json!({"deviceTokens": ["phone"], "messageType": "checkEchoV1"});
+    assert_eq!(one.client.post("/v1/message/fcm", &body).await.status, StatusCode::OK);
+    one.pass_window().await;
+    other.clock.set(one.clock.now());
+    PushApp::turns().await;
+    assert_eq!((one.sender.count(), other.sender.count()), (0, 0));
+    assert_eq!(say(&other, "/v1/resume", None).await, json!([]));
+    hears(&one, json!([])).await;
+}

@@ -29,9 +29,9 @@ pub use feedback::{Death, DeathId, Destination, Feedback, Owner};
 pub use inbox::{Inbox, InboxItem, ReadWhich, Section, Seen, Users};
 pub use keys::Keys;
 pub use outbox::{
-    AcceptError, Acceptance, Accepted, Claim, Claimed, Depth, Device, End, Expanded, Idempotency,
-    Item, Outbox, SettleBatch, SettleReport, Settlement, Suspicion, Sweep, Swept, TokenMessage,
-    WakeupKey,
+    AcceptError, Acceptance, Accepted, Claim, Claimed, Depth, Device, End, Expanded, Halt,
+    Idempotency, Item, Outbox, SettleBatch, SettleReport, Settlement, Suspicion, Sweep, Swept,
+    TokenMessage, WakeupKey,
 };
 pub use preferences::{Preferences, Wakes};
 pub use proofs::{AskProof, Asked, Proofs, Proved};

@@ -11,6 +11,26 @@ use sha2::{Digest as _, Sha256};
 use crate::subscriptions::first_16;
 use crate::{Destination, StoreError, TokenKey};
 
+/// What an operator says of delivery. Of providers that are not named nothing is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Halt {
+    /// Nothing is sent to these.
+    Pause(Providers),
+    /// It goes on at these.
+    Resume(Providers),
+}
+
+impl Halt {
+    /// Where delivery is halted after it, if it was halted at `halted`.
+    #[must_use]
+    pub const fn after(self, halted: Providers) -> Providers {
+        match self {
+            Self::Pause(named) => halted.or(named),
+            Self::Resume(named) => halted.but(named),
+        }
+    }
+}
+
 /// Keeps accepted wake-ups until they are settled. Every method is one transaction: all of it happened, or nothing.
 #[async_trait]
 pub trait Outbox: Send + Sync {
@@ -41,8 +61,8 @@ pub trait Outbox: Send + Sync {
     /// Remembers that a credential set is paused.
     async fn pause(&self, set: &CredentialSet, until: Timestamp) -> Result<(), StoreError>;
 
-    /// Remembers at which providers an operator has halted delivery. What is accepted waits there.
-    async fn halt(&self, providers: Providers) -> Result<(), StoreError>;
+    /// Remembers where an operator halts delivery, or lets it go on; returns where it is halted from now on. What is accepted waits there.
+    async fn halt(&self, change: Halt) -> Result<Providers, StoreError>;
 
     /// At which providers delivery is halted.
     async fn halted(&self) -> Result<Providers, StoreError>;

@@ -14,7 +14,7 @@ use reveille_model::{CredentialSet, Duration, Provider, Providers};
 use reveille_service::body::BodyLimits;
 use reveille_service::lifecycle::Lifecycle;
 use reveille_service::problem::Problem;
-use reveille_store::{StoreError, Which};
+use reveille_store::{Halt, StoreError, Which};
 use tokio::sync::Semaphore;
 use tower_http::csrf::CsrfLayer;
 
@@ -199,14 +199,14 @@ async fn log_out(State(console): State<Console>) -> Response {
 async fn change_delivery(State(console): State<Console>, form: Form) -> Response {
     let provider = form.get("provider").and_then(Provider::parse);
     let change = match form.get("do") {
-        Some("pause") => Some(Providers::or as fn(Providers, Providers) -> Providers),
-        Some("resume") => Some(Providers::but as fn(Providers, Providers) -> Providers),
+        Some("pause") => Some(Halt::Pause as fn(Providers) -> Halt),
+        Some("resume") => Some(Halt::Resume as fn(Providers) -> Halt),
         _ => None,
     };
     let (Some(provider), Some(change)) = (provider, change) else {
         return StatusCode::BAD_REQUEST.into_response();
     };
-    match console.api.halting.change(std::iter::once(provider).collect(), change).await {
+    match console.api.halting.change(change(std::iter::once(provider).collect())).await {
         Ok(_) => Redirect::to("/console/providers").into_response(),
         Err(error) => unavailable(&console, Page::Providers, &error),
     }

@@ -9,8 +9,8 @@ use reveille_model::{
     Token, Topic, User,
 };
 use reveille_store::{
-    Acceptance, Accepted, AskProof, Claim, Claimed, Destination, End, Group, Idempotency, Item,
-    Leaving, Mix, Section, SettleBatch, Settlement, Store, Suspicion, TokenMessage,
+    Acceptance, Accepted, AskProof, Claim, Claimed, Destination, End, Group, Halt, Idempotency,
+    Item, Leaving, Mix, Section, SettleBatch, Settlement, Store, Suspicion, TokenMessage,
 };
 
 /// Devices of people to whom not much happens.
@@ -228,7 +228,7 @@ async fn wait(store: &dyn Store) {
     };
     store.ask_proof(ask).await.unwrap();
     store.pause(&sets()[1], at(700)).await.unwrap();
-    store.halt(Providers::from_bits(4)).await.unwrap();
+    store.halt(Halt::Pause(Providers::from_bits(4))).await.unwrap();
     store.key("caller", [9; 32]).await.unwrap();
 }
 

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use reveille_model::{CredentialSet, Providers, Shuffle, Timestamp, Topic};
 use reveille_store::{
-    AcceptError, Acceptance, Accepted, Claim, Claimed, Depth, Expanded, Outbox, SettleBatch,
+    AcceptError, Acceptance, Accepted, Claim, Claimed, Depth, Expanded, Halt, Outbox, SettleBatch,
     SettleReport, StoreError, Sweep, Swept,
 };
 use sqlx::query;
@@ -52,10 +52,16 @@ impl Outbox for MariaDbStore {
         done.map(drop).map_err(|error| Failed::from(error).into())
     }
 
-    async fn halt(&self, providers: Providers) -> Result<(), StoreError> {
-        let update = query("UPDATE state SET halted = ?").bind(providers.bits());
-        let done = update.execute(&self.engine.pool).await;
-        done.map(drop).map_err(|error| Failed::from(error).into())
+    async fn halt(&self, change: Halt) -> Result<Providers, StoreError> {
+        // In one statement: another node may be told something at the same time.
+        let update = match change {
+            Halt::Pause(_) => "UPDATE state SET halted = halted | ?",
+            Halt::Resume(_) => "UPDATE state SET halted = halted & ~?",
+        };
+        let (Halt::Pause(named) | Halt::Resume(named)) = change;
+        let done = query(update).bind(named.bits()).execute(&self.engine.pool).await;
+        done.map_err(Failed::from)?;
+        self.halted().await
     }
 
     async fn halted(&self) -> Result<Providers, StoreError> {

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use reveille_model::{CredentialSet, Providers, Shuffle, Timestamp, Topic};
 use reveille_store::{
-    AcceptError, Acceptance, Accepted, Claim, Claimed, Depth, Expanded, Outbox, SettleBatch,
+    AcceptError, Acceptance, Accepted, Claim, Claimed, Depth, Expanded, Halt, Outbox, SettleBatch,
     SettleReport, StoreError, Sweep, Swept,
 };
 
@@ -79,13 +79,15 @@ impl Outbox for SqliteStore {
         .await
     }
 
-    async fn halt(&self, providers: Providers) -> Result<(), StoreError> {
+    async fn halt(&self, change: Halt) -> Result<Providers, StoreError> {
         self.write(move |tables| {
-            tables
-                .connection
+            let connection = &tables.connection;
+            let bits = connection.query_row("SELECT halted FROM state", [], |row| row.get(0))?;
+            let halted = change.after(Providers::from_bits(bits));
+            connection
                 .prepare_cached("UPDATE state SET halted = ?1")?
-                .execute([providers.bits()])
-                .map(drop)
+                .execute([halted.bits()])
+                .map(|_| halted)
         })
         .await
     }

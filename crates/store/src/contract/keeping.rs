@@ -7,7 +7,7 @@ use reveille_model::{
 
 use super::Case;
 use super::scene::{Scene, at, notification, set, token, user};
-use crate::{Imported, Put};
+use crate::{Halt, Imported, Put};
 
 pub(super) fn cases() -> Vec<(&'static str, Case)> {
     vec![
@@ -269,10 +269,16 @@ async fn deletes(scene: Scene) {
 async fn halts(scene: Scene) {
     let halted = async || scene.store.halted().await.expect("halted");
     assert!(halted().await.is_empty());
-    for providers in [&[Provider::Fcm, Provider::WebPush][..], &[Provider::Apns], &[]] {
-        let providers: Providers = providers.iter().copied().collect();
-        scene.store.halt(providers).await.expect("halt");
-        assert_eq!(halted().await, providers);
+    let named = |providers: &[Provider]| providers.iter().copied().collect::<Providers>();
+    let [apns, fcm, webpush] = Provider::ALL;
+    for (change, then) in [
+        (Halt::Pause(named(&[fcm, webpush])), named(&[fcm, webpush])),
+        (Halt::Pause(named(&[apns])), named(&[apns, fcm, webpush])),
+        (Halt::Resume(named(&[fcm])), named(&[apns, webpush])),
+        (Halt::Resume(named(&[fcm, apns, webpush])), named(&[])),
+    ] {
+        assert_eq!(scene.store.halt(change).await.expect("halt"), then, "{change:?}");
+        assert_eq!(halted().await, then);
     }
 }
 

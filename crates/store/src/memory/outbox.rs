@@ -10,8 +10,8 @@ use reveille_model::{
 use super::MemoryStore;
 use super::state::{Gathered, Remembered, Row, Shape, State, Target, Targets};
 use crate::{
-    AcceptError, Acceptance, Accepted, Claim, Claimed, Depth, Device, Expanded, Item, Outbox, Seen,
-    SettleBatch, SettleReport, StoreError, Sweep, Swept, TokenKey, WakeupKey,
+    AcceptError, Acceptance, Accepted, Claim, Claimed, Depth, Device, Expanded, Halt, Item, Outbox,
+    Seen, SettleBatch, SettleReport, StoreError, Sweep, Swept, TokenKey, WakeupKey,
 };
 
 /// What becomes of a gathered target.
@@ -317,9 +317,10 @@ impl Outbox for MemoryStore {
         Ok(())
     }
 
-    async fn halt(&self, providers: Providers) -> Result<(), StoreError> {
-        self.lock().halted = providers;
-        Ok(())
+    async fn halt(&self, change: Halt) -> Result<Providers, StoreError> {
+        let mut state = self.lock();
+        state.halted = change.after(state.halted);
+        Ok(state.halted)
     }
 
     async fn halted(&self) -> Result<Providers, StoreError> {

@@ -9,6 +9,8 @@ use reveille_model::{Provider, Providers};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use reveille_store::Halt;
+
 use super::super::body::{Field, Media, is_text, media, parse};
 use super::super::error::ApiError;
 use super::router::ApiState;
@@ -68,7 +70,7 @@ pub(super) async fn post_pause(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<HaltedResponse>, ApiError> {
-    change(&state, (&headers, body), Providers::or).await
+    change(&state, (&headers, body), Halt::Pause).await
 }
 
 /// Goes on with delivery. What waits leaves at once, as fast as its provider takes it.
@@ -90,20 +92,20 @@ pub(super) async fn post_resume(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<HaltedResponse>, ApiError> {
-    change(&state, (&headers, body), Providers::but).await
+    change(&state, (&headers, body), Halt::Resume).await
 }
 
 async fn change(
     state: &ApiState,
     (headers, body): (&HeaderMap, Body),
-    changed: fn(Providers, Providers) -> Providers,
+    said: fn(Providers) -> Halt,
 ) -> Result<Json<HaltedResponse>, ApiError> {
     if media(headers)? != Media::Json {
         return Err(ApiError::ContentType);
     }
     let named = async |body: Bytes| named(&body);
     let named = state.bodies.read(headers, body, named).await??;
-    Ok(shown(state.halting.change(named, changed).await?))
+    Ok(shown(state.halting.change(said(named)).await?))
 }
 
 fn named(body: &[u8]) -> Result<Providers, ApiError> {
