@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 use axum::Router;
+use metrics::counter;
 use metrics_exporter_prometheus::PrometheusHandle;
 use reveille_mixer::Schedule;
 use reveille_model::limits::BODY_BYTES_MAX;
@@ -36,6 +37,7 @@ use crate::feedback::{MediaWiki, Webhook};
 use crate::halting::Halting;
 use crate::identity::{Anonymous, Identity};
 use crate::intake::{App, Intake, IntakeSettings, NO_APP};
+use crate::metrics::UNKNOWN_TOPICS;
 use crate::senders::Senders;
 use crate::worker::{
     Company, Delivery, DeliveryParts, DeliverySettings, Muster, Privacy, Sweeper, Windows,
@@ -170,6 +172,8 @@ impl PushServer {
         };
         // What strangers send must not keep the site's own server waiting.
         let of_public = Devices { bodies: public_bodies(), ..devices.clone() };
+        let halting = Halting::load(Arc::clone(&store), lifecycle.clone()).await?;
+        halting.keep_up(Arc::clone(&clock));
         let state = ApiState {
             intake,
             devices,
@@ -179,7 +183,7 @@ impl PushServer {
             metrics: metrics.clone(),
             tell: feedback.tell.clone(),
             deaths: feedback.deaths.clone(),
-            halting: Halting::load(Arc::clone(&store), lifecycle.clone()).await?,
+            halting,
         };
         let delivery = ToDeliver {
             drop_guard: config.drop_guard,
@@ -198,6 +202,8 @@ impl PushServer {
             inbox_retention: config.inbox.retention,
         };
         lifecycle.spawn("sweeper", sweeper.run(lifecycle.clone()));
+        // What is counted once is an increase for Prometheus only where it was seen at zero.
+        counter!(UNKNOWN_TOPICS).increment(0);
         lifecycle.spawn("metrics", fold_metrics(metrics, Arc::clone(&clock), lifecycle.clone()));
         reload::keep_up(reloads, clock, lifecycle);
         let windows = (&of_public.intake, schedule, &traces);

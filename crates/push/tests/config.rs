@@ -208,6 +208,14 @@ async fn whoever_is_in_no_cohort_is_warned_of() {
     let hasty = read("", &PROVIDERS.replace("[apns.a]", "priority = \"high\"\n[apns.a]"));
     assert_eq!(said(&hasty, "fcm.default.priority is \"high\""), 1);
     assert_eq!(said(&read("cohort_form = 8\ncohort_floor = 7\n", PROVIDERS), "one time in 7"), 1);
+    // A proxy that is not named: everybody behind it is one address.
+    for (more, is_said) in [("", 1), ("trusted_proxies = [\"10.0.0.0/8\"]\n", 0)] {
+        let public = format!(
+            "[push.public]\nlisten = \"0.0.0.0:8901\"\n{more}[push.public.auth]\nanonymous = true\n"
+        );
+        let read = read("", &format!("{public}{PROVIDERS}"));
+        assert_eq!(said(&read, "count as one address"), is_said, "{more}");
+    }
     let batch = read("mode = \"batch\"\n", PROVIDERS);
     assert_eq!((said(&batch, "is \"batch\""), said(&batch, "shows every push")), (1, 0));
     assert_eq!((batch.mix().sizes, silent(&batch).len()), (None, 1), "sealed devices are woken so");

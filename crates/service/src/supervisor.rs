@@ -3,17 +3,13 @@
 //! Under systemd with `Type=notify` a start counts once the process listens, and with `WatchdogSec` one that hangs is started again. Where nobody
 //! asked to be told (`NOTIFY_SOCKET`, `WATCHDOG_USEC`) nothing happens.
 
-use std::sync::Arc;
-
-use reveille_model::Duration;
 use sd_notify::NotifyState;
 
-use crate::clock::Clock;
 use crate::lifecycle::Lifecycle;
 
 /// It can be used from now on. Says so, and goes on saying that it lives until it stops. What is said is said by a task among the others: where those get
 /// no turn it gets none either.
-pub fn started(lifecycle: &Lifecycle, clock: Arc<dyn Clock>) {
+pub fn started(lifecycle: &Lifecycle) {
     tell(&[NotifyState::Ready]);
     let stopping = lifecycle.clone();
     lifecycle.spawn("supervisor", async move {
@@ -25,11 +21,8 @@ pub fn started(lifecycle: &Lifecycle, clock: Arc<dyn Clock>) {
                 break;
             };
             tell(&[NotifyState::Watchdog]);
-            let ms = u64::try_from(every.as_millis()).unwrap_or(u64::MAX);
-            tokio::select! {
-                () = clock.sleep_until(clock.now().plus(Duration::from_ms(ms))) => {}
-                () = stopping.stopping() => {}
-            }
+            // By the machine's own time: where the clock is set back, whoever waits for this does not wait longer.
+            drop(tokio::time::timeout(every, stopping.stopping()).await);
         }
         tell(&[NotifyState::Stopping]);
     });

@@ -36,6 +36,11 @@ pub struct PublicConfig {
 }
 
 impl PublicConfig {
+    /// Whether it can be reached from elsewhere, has no TLS, and knows of no proxy that has.
+    pub(super) fn is_behind_nobody(&self) -> bool {
+        !self.listen.ip().is_loopback() && self.tls.is_none() && self.trusted_proxies.is_empty()
+    }
+
     /// Reads its certificate again.
     pub(crate) fn reread_tls(document: &Document) -> Option<ServerTls> {
         ServerTls::read(&mut document.section("push").section("public"))

@@ -251,6 +251,12 @@ impl PushConfig {
                 self.listen
             ));
         }
+        if let Some(public) = self.public.as_ref().filter(|public| public.is_behind_nobody()) {
+            warnings.push(format!(
+                "push.public.listen is {}, not loopback, without push.public.tls_cert_file: what has the TLS stands before it, and where push.public.trusted_proxies does not name that, all devices count as one address",
+                public.listen
+            ));
+        }
         warnings.extend(self.privacy_warnings.iter().cloned());
         warnings
     }

@@ -45,7 +45,7 @@ pub(crate) async fn run(arguments: PushArguments) -> Result<(), Failure> {
     let lifecycle = Lifecycle::default();
     lifecycle.stop_on_signals().context("cannot listen for signals")?;
     start(config, &store, (metrics, traces), &lifecycle).await?;
-    supervisor::started(&lifecycle, Arc::new(SystemClock));
+    supervisor::started(&lifecycle);
     let ended = lifecycle.finish(GRACE).await;
     exporting.finish().await;
     store.close().await;

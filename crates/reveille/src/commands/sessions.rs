@@ -60,7 +60,7 @@ pub(crate) async fn run(arguments: &SessionsArguments) -> Result<(), Failure> {
         Parts { store, clock: Arc::new(SystemClock), metrics, traces },
     );
     server.await?.start(&lifecycle);
-    supervisor::started(&lifecycle, Arc::new(SystemClock));
+    supervisor::started(&lifecycle);
     let ended = lifecycle.finish(GRACE).await;
     exporting.finish().await;
     opened.close();

@@ -46,6 +46,9 @@ async fn whoever_is_cut_off_holds_up_nobody() {
             set_link(&fleet, link, cut, LinkState::Cut);
             requests.join_all().await;
             until_ready(&fleet, cut, 503).await;
+            // Whoever watches still sees it: what it has measured itself waits for no master.
+            let seen = fleet.nodes[cut].client.get("/metrics").await.text;
+            assert!(seen.contains("reveille_http_requests_total"), "{seen}");
             // The others go on, and what this one held is theirs.
             let accepted = fleet.count_accepted();
             fleet.load(40, &mut rng).join_all().await;

@@ -19,6 +19,9 @@ use crate::metrics::{
 /// Ages by which subscriptions are counted, in days.
 const AGES_DAYS: [u16; 7] = [1, 2, 7, 30, 90, 180, 365];
 
+/// Longest time the store may take for what is measured of it. Prometheus gives up after ten seconds, and nothing else would be seen of a node either.
+const MEASURE_TIME_MAX: Duration = Duration::from_s(3);
+
 /// Whether the process is alive.
 #[utoipa::path(get, path = "/healthz", tag = "operations", responses((status = 200, description = "It is")))]
 pub(crate) async fn healthz() -> Json<serde_json::Value> {
@@ -42,6 +45,18 @@ pub(crate) async fn readyz(
 /// Everything measured, in the Prometheus text format.
 #[utoipa::path(get, path = "/metrics", tag = "operations", responses((status = 200, description = "Prometheus text format")))]
 pub(crate) async fn metrics(State(state): State<ApiState>) -> Response {
+    let measured = tokio::time::timeout(MEASURE_TIME_MAX.to_std(), measure(&state)).await;
+    if measured.is_err() {
+        tracing::error!(
+            "the store does not answer in time: what is measured of it is of the last look"
+        );
+    }
+    let text = state.metrics.render();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+/// What the store is asked for.
+async fn measure(state: &ApiState) {
     match state.intake.store.depth().await {
         Ok(depth) => show_depth(&depth, state.intake.clock.now()),
         Err(error) => tracing::error!(%error, "the outbox cannot be measured"),
@@ -58,12 +73,10 @@ pub(crate) async fn metrics(State(state): State<ApiState>) -> Response {
         Err(error) => tracing::error!(%error, "the subscriptions' kinds cannot be counted"),
     }
     match state.intake.store.refresh_days().await {
-        Ok(days) => show_ages(&state, &days),
+        Ok(days) => show_ages(state, &days),
         Err(error) => tracing::error!(%error, "the subscriptions' ages cannot be counted"),
     }
-    show_feedback(&state).await;
-    let text = state.metrics.render();
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+    show_feedback(state).await;
 }
 
 fn show_kinds(kinds: &[(CredentialSet, Option<Topic>, u64)]) {
