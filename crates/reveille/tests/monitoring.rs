@@ -228,6 +228,56 @@ impl Rig {
     }
 }
 
+/// What selects series: a metric and the labels it is asked for by, wherever that stands in a text.
+fn selectors(text: &str) -> impl Iterator<Item = (&str, Vec<&str>)> {
+    text.split('{').zip(text.split('{').skip(1)).filter_map(|(before, after)| {
+        let is_of_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+        let name = &before[before.trim_end_matches(is_of_name).len()..];
+        let (inside, _) = after.split_once('}')?;
+        let labels = inside.split(',').filter_map(|matcher| {
+            let end = matcher.find(['=', '!'])?;
+            Some(matcher[..end].trim()).filter(|label| label.chars().all(is_of_name))
+        });
+        name.contains('_').then(|| (name, labels.collect()))
+    })
+}
+
+impl Rig {
+    /// A selector that asks for a label which its metric has not finds nothing, for ever, and no alert of it fires.
+    async fn has_the_labels_that_are_asked_for(&self) {
+        let mut known: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for port in [self.intake, self.sessions] {
+            let scraped = Client::new(&format!("http://127.0.0.1:{port}")).get("/metrics").await;
+            let series = scraped.text.lines().filter(|line| !line.starts_with('#'));
+            for (name, labels) in series.flat_map(selectors) {
+                known
+                    .entry(name.to_owned())
+                    .or_default()
+                    .extend(labels.iter().map(ToString::to_string));
+            }
+        }
+        let own = ["job", "instance", "le"];
+        let mut compared = 0;
+        for file in ["deploy/prometheus/rules.yml", "deploy/grafana/reveille.json", "docs/slo.md"] {
+            for (name, labels) in selectors(&read(file)) {
+                let Some(has) = known.get(name) else { continue };
+                for label in labels.iter().filter(|label| !own.contains(label)) {
+                    assert!(has.contains(*label), "{file}: {name} has {has:?}, and not {label}");
+                    compared += 1;
+                }
+            }
+        }
+        assert!(compared > 60, "{compared} are too few");
+    }
+}
+
+#[test]
+fn selectors_are_read_as_they_are_meant() {
+    let text = "sum by (a) (rate(x_total{b=~\"5..\",c!=\"d\"}[5m])) / y_total{} {{ $labels.e }}";
+    let found: Vec<_> = selectors(text).collect();
+    assert_eq!(found, [("x_total", vec!["b", "c"]), ("y_total", vec![])]);
+}
+
 /// A Prometheus that scrapes both servers each second, and its API.
 async fn watch(rig: &Rig, program: &Path) -> (Client, Server) {
     let port = free_port();
@@ -302,6 +352,7 @@ async fn a_real_prometheus_sees_what_happens() {
         asked += 1;
     }
     assert!(asked > 40, "{asked} expressions");
+    rig.has_the_labels_that_are_asked_for().await;
     // And where it is not, somebody is to be told.
     rig.push.kill();
     let mut looks = 0;
