@@ -13,6 +13,20 @@ const DESCRIPTION: &str = "self-hosted push notifications that reveal nothing
  content, collected in windows, so that whoever sees the pushes cannot tell
  who was meant. Also a session store with Kask's contract.";
 
+/// What is done once it is unpacked: the group of the units, and a folder that it can read.
+const AFTER_UNPACKING: &str = r#"#!/bin/sh
+set -e
+if [ "$1" = configure ]; then
+  if command -v systemd-sysusers >/dev/null; then
+    systemd-sysusers reveille.conf
+    [ -e /etc/reveille ] || install -d -m 0750 -g reveille /etc/reveille
+  fi
+  if [ -d /run/systemd/system ]; then
+    systemctl daemon-reload
+  fi
+fi
+"#;
+
 const UNITS: [&str; 2] = ["reveille-push.service", "reveille-sessions.service"];
 
 /// Which program is packed.
@@ -48,9 +62,10 @@ pub(crate) fn check() -> Result<(), String> {
     if !page.contains(".SH OPTIONS") {
         return Err("reveille-push(1) has no options".to_owned());
     }
-    for unit in UNITS {
-        if !unpacked.join("usr/lib/systemd/system").join(unit).exists() {
-            return Err(format!("{unit} is not packed"));
+    let units = UNITS.map(|unit| format!("systemd/system/{unit}"));
+    for file in units.iter().map(String::as_str).chain(["sysusers.d/reveille.conf"]) {
+        if !unpacked.join("usr/lib").join(file).exists() {
+            return Err(format!("{file} is not packed"));
         }
     }
     output(Command::new("rm").arg("-rf").arg(&unpacked).arg(&package)).map(drop)
@@ -85,6 +100,9 @@ fn build(profile: Profile) -> Result<PathBuf, String> {
         architecture.trim()
     );
     write(&tree.join("DEBIAN/control"), &control)?;
+    let after = tree.join("DEBIAN/postinst");
+    write(&after, AFTER_UNPACKING)?;
+    output(Command::new("chmod").arg("755").arg(&after))?;
     let package = target.join("package").join(format!("{name}.deb"));
     let mut pack = Command::new("dpkg-deb");
     if profile == Profile::Debug {
@@ -102,6 +120,8 @@ fn fill(tree: &Path, program: &Path) -> Result<(), String> {
         let from = root().join("deploy/systemd").join(unit);
         install(&from, &tree.join("usr/lib/systemd/system").join(unit), "644")?;
     }
+    let group = root().join("deploy/systemd/reveille.sysusers");
+    install(&group, &tree.join("usr/lib/sysusers.d/reveille.conf"), "644")?;
     let share = tree.join("usr/share/doc/reveille");
     for (from, to) in [
         ("LICENSE", "copyright"),

@@ -32,6 +32,11 @@ fn units_are_sound_and_hardly_exposed() {
         let text = std::fs::read_to_string(root().join("deploy/systemd").join(unit)).unwrap();
         assert!(text.contains("ExecStart=/usr/bin/reveille "), "{unit}");
         assert!(text.contains("ExecReload=/bin/kill -HUP $MAINPID"), "{unit}");
+        // By this group it reads its secrets.
+        assert!(
+            text.contains("\nDynamicUser=yes\n") && text.contains("\nGroup=reveille\n"),
+            "{unit}"
+        );
         // There is none at this place here.
         let file = dir.join(unit);
         std::fs::write(&file, text.replace("/usr/bin/reveille", REVEILLE)).unwrap();
