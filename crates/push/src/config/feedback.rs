@@ -70,7 +70,7 @@ const WEBHOOK: Mode = Mode {
         ("url", "this is missing; write for example url = \"https://www.example.org/reveille\""),
         (
             "secret_file",
-            "this is missing; make one with `echo whsec_$(openssl rand -base64 32) > webhook.secret`",
+            "this is missing; make one with `(umask 077; echo whsec_$(openssl rand -base64 32) > webhook.secret)`",
         ),
     ],
     may_have: &["ca_file"],

@@ -38,7 +38,8 @@ async fn the_types_are_what_the_code_says() {
 }
 
 /// The pages that show how to use it: what a page does, then what its service worker does.
-const PAGES: [&str; 2] = ["clients/javascript/README.md", "docs/clients.md"];
+const PAGES: [&str; 3] =
+    ["clients/javascript/README.md", "docs/clients.md", "docs/guides/webpush.md"];
 
 /// The JavaScript of a page.
 fn examples(page: &str) -> Vec<String> {
