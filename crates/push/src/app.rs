@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 use axum::Router;
-use metrics::counter;
 use metrics_exporter_prometheus::PrometheusHandle;
 use reveille_mixer::Schedule;
 use reveille_model::limits::BODY_BYTES_MAX;
@@ -37,7 +36,6 @@ use crate::feedback::{MediaWiki, Webhook};
 use crate::halting::Halting;
 use crate::identity::{Anonymous, Identity};
 use crate::intake::{App, Intake, IntakeSettings, NO_APP};
-use crate::metrics::UNKNOWN_TOPICS;
 use crate::senders::Senders;
 use crate::worker::{
     Company, Delivery, DeliveryParts, DeliverySettings, Muster, Privacy, Sweeper, Windows,
@@ -172,8 +170,6 @@ impl PushServer {
         };
         // What strangers send must not keep the site's own server waiting.
         let of_public = Devices { bodies: public_bodies(), ..devices.clone() };
-        let halting = Halting::load(Arc::clone(&store), lifecycle.clone()).await?;
-        halting.keep_up(Arc::clone(&clock));
         let state = ApiState {
             intake,
             devices,
@@ -183,7 +179,7 @@ impl PushServer {
             metrics: metrics.clone(),
             tell: feedback.tell.clone(),
             deaths: feedback.deaths.clone(),
-            halting,
+            halting: Halting::start(Arc::clone(&store), &clock, lifecycle).await?,
         };
         let delivery = ToDeliver {
             drop_guard: config.drop_guard,
@@ -202,8 +198,7 @@ impl PushServer {
             inbox_retention: config.inbox.retention,
         };
         lifecycle.spawn("sweeper", sweeper.run(lifecycle.clone()));
-        // What is counted once is an increase for Prometheus only where it was seen at zero.
-        counter!(UNKNOWN_TOPICS).increment(0);
+        crate::metrics::begin();
         lifecycle.spawn("metrics", fold_metrics(metrics, Arc::clone(&clock), lifecycle.clone()));
         reload::keep_up(reloads, clock, lifecycle);
         let windows = (&of_public.intake, schedule, &traces);

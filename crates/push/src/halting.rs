@@ -32,10 +32,11 @@ impl std::fmt::Debug for Halting {
 }
 
 impl Halting {
-    /// As it was when the server stopped.
-    pub(crate) async fn load(
+    /// As the store has it, from now on.
+    pub(crate) async fn start(
         store: Arc<dyn Store>,
-        lifecycle: Lifecycle,
+        clock: &Arc<dyn Clock>,
+        lifecycle: &Lifecycle,
     ) -> Result<Self, StoreError> {
         let halted = store.halted().await?;
         if !halted.is_empty() {
@@ -46,7 +47,9 @@ impl Halting {
         }
         show(halted);
         let (halted, changing) = (watch::Sender::new(halted), Arc::default());
-        Ok(Self { halted, changing, store, lifecycle })
+        let halting = Self { halted, changing, store, lifecycle: lifecycle.clone() };
+        halting.keep_up(Arc::clone(clock));
+        Ok(halting)
     }
 
     /// Where, now.
@@ -60,7 +63,7 @@ impl Halting {
     }
 
     /// Keeps up with what is said to other nodes, until the server stops.
-    pub(crate) fn keep_up(&self, clock: Arc<dyn Clock>) {
+    fn keep_up(&self, clock: Arc<dyn Clock>) {
         let halting = self.clone();
         self.lifecycle.spawn("halting", async move {
             loop {

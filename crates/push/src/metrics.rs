@@ -101,6 +101,13 @@ pub(crate) fn show_expiry(set: &CredentialSet, end: Timestamp) {
     gauge!(CREDENTIAL_EXPIRY, "set" => set.to_string()).set(end.as_s() as f64);
 }
 
+/// Shows at zero what alerts look at: the first that is counted is an increase for Prometheus only where it has seen nothing before.
+pub(crate) fn begin() {
+    for name in [WINDOWS, UNKNOWN_TOPICS] {
+        metrics::counter!(name).increment(0);
+    }
+}
+
 /// Tells the recorder what each metric is.
 pub fn describe_metrics() {
     describe_counter!(http_metrics::REQUESTS, "Requests by route, method and status.");

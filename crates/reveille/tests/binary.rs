@@ -203,6 +203,11 @@ async fn mistakes_get_a_clear_word() {
 #[tokio::test]
 async fn a_key_is_made_kept_from_others_and_changed() {
     let rig = Rig::new();
+    // Whoever only looks makes nothing.
+    let checked = reveille(&["check", "--config", rig.path()]);
+    assert!(text(&checked.stdout).contains("the first start makes it"), "{checked:?}");
+    let database = rig.config.with_file_name("reveille.db");
+    assert!(!database.exists() && !database.with_extension("db.lock").exists());
     let mut push = rig.start("push", "the push server is listening").await;
     let key_file = rig.config.with_file_name("reveille.db.key");
     let key = std::fs::read_to_string(&key_file).unwrap();

@@ -92,10 +92,10 @@ async fn the_reference_services_configuration_is_enough() {
         "conf.mwapi_req.body:",
         "conf.mwapi_req.headers.user-agent:",
         "conf.colour: it is not known",
-        "the file.num_workers:",
-        "the file.worker_heap_limit_mb:",
-        "the file.logging:",
-        "the file.metrics: metrics are at /metrics of the same port",
+        "num_workers:",
+        "worker_heap_limit_mb:",
+        "logging:",
+        "metrics: metrics are at /metrics of the same port",
     ] {
         assert!(log.contains(ignored), "{ignored} is not in\n{log}");
     }
@@ -136,12 +136,12 @@ fn what_is_wrong_with_it_is_said() {
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     for (yaml, code, what) in [
-        ("a: [", 2, "it is no YAML"),
-        ("a: 1", 2, "it has no list `services`"),
-        ("services: []", 2, "must name one service"),
-        ("services: [{conf: {port: 1.5}}]", 2, "conf.port must be a whole number"),
+        ("a: [", 3, "it is no YAML"),
+        ("a: 1", 3, "it has no list `services`"),
+        ("services: []", 3, "must name one service"),
+        ("services: [{conf: {port: 1.5}}]", 3, "conf.port must be a whole number"),
         ("services: [{conf: {interface: nowhere}}]", 3, "push.intake.listen"),
-        ("services: [{conf: {apns: {token: {key: none.p8}}}}]", 2, "--apns-topic"),
+        ("services: [{conf: {apns: {token: {key: none.p8}}}}]", 3, "--apns-topic"),
     ] {
         let (status, error) = run(yaml, &[]);
         assert!(status == Some(code) && error.contains(what), "{status:?} {error}");

@@ -26,7 +26,7 @@ mod suspects;
 mod trails;
 mod users;
 
-pub use engine::Activity;
+pub use engine::{Activity, Found};
 pub use moving::MoveSource;
 pub use reveille_vault::{KeyFile, KeyId};
 pub use sealing::Progress;

@@ -9,7 +9,7 @@ use reveille_store::StoreError;
 use reveille_vault::{KeyFileError, KeyId, Vault};
 
 use crate::codec::store_error;
-use crate::engine::{Activity, Readers, Tables, Writer, WriterThread, connect, lock};
+use crate::engine::{Activity, Found, Readers, Tables, Writer, WriterThread, connect, lock, look};
 use crate::migrations::{SCHEMA_VERSION, migrate_push};
 use crate::moving::refuse_moved;
 use crate::outbox::{Waiting, find_waiting};
@@ -86,6 +86,11 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
+    /// What is there, without changing anything.
+    pub fn look(path: &Path) -> Result<Found, OpenError> {
+        look(path, SCHEMA_VERSION)
+    }
+
     /// Opens a database with the key file beside it, `FILE.key`. See [`Self::open_with_key`].
     pub fn open(path: &Path, now: Timestamp) -> Result<Self, OpenError> {
         Self::open_with_key(path, &default_key_file(path), now)

@@ -92,8 +92,6 @@ impl Windows {
     /// Runs until the lifecycle stops. Begins with what ended while nobody looked.
     pub(crate) async fn run(mut self, lifecycle: Lifecycle) {
         let mut until = self.schedule.window(self.clock.now()).start;
-        // There from the start: an alert tells from it that none was ever released.
-        counter!(WINDOWS).increment(0);
         while !lifecycle.is_stopping() {
             if let Err(error) = self.release(until, &lifecycle).await {
                 tracing::error!(%error, "a window cannot be released; trying again");

@@ -1,5 +1,6 @@
 //! `reveille check`: reads the configuration, tries store and provider credentials, and says everything that is wrong at once.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use reveille_sessions::{SessionsConfig, SessionsStoreUrl};
 use reveille_store::{Census, Cohorts as _, Sessions as _};
 use reveille_store_cassandra::CassandraSessions;
 use reveille_store_mariadb::MariaDbStore;
-use reveille_store_sqlite::{KeyFile, OpenError, SqliteSessions, SqliteStore};
+use reveille_store_sqlite::{Found, KeyFile, OpenError, SqliteSessions, SqliteStore};
 
 use super::sessions::settings;
 use super::store::mariadb;
@@ -80,6 +81,10 @@ async fn try_mariadb(config: &MariaDbConfig) -> Option<ConfigProblem> {
 
 async fn try_sqlite(push: &PushConfig, database: &Path, key_file: &Path) -> Option<ConfigProblem> {
     let path = database.display();
+    match found("push.store", database, SqliteStore::look(database)) {
+        ControlFlow::Break(problem) => return problem,
+        ControlFlow::Continue(()) => {}
+    }
     match SqliteStore::open_with_key(database, key_file, SystemClock.now()) {
         Ok(store) => {
             let census = store.census(SystemClock.now()).await;
@@ -104,11 +109,44 @@ async fn try_sqlite(push: &PushConfig, database: &Path, key_file: &Path) -> Opti
     }
 }
 
+/// Whether there is a database to be opened. Whoever only looks makes none and changes no schema: it might be the wrong user, and a version that is tried.
+fn found(
+    setting: &str,
+    database: &Path,
+    found: Result<Found, OpenError>,
+) -> ControlFlow<Option<ConfigProblem>> {
+    let path = database.display();
+    let folder = database.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let problem = |what: String| Some(ConfigProblem { path: setting.to_owned(), what });
+    match found {
+        Ok(Found::Something) => return ControlFlow::Continue(()),
+        Ok(Found::Nothing) if folder.is_some_and(|folder| !folder.is_dir()) => {
+            return ControlFlow::Break(problem(format!(
+                "cannot make {path}: there is no such folder"
+            )));
+        }
+        Ok(Found::Nothing) => {
+            say::line(&format!(
+                "ok       the store {path} is not there yet; the first start makes it"
+            ));
+        }
+        Ok(Found::Older { found, known }) => say::line(&format!(
+            "warning  the store {path} has schema {found}: this version brings it to {known} at its first start, and earlier ones refuse it then"
+        )),
+        Err(error) => return ControlFlow::Break(problem(format!("cannot read {path}: {error}"))),
+    }
+    ControlFlow::Break(None)
+}
+
 async fn try_sessions(store: &SessionsStoreUrl) -> Option<ConfigProblem> {
     let problem = |what: String| ConfigProblem { path: "sessions.store".to_owned(), what };
     match store {
         SessionsStoreUrl::Sqlite(database) => {
             let path = database.display();
+            match found("sessions.store", database, SqliteSessions::look(database)) {
+                ControlFlow::Break(problem) => return problem,
+                ControlFlow::Continue(()) => {}
+            }
             match SqliteSessions::open(database) {
                 Ok(store) => {
                     let ready = store.ready().await;
@@ -169,7 +207,7 @@ fn warn_of_key(key_file: &Path) {
         .is_ok_and(|file| file.is_some_and(|file| file.is_readable_by_others()));
     if is_open {
         let path = key_file.display();
-        say::line(&format!("warning  everybody on this machine can read {path}: chmod 600 {path}"));
+        say::line(&format!("warning  everybody on this machine can read {path}: chmod o= {path}"));
     }
 }
 

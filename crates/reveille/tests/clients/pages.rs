@@ -48,7 +48,8 @@ async fn the_commands_for_curl_can_be_run() {
     }
     // And the status is looked at, also where an answer is taken apart.
     let functions = blocks.first().unwrap();
-    let asks = "id=$(ask http://127.0.0.1:8900/v1/users/alice/subscriptions | field id)\necho woken";
+    let asks =
+        "id=$(ask http://127.0.0.1:8900/v1/users/alice/subscriptions | field id)\necho woken";
     let script = here(&rig, &format!("set -eu\n{functions}\n{asks}"));
     let refused = Command::new("sh").args(["-c", &script]).output().unwrap();
     assert!(!refused.status.success() && refused.stdout.is_empty(), "{refused:?}");

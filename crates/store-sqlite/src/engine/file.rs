@@ -1,8 +1,9 @@
 //! The file of a database.
 
 use std::fs::File;
+use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use reveille_store::StoreError;
 use rusqlite::Connection;
@@ -10,16 +11,67 @@ use rusqlite::config::DbConfig;
 
 use crate::store::OpenError;
 
+/// A file beside a database, by what its name ends with.
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    name.into()
+}
+
+/// Whether a process has a database.
+fn is_in_use(path: &Path) -> bool {
+    let lock = File::open(beside(path, ".lock")).map(|file| file.try_lock());
+    matches!(lock, Ok(Err(std::fs::TryLockError::WouldBlock)))
+}
+
 /// Takes a database for this process alone, until the file is dropped.
 pub(crate) fn lock(path: &Path) -> Result<File, OpenError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let file = File::create(Path::new(&name))?;
+    let file = File::create(beside(path, ".lock"))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse),
         Err(std::fs::TryLockError::Error(error)) => Err(error.into()),
     }
+}
+
+/// What stands where a database is to be, as far as that shows without changing anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// No file, or an empty one: opening makes it.
+    Nothing,
+    /// A database of an earlier schema: opening brings it to `known`, and what knows no more than `found` refuses it then.
+    Older {
+        /// The schema of the database.
+        found: usize,
+        /// The latest schema this version knows.
+        known: usize,
+    },
+    /// Something to be opened.
+    Something,
+}
+
+/// Where the header of a database has its `user_version` (file format of SQLite, section 1.3).
+const USER_VERSION_AT: usize = 60;
+
+/// Looks at the header of a file. `known` is the latest schema.
+pub(crate) fn look(path: &Path, known: usize) -> Result<Found, OpenError> {
+    // What was written last may not be in the file yet: only opening shows it.
+    let log = beside(path, "-wal").metadata();
+    if log.is_ok_and(|log| log.len() > 0) || is_in_use(path) {
+        return Ok(Found::Something);
+    }
+    let mut header = [0; USER_VERSION_AT + 4];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut header));
+    match read {
+        Ok(()) => {}
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::UnexpectedEof) => {
+            return Ok(Found::Nothing);
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let version = header.last_chunk().copied().map_or(0, u32::from_be_bytes);
+    let found = usize::try_from(version).unwrap_or(usize::MAX);
+    Ok(if found < known { Found::Older { found, known } } else { Found::Something })
 }
 
 /// Opens a database so that a commit is on disk when it returns.
@@ -52,4 +104,35 @@ pub(crate) fn connect(path: &Path) -> Result<Connection, OpenError> {
 /// Writes a database anew, without what lies between its parts.
 pub(crate) fn rewrite(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("PRAGMA temp_store = FILE; VACUUM; PRAGMA temp_store = MEMORY;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Found, connect, lock, look};
+
+    #[test]
+    fn looking_changes_nothing() {
+        let folder = std::env::temp_dir().join(format!("reveille-{}-look", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        let path = folder.join("x.db");
+        let names = || std::fs::read_dir(&folder).unwrap().count();
+        let older = Found::Older { found: 2, known: 3 };
+        assert_eq!(look(&path, 3).unwrap(), Found::Nothing);
+        assert_eq!(names(), 0);
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(look(&path, 3).unwrap(), Found::Nothing);
+        let connection = connect(&path).unwrap();
+        connection.execute_batch("CREATE TABLE a (b); PRAGMA user_version = 2").unwrap();
+        // It is in the log only.
+        assert_eq!(look(&path, 3).unwrap(), Found::Something);
+        drop(connection);
+        assert_eq!(look(&path, 3).unwrap(), older);
+        assert_eq!(look(&path, 2).unwrap(), Found::Something);
+        assert_eq!(names(), 1);
+        let held = lock(&path).unwrap();
+        assert_eq!(look(&path, 3).unwrap(), Found::Something);
+        drop(held);
+        assert_eq!(look(&path, 3).unwrap(), older);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 }

@@ -8,7 +8,8 @@ mod tables;
 mod thread;
 mod writer;
 
-pub(crate) use file::{connect, lock, rewrite};
+pub use file::Found;
+pub(crate) use file::{connect, lock, look, rewrite};
 pub(crate) use reader::Readers;
 pub(crate) use state::State;
 pub(crate) use tables::{Lease, Tables};

@@ -11,7 +11,7 @@ use super::entries::read;
 use super::migrations::STEPS;
 use super::state::Shelves;
 use crate::OpenError;
-use crate::engine::{Activity, Readers, Writer, WriterThread, connect, lock};
+use crate::engine::{Activity, Found, Readers, Writer, WriterThread, connect, lock, look};
 use crate::migrations::migrate;
 
 /// "RvSs": what the file says it is.
@@ -27,6 +27,11 @@ pub struct SqliteSessions {
 }
 
 impl SqliteSessions {
+    /// What is there, without changing anything.
+    pub fn look(path: &Path) -> Result<Found, OpenError> {
+        look(path, STEPS.len())
+    }
+
     /// Opens a database, creating and migrating it as needed.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let lock = lock(path)?;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::secrets::Secrets;
-use super::yaml::{Section, quoted, read, unusable};
+use super::yaml::{Section, quoted, read, wrong};
 use crate::commands::load::whole;
 use crate::failure::Failure;
 
@@ -47,7 +47,7 @@ pub(crate) struct Kask {
 
 /// Reads such a file. Paths in it count from where we were started, as Kask's do.
 pub(crate) fn config(path: &Path) -> Result<Kask, Failure> {
-    let wrong = |what: String| Failure::Usage(format!("{}: {what}", unusable(path, OPTION)));
+    let wrong = |what: String| wrong(path, what);
     let secrets = Secrets::new();
     let converted = convert(read(path, OPTION)?, secrets.folder()).map_err(wrong)?;
     secrets
@@ -60,7 +60,7 @@ pub(crate) fn config(path: &Path) -> Result<Kask, Failure> {
 }
 
 fn convert(value: Value, secrets: &Path) -> Result<Converted, String> {
-    let mut file = Section::new("the file", Some(value))?;
+    let mut file = Section::of_file(value)?;
     let mut ignored = Vec::new();
     let mut text = vec!["[sessions]".to_owned()];
     text.push(format!("listen = {}", listen(&mut file)?));

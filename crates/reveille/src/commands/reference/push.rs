@@ -8,7 +8,7 @@ use reveille_service::config::Document;
 use serde_json::Value;
 
 use super::secrets::Secrets;
-use super::yaml::{Section, quoted, read, unusable};
+use super::yaml::{Section, quoted, read, wrong};
 use crate::cli::ReferenceArguments;
 use crate::commands::load::whole;
 use crate::failure::Failure;
@@ -60,15 +60,14 @@ struct Converted {
 /// Reads such a file. What was passed over is said.
 pub(crate) fn config(arguments: &ReferenceArguments) -> Result<(PushConfig, Vec<String>), Failure> {
     let path = arguments.reference_config.as_deref().unwrap_or(Path::new(""));
-    let of_file = || unusable(path, OPTION);
     let value = read(path, OPTION)?;
     let secrets = Secrets::new();
-    let converted = convert(value, (arguments, secrets.folder()))
-        .map_err(|what| Failure::Usage(format!("{}: {what}", of_file())))?;
+    let converted =
+        convert(value, (arguments, secrets.folder())).map_err(|what| wrong(path, what))?;
     secrets.write(&converted.secrets).context("secrets cannot be put into a file of their own")?;
     let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-    let document = Document::from_text(&converted.text, folder)
-        .map_err(|what| Failure::Usage(format!("{}: {what}", of_file())))?;
+    let document =
+        Document::from_text(&converted.text, folder).map_err(|what| wrong(path, what))?;
     let config = whole(PushConfig::read(&document), &document)?;
     Ok((config, converted.ignored))
 }
@@ -77,7 +76,7 @@ fn convert(
     value: Value,
     (arguments, secrets): (&ReferenceArguments, &Path),
 ) -> Result<Converted, String> {
-    let mut around = Section::new("the file", Some(value))?;
+    let mut around = Section::of_file(value)?;
     let services = around.members.remove("services");
     let Some(Value::Array(services)) = services else {
         return Err("it has no list `services`".to_owned());
