@@ -20,8 +20,8 @@ const USERS: usize = 400;
 struct Dir(PathBuf);
 
 impl Dir {
-    fn new() -> Self {
-        let dir = std::env::temp_dir().join(format!("reveille-{}-erasure", std::process::id()));
+    fn new(name: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("reveille-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
         Self(dir)
     }
@@ -117,7 +117,7 @@ async fn deliver(store: &SqliteStore, until: Timestamp) {
 
 #[tokio::test]
 async fn nothing_is_left_of_a_user_who_goes() {
-    let dir = Dir::new();
+    let dir = Dir::new("erasure");
     let store = SqliteStore::open(&dir.0.join("reveille.db"), NOW).unwrap();
     let mut rng = Rng::from_seed([3; 32]);
     for round in 0..12_u32 {
@@ -154,4 +154,31 @@ async fn nothing_is_left_of_a_user_who_goes() {
     assert!(store.depth().await.unwrap().ledger.fits());
     store.close();
     assert_eq!((0..USERS).step_by(30).map(|number| dir.count(&name(number))).sum::<usize>(), 0);
+}
+
+/// A copy is made of the file, which takes as long as it takes. Who erases hears that it could not be done; nobody else waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_reads_for_long_keeps_an_erasure_from_its_end_and_nobody_from_writing() {
+    let dir = Dir::new("erasure-read");
+    let path = dir.0.join("reveille.db");
+    let store = SqliteStore::open(&path, NOW).unwrap();
+    let mut rng = Rng::from_number(3);
+    register(&store, &mut rng, 0).await;
+    register(&store, &mut rng, 1).await;
+    let reader = rusqlite::Connection::open(&path).unwrap();
+    reader.execute_batch("BEGIN; SELECT COUNT(*) FROM subscriptions;").unwrap();
+    let zero = user(0);
+    let erasing = store.erase(&zero, vec![check_echo()]);
+    tokio::pin!(erasing);
+    for number in 2..12 {
+        tokio::select! {
+            biased;
+            ended = &mut erasing => panic!("{number} writes only: {ended:?}"),
+            () = register(&store, &mut rng, number) => {}
+        }
+    }
+    assert!(erasing.await.is_err(), "its traces are still in the log");
+    reader.execute_batch("COMMIT").unwrap();
+    store.erase(&zero, vec![check_echo()]).await.unwrap();
+    assert_eq!(dir.count(&name(0)), 0);
 }

@@ -4,12 +4,16 @@ use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use reveille_store::StoreError;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
 use crate::store::OpenError;
+
+/// Longest time that a connection waits for a lock of another one.
+pub(crate) const BUSY_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// A file beside a database, by what its name ends with.
 fn beside(path: &Path, end: &str) -> PathBuf {
@@ -79,7 +83,7 @@ pub(crate) fn connect(path: &Path) -> Result<Connection, OpenError> {
     // Nobody else on this machine is to read it. SQLite gives its log the same mode.
     drop(File::options().write(true).create_new(true).mode(0o600).open(path));
     let connection = Connection::open(path)?;
-    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.busy_timeout(BUSY_TIME_MAX)?;
     // A partial index otherwise makes SQLite plan a statement anew for each value it is bound to, in case the value implies the condition.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // FULL: a commit is on disk when it returns. The WAL is cut back to 64 MiB after a checkpoint; 32 MiB of pages are cached.

@@ -7,6 +7,7 @@ use reveille_store::StoreError;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{mpsc, oneshot};
 
+use super::file;
 use crate::codec::store_error;
 use crate::store::OpenError;
 
@@ -33,7 +34,7 @@ impl Readers {
                 path,
                 OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
             )?;
-            connection.busy_timeout(std::time::Duration::from_secs(5))?;
+            connection.busy_timeout(file::BUSY_TIME_MAX)?;
             let queue = Arc::clone(&queue);
             let name = "store-reader".to_owned();
             std::thread::Builder::new().name(name).spawn(move || run(&connection, &queue))?;

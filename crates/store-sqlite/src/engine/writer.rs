@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use metrics::counter;
 use reveille_store::StoreError;
@@ -17,8 +18,10 @@ use crate::codec::store_error;
 const INTAKE_QUEUE_MAX: usize = 4_096;
 /// Commands of our own workers that may wait. They wait for a place instead of being refused.
 const WORKER_QUEUE_MAX: usize = 64;
-/// How often a log that is being read is waited for.
-const TRUNCATIONS_MAX: u32 = 5;
+/// How often a log that is being read is waited for. In between others have their turn.
+const TRUNCATIONS_MAX: u32 = 100;
+/// How long it is waited for each time, during which nothing else is written.
+const TRUNCATION_WAIT: Duration = Duration::from_millis(50);
 /// Most commands in one transaction.
 const GROUP_MAX: usize = 2_048;
 
@@ -166,15 +169,19 @@ fn stopped() -> StoreError {
     StoreError::Unavailable("the writer did not carry it out".to_owned())
 }
 
-/// Whether the log is empty now. Waits for readers as long as a connection waits for locks.
+/// Whether the log is empty now. Waits for readers, but not long: one of another process, a copy for instance, may read for minutes.
 fn truncate(connection: &Connection, rewrite: Rewrite) -> Result<bool, StoreError> {
     if rewrite == Rewrite::Whole {
         file::rewrite(connection).map_err(|error| store_error(&error))?;
     }
-    connection
-        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))
-        .map(|busy| busy == 0)
-        .map_err(|error| store_error(&error))
+    let truncated = connection.busy_timeout(TRUNCATION_WAIT).and_then(|()| {
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+    });
+    let busy: i64 = connection
+        .busy_timeout(file::BUSY_TIME_MAX)
+        .and(truncated)
+        .map_err(|error| store_error(&error))?;
+    Ok(busy == 0)
 }
 
 /// Runs one command so that its failure undoes only its own writes.
