@@ -450,3 +450,29 @@ async fn callers_need_one_of_the_tokens_where_there_are_any() {
     assert_eq!(let_in.status, 200);
     assert_eq!(app.client.get("/healthz").await.status, 200, "operations need none");
 }
+
+/// Where there are no tokens a browser that can reach the listener would do what any page wants.
+#[tokio::test]
+async fn what_a_browser_sends_for_a_page_is_refused() {
+    let app = PushApp::start().await;
+    let ask = async |path: &str, headers: &[(&str, &str)]| {
+        app.client.call(Method::POST, path, headers, b"{}".to_vec()).await
+    };
+    let json = ("content-type", "application/json");
+    for of_page in
+        [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site"), ("origin", "null")]
+    {
+        for path in ["/v1/pause", "/v1/quarantine/drop", "/v1/users/alice/fetched"] {
+            assert_problem(&ask(path, &[json, of_page]).await, 403, "of-a-page");
+            assert_problem(&ask(path, &[of_page]).await, 403, "of-a-page");
+        }
+    }
+    assert_eq!(app.client.get("/v1/pause").await.json()["paused"], json!([]));
+    // Somebody who opens an address by hand, and a tool in a page that shows a token.
+    let typed = [("sec-fetch-site", "none")];
+    let opened = app.client.call(Method::GET, "/v1/pause", &typed, Vec::new()).await;
+    assert_eq!(opened.status, 200);
+    let shows =
+        [json, ("origin", "https://tools.example"), ("authorization", "Bearer any-of-them")];
+    assert_eq!(ask("/v1/users/alice/fetched", &shows).await.status, 200);
+}

@@ -9,7 +9,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::problem::Problem;
 
@@ -147,8 +147,28 @@ fn hash(token: &str) -> [u8; 32] {
     bytes
 }
 
+/// Refuses what a browser sends because some page wants it to. Where no tokens are asked for, whoever can reach a private listener with their browser
+/// would do there what any page says that they open. Servers and commands send none of these headers (Fetch, "CORS protocol"; Fetch Metadata), and who shows
+/// a token is no page of a stranger's.
+pub fn refuse_pages(headers: &HeaderMap) -> Result<(), Problem> {
+    let site = headers.get("sec-fetch-site").is_some_and(|site| site != "none");
+    let is_of_page = headers.contains_key(header::ORIGIN) || site;
+    if is_of_page && !headers.contains_key(header::AUTHORIZATION) {
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "of-a-page",
+            "Pages may not ask here",
+        )
+        .detail("a browser has sent this for a page; servers and commands are answered here, and who shows a bearer token"));
+    }
+    Ok(())
+}
+
 /// Middleware that lets callers in and tells the handler who calls.
 pub async fn require(State(callers): State<Callers>, mut request: Request, next: Next) -> Response {
+    if let Err(problem) = refuse_pages(request.headers()) {
+        return problem.into_response();
+    }
     match callers.caller(request.headers().get(header::AUTHORIZATION)) {
         Some(caller) => {
             request.extensions_mut().insert(caller);

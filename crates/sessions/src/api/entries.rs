@@ -11,6 +11,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, Version, header};
 use http_body_util::{BodyExt as _, Full};
 use reveille_model::{SessionKey, Timestamp};
+use reveille_service::auth::refuse_pages;
 use reveille_service::body::{overloaded, refuse};
 use reveille_service::clock::Stopwatch;
 use reveille_service::http_metrics::InFlight;
@@ -80,6 +81,7 @@ struct Asked<'a> {
 impl Asked<'_> {
     /// `body` is taken by whoever reads it.
     async fn answer(self, head: &Parts, body: &mut Option<Body>) -> Result<Response, Refusal> {
+        refuse_pages(&head.headers)?;
         self.state.namespaces.let_in(self.space, &head.headers).map_err(|why| match why {
             NotLetIn::Unknown => Kind::NotAuthorized.into(),
             NotLetIn::Elsewhere => forbidden(),

@@ -152,3 +152,14 @@ async fn slow_clients_are_hung_up_on() {
     assert!(silent.is_closed().await);
     assert_eq!(app.status("GET", "cat", &[], "").await, 404);
 }
+
+/// A page that somebody opens who can reach the store would plant a session there.
+#[tokio::test]
+async fn a_page_plants_no_session() {
+    let app = App::start("").await;
+    for of_page in [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site")] {
+        let planted = app.ask("POST", "cat", &[of_page], "x").await;
+        assert_eq!((planted.status.as_u16(), planted.problem().as_str()), (403, "of-a-page"));
+    }
+    assert_eq!(app.status("GET", "cat", &[], "").await, 404);
+}
