@@ -1,6 +1,7 @@
 //! The wiring of the push server: configuration and parts in, running tasks out. Reads from top to bottom.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -13,12 +14,14 @@ use reveille_model::{CredentialSet, Duration, Provider, Timestamp};
 use reveille_providers::Sender;
 use reveille_service::body::BodyLimits;
 use reveille_service::clock::Clock;
+use reveille_service::entropy;
 use reveille_service::health::Readiness;
 use reveille_service::lifecycle::Lifecycle;
+use reveille_service::listen::{self, Listening};
+use reveille_service::places::PerAddress;
 use reveille_service::reload::{self, Reloadable};
 use reveille_service::telemetry::fold_metrics;
 use reveille_service::traces::{Traces, Trust, traced};
-use reveille_service::{entropy, listen};
 use reveille_store::{Destination, Mix, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -41,6 +44,8 @@ use crate::worker::{
     Company, Delivery, DeliveryParts, DeliverySettings, Muster, Privacy, Sweeper, Windows,
 };
 
+/// As many connections an address may hold in any case, for those who share one: a household, a company, a carrier.
+const ADDRESS_CONNECTIONS_MIN: usize = 512;
 /// Largest body of a device's registration, in bytes: the longest token with every byte escaped, and its JSON.
 const PUBLIC_BODY_BYTES_MAX: usize = 32 * 1024;
 /// Largest form of the Action API, in bytes: 500 tokens of FCM (about 200 bytes), escaped.
@@ -343,6 +348,11 @@ async fn start_public(
     };
     let identity =
         Identity::new(config.auth, anonymous, lifecycle.clone()).map_err(StartError::Public)?;
+    let tls = config.tls.clone();
+    let connections_max = connections_of_address(config.per_address);
+    let exempt = config.trusted_proxies.clone();
+    let per_address = Some(PerAddress { connections_max, exempt });
+    let listening = Listening { tls, per_address, ..Listening::default() };
     let rates = RateLimits::new(
         config.per_user,
         config.per_address,
@@ -360,9 +370,15 @@ async fn start_public(
     let router = public_router(state, &config.origins).map_err(StartError::Public)?;
     let router = traced(router, traces, Trust::Strangers, None);
     tracing::info!(address = %config.listen, "the public API is listening");
-    let tls = config.tls.clone().into();
-    lifecycle.spawn("public", listen::serve(listener, tls, router, lifecycle.clone()));
+    lifecycle.spawn("public", listen::serve(listener, listening, router, lifecycle.clone()));
     Ok(())
+}
+
+/// How many connections an address may hold that may have so many requests a minute. One that does nothing for half a minute is closed, so that those who
+/// keep to that limit have no more, a new one for each request.
+fn connections_of_address(per_minute: NonZeroU32) -> usize {
+    let of_half_a_minute = usize::try_from(per_minute.get() / 2).unwrap_or(usize::MAX);
+    of_half_a_minute.max(ADDRESS_CONNECTIONS_MIN)
 }
 
 /// Who is told of deaths.

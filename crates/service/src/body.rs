@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use reveille_model::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -36,32 +36,14 @@ impl BodyLimits {
         body: Body,
         use_body: impl AsyncFnOnce(Bytes) -> T,
     ) -> Result<T, Problem> {
-        let announced =
-            headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        let expected = announced.unwrap_or(self.bytes_max);
-        if expected > self.bytes_max {
-            refuse(headers, body).await;
-            return Err(self.too_large());
-        }
-        let share = u32::try_from(kib(expected)).unwrap_or(u32::MAX);
-        let Ok(_held) = self.memory.try_acquire_many(share) else {
-            discard(body).await;
-            return Err(overloaded("too many request bodies are under way"));
-        };
-        let mut body = body;
-        let collected = Limited::new(&mut body, self.bytes_max).collect();
-        match tokio::time::timeout(self.time_max.to_std(), collected).await {
-            Ok(Ok(whole)) => Ok(use_body(whole.to_bytes()).await),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                discard(body).await;
-                Err(self.too_large())
-            }
-            Ok(Err(_)) => Err(self.problem(Unread::Broken)),
-            Err(_) => Err(self.problem(Unread::Slow)),
-        }
+        let bytes = self.read_held(headers, body).await?;
+        let held = bytes.clone();
+        let used = use_body(bytes).await;
+        drop(held);
+        Ok(used)
     }
 
-    /// Reads a body whole. It takes its share of memory as it comes, and gives it back when the last of what is returned is dropped, wherever
+    /// Reads a body whole. It takes its share of memory as it comes (who announces a body and sends none takes nothing from others), and gives it back when the last of what is returned is dropped, wherever
     /// that has gone meanwhile.
     pub async fn read_held(&self, headers: &HeaderMap, mut body: Body) -> Result<Bytes, Problem> {
         let announced =
@@ -271,6 +253,25 @@ mod tests {
             std::task::Poll::Ready(value) => Some(value),
             std::task::Poll::Pending => None,
         }
+    }
+
+    /// Who announces bodies and sends none keeps nobody else out.
+    #[tokio::test]
+    async fn what_is_only_announced_takes_no_memory() {
+        let limits = limits();
+        let headers = announcing(1_000);
+        let (senders, bodies): (Vec<_>, Vec<_>) = (0..10)
+            .map(|_| http_body_util::channel::Channel::<Bytes, std::io::Error>::new(1))
+            .unzip();
+        let mut waiting: Vec<_> = bodies
+            .into_iter()
+            .map(|body| Box::pin(read(&limits, &headers, Body::new(body))))
+            .collect();
+        for each in &mut waiting {
+            assert!(futures_now(each.as_mut()).is_none());
+        }
+        assert_eq!(read(&limits, &headers, Body::from(vec![0; 1_000])).await, Ok(1_000));
+        drop(senders);
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ pub mod health;
 pub mod http_metrics;
 pub mod lifecycle;
 pub mod listen;
+pub mod places;
 pub mod problem;
 pub mod reload;
 pub mod request_id;

@@ -18,13 +18,13 @@ use hyper_util::service::TowerToHyperService;
 use reveille_model::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use crate::clock::{Clock as _, SystemClock, moment};
 use crate::config::ServerTls;
 use crate::lifecycle::Lifecycle;
+use crate::places::{PerAddress, Places};
 
 /// Most connections one listener holds unless it is told otherwise. Beyond it new ones wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 8_192;
@@ -56,11 +56,18 @@ pub struct Listening {
     pub connections_max: usize,
     /// Largest request head, in bytes.
     pub head_bytes_max: usize,
+    /// Of those connections, how many one address may hold; where strangers call.
+    pub per_address: Option<PerAddress>,
 }
 
 impl Default for Listening {
     fn default() -> Self {
-        Self { tls: None, connections_max: CONNECTIONS_MAX, head_bytes_max: HEAD_BYTES_MAX }
+        Self {
+            tls: None,
+            connections_max: CONNECTIONS_MAX,
+            head_bytes_max: HEAD_BYTES_MAX,
+            per_address: None,
+        }
     }
 }
 
@@ -77,15 +84,16 @@ pub async fn serve(
     router: Router,
     lifecycle: Lifecycle,
 ) {
-    let Listening { tls, connections_max, head_bytes_max } = listening;
-    let places = Arc::new(Semaphore::new(connections_max));
+    let Listening { tls, connections_max, head_bytes_max, per_address } = listening;
+    let places = Places::new(connections_max, per_address);
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Some(free) = places.free().await else { return };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = lifecycle.stopping() => return,
         };
         let Some((stream, peer)) = usable(accepted).await else { continue };
+        let Some(place) = places.give(free, peer.ip()) else { continue };
         let (tls, life) = (tls.as_ref().map(ServerTls::acceptor), lifecycle.clone());
         let service = OfPeer {
             router: TowerToHyperService::new(router.clone()),
@@ -114,7 +122,7 @@ async fn usable(
         Err(error) => {
             tracing::warn!(%error, "cannot accept a connection");
             // Out of file descriptors, most likely: wait for some to be freed instead of spinning.
-            SystemClock.sleep_until(SystemClock.now().plus(ACCEPT_RETRY)).await;
+            SystemClock.sleep(ACCEPT_RETRY).await;
             None
         }
     }

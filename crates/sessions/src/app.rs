@@ -117,6 +117,7 @@ impl SessionsServer {
             tls: config.tls,
             connections_max: config.connections_max,
             head_bytes_max: HEAD_BYTES_MAX,
+            per_address: None,
         };
         let router = traced(router(state), &traces, Trust::Callers, keys_behind);
         let serving = listen::serve(listener, listening, router, lifecycle.clone());

@@ -39,7 +39,7 @@ impl ByHeader {
             return Err(Denied::Unknown);
         };
         let text = std::str::from_utf8(only.as_bytes()).map_err(|_| Denied::Unknown)?;
-        User::parse(text.trim()).map_err(|_| Denied::Unknown)
+        User::parse(text).map_err(|_| Denied::Unknown)
     }
 }
 
@@ -65,6 +65,10 @@ mod tests {
         }
         assert_eq!(user(&headers, "192.0.2.1"), Err(Denied::Unknown));
         assert_eq!(user(&HeaderMap::new(), "10.1.2.3"), Err(Denied::Unknown));
+        // Somebody else's name, with a space that is none of HTTP's.
+        let other = HeaderValue::from_bytes("alice\u{a0}".as_bytes()).unwrap();
+        let padded = HeaderMap::from_iter([(name.clone(), other)]);
+        assert_eq!(user(&padded, "10.1.2.3"), Ok("alice\u{a0}".to_owned()));
         headers.append(&name, HeaderValue::from_static("bob"));
         assert_eq!(user(&headers, "10.1.2.3"), Err(Denied::Unknown));
     }

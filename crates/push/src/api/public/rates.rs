@@ -1,6 +1,6 @@
 //! How often one user, and one address, may call.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -11,6 +11,7 @@ use governor::{Quota, RateLimiter};
 use http::HeaderMap;
 use ipnet::IpNet;
 use reveille_model::User;
+use reveille_service::places::network;
 
 use super::CallerError;
 
@@ -60,10 +61,7 @@ impl RateLimits {
         headers: &HeaderMap,
         peer: IpAddr,
     ) -> Result<(), CallerError> {
-        let network = match self.client(headers, peer) {
-            IpAddr::V4(address) => address.to_ipv6_mapped(),
-            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)),
-        };
+        let network = network(self.client(headers, peer));
         self.addresses.check(self.key(&network.octets()))
     }
 
