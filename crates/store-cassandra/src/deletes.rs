@@ -12,7 +12,7 @@ use crate::error::{odd, unavailable};
 use crate::settings::DeleteAnswer;
 use crate::store::CassandraSessions;
 
-/// Deletions that could not be done at the last look; there may be more behind them.
+/// Deletions that could not be done when all were last tried.
 const WAITING: &str = "reveille_sessions_deletes_waiting";
 /// Over how many partitions they are spread.
 const BUCKETS: usize = 8;
@@ -20,7 +20,7 @@ const BUCKETS: usize = 8;
 const STEP_MAX: usize = 100;
 /// How many are done at once.
 const AT_ONCE: usize = 16;
-/// After so many failures a partition is left for later.
+/// After so many failures the rest of a partition is left for the next look, which goes on behind them: others may be done meanwhile.
 const FAILURES_MAX: u32 = 16;
 /// Every so many looks all of a partition is read.
 const WHOLE_EVERY: u32 = 20;
@@ -38,8 +38,12 @@ pub(crate) struct Looking(Mutex<Next>);
 #[derive(Debug, Default)]
 struct Next {
     at: Option<Timestamp>,
-    /// Up to where each partition is done, so that what was deleted from it is not read over and over.
+    /// Up to where each partition was tried, so that what was deleted from it is not read over and over.
     after: [i64; BUCKETS],
+    /// How many of each could not be done since it was last begun with.
+    failed: [u32; BUCKETS],
+    /// The same, of the time before.
+    failed_before: [u32; BUCKETS],
     rounds: u32,
 }
 
@@ -61,16 +65,42 @@ impl Looking {
         next.at = Some(now.plus(LOOK_INTERVAL));
         if next.rounds.is_multiple_of(WHOLE_EVERY) {
             next.after = [i64::MIN; BUCKETS];
+            next.failed = [0; BUCKETS];
         }
         next.rounds = next.rounds.wrapping_add(1);
         Some(next.after)
     }
 
-    fn done(&self, bucket: usize, until: i64) {
-        if let Some(after) = self.next().after.get_mut(bucket) {
-            *after = until;
+    /// A partition was tried up to a moment, and some of it could not be done. Where that is its end, it is begun with again if anything is left.
+    fn tried(&self, bucket: usize, (until, failed): (i64, u32), part: Part) {
+        let mut next = self.next();
+        let Next { after, failed: now, failed_before: before, .. } = &mut *next;
+        let all = (after.get_mut(bucket), now.get_mut(bucket), before.get_mut(bucket));
+        let (Some(after), Some(now), Some(before)) = all else { return };
+        *after = until;
+        *now += failed;
+        if part == Part::Last {
+            if *now > 0 {
+                *after = i64::MIN;
+            }
+            *before = std::mem::take(now);
         }
     }
+
+    /// How many could not be done when all were last tried, or since.
+    fn waiting(&self) -> u32 {
+        let next = self.next();
+        next.failed.iter().zip(next.failed_before).map(|(now, before)| before.max(*now)).sum()
+    }
+}
+
+/// What of a partition was tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// There is more behind it.
+    Some,
+    /// There is not.
+    Last,
 }
 
 /// A deletion that was written down.
@@ -119,30 +149,29 @@ impl CassandraSessions {
     /// Does again some of what was written down. Returns how many of them are done.
     pub(crate) async fn delete_again(&self, now: Timestamp) -> Result<usize, StoreError> {
         let Some(from) = self.looking.due(now) else { return Ok(0) };
-        let (mut done, mut waiting, mut has_more) = (0, 0_u32, false);
+        let (mut done, mut has_more) = (0, false);
         for (bucket, after) in from.into_iter().enumerate() {
             let noted = self.noted(bucket, after).await?;
-            let (last, mut failed) = (noted.last().map(|noted| noted.deleted_at), 0);
-            let is_full = noted.len() >= STEP_MAX;
+            let moments: Vec<i64> = noted.iter().map(|noted| noted.deleted_at).collect();
+            let (mut tried, mut failed) = (0, 0);
             let mut doing = stream::iter(noted).map(|noted| self.again(noted)).buffered(AT_ONCE);
-            while let Some(again) = doing.next().await {
+            while failed < FAILURES_MAX
+                && let Some(again) = doing.next().await
+            {
+                tried += 1;
                 match again {
                     Ok(()) => done += 1,
+                    // One key's nodes may be down and another's not.
                     Err(_) => failed += 1,
                 }
-                // One key's nodes may be down and another's not. Where several fail, the others need not be tried now.
-                if failed >= FAILURES_MAX {
-                    break;
-                }
             }
-            match last {
-                Some(last) if failed == 0 => {
-                    self.looking.done(bucket, last);
-                    has_more |= is_full;
-                }
-                _ => waiting += failed,
-            }
+            let is_last = tried == moments.len() && moments.len() < STEP_MAX;
+            let until = tried.checked_sub(1).and_then(|last| moments.get(last));
+            let part = if is_last { Part::Last } else { Part::Some };
+            self.looking.tried(bucket, (until.copied().unwrap_or(after), failed), part);
+            has_more |= !is_last && failed == 0;
         }
+        let waiting = self.looking.waiting();
         gauge!(WAITING).set(waiting);
         if has_more {
             self.looking.at(now);
@@ -179,4 +208,32 @@ impl CassandraSessions {
 
 fn bucket(deleted_at: i64) -> i32 {
     i32::try_from(deleted_at.rem_euclid(i64::try_from(BUCKETS).unwrap_or(1))).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use reveille_model::Timestamp;
+
+    use super::{BUCKETS, Looking, Part};
+
+    const NOW: Timestamp = Timestamp::from_ms(1_000_000);
+
+    #[test]
+    fn what_fails_keeps_nobody_behind_it_waiting_and_is_tried_again() {
+        let looking = Looking::default();
+        let from = || {
+            looking.at(NOW);
+            looking.due(NOW).unwrap()[1]
+        };
+        assert_eq!(from(), i64::MIN);
+        looking.tried(1, (16, 16), Part::Some);
+        assert_eq!((from(), looking.waiting()), (16, 16), "the next look goes on behind them");
+        looking.tried(1, (50, 2), Part::Last);
+        assert_eq!((from(), looking.waiting()), (i64::MIN, 18), "and begins anew at the end");
+        looking.tried(1, (16, 0), Part::Some);
+        assert_eq!(looking.waiting(), 18, "not all were tried again");
+        looking.tried(1, (50, 0), Part::Last);
+        assert_eq!((from(), looking.waiting()), (50, 0));
+        looking.tried(BUCKETS, (1, 1), Part::Last);
+    }
 }

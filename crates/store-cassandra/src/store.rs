@@ -22,6 +22,9 @@ use crate::statements::Statements;
 /// A key that nobody has, to ask for.
 const NOBODY: &str = "reveille:ready";
 
+/// When the last of what Cassandra can write down ends, in seconds since 1970 (CASSANDRA-14092), less a minute: its clock is another one.
+const ENDS_S_MAX: i64 = 2_147_483_646 - 60;
+
 /// The session store on Cassandra.
 #[derive(Debug)]
 pub struct CassandraSessions {
@@ -77,12 +80,11 @@ impl CassandraSessions {
     ) -> Result<QueryResult, ExecutionError> {
         let (session, statements, key) = (&self.session, &self.statements, key.expose());
         match transaction {
-            Transaction::Add { value, ttl } => {
-                session.execute_unpaged(&statements.add, (key, value, ttl_s(ttl))).await
+            Transaction::Add { value, ttl_s } => {
+                session.execute_unpaged(&statements.add, (key, value, ttl_s)).await
             }
-            Transaction::Replace { before, value, ttl } => {
-                let ttl = ttl_s(ttl);
-                let values = ((ttl, value, key, before), (key, value, ttl));
+            Transaction::Replace { before, value, ttl_s } => {
+                let values = ((ttl_s, value, key, before), (key, value, ttl_s));
                 session.batch(&statements.replace, values).await
             }
             Transaction::Remove { before } => {
@@ -120,12 +122,12 @@ enum Transaction<'a> {
     /// Where there was none.
     Add {
         value: &'a Bytes,
-        ttl: Ttl,
+        ttl_s: i32,
     },
     Replace {
         before: &'a Bytes,
         value: &'a Bytes,
-        ttl: Ttl,
+        ttl_s: i32,
     },
     Remove {
         before: &'a Bytes,
@@ -181,11 +183,14 @@ fn applied(answer: QueryResult) -> Result<(), Refused> {
     }
 }
 
-/// In Cassandra's words; zero has no end.
-fn ttl_s(ttl: Ttl) -> i32 {
+/// In Cassandra's words; zero has no end. What would end later than it can write down (CASSANDRA-14092) ends then.
+fn seconds(ttl: Ttl, now: Timestamp) -> i32 {
     match ttl {
         Ttl::Unlimited => 0,
-        Ttl::Seconds(seconds) => i32::try_from(seconds).unwrap_or(i32::MAX),
+        Ttl::Seconds(seconds) => {
+            let longest = ENDS_S_MAX.saturating_sub(now.as_s()).max(1);
+            i32::try_from(i64::from(seconds).min(longest)).unwrap_or(i32::MAX)
+        }
     }
 }
 
@@ -198,17 +203,20 @@ impl Sessions for CassandraSessions {
 
     async fn set(&self, write: Write, now: Timestamp) -> Result<(), Refused> {
         let Write { key, value, ttl, condition, .. } = write;
+        let ttl_s = seconds(ttl, now);
         match condition {
             Condition::None => {
-                let values = (key.expose(), &value, ttl_s(ttl));
+                let values = (key.expose(), &value, ttl_s);
                 let set = &self.statements.set;
                 let done = self.patience.ask(&self.session, set, values).await;
                 done.map(drop).map_err(|error| refused(&error))
             }
-            Condition::Absent => self.transact(&key, Transaction::Add { value: &value, ttl }).await,
+            Condition::Absent => {
+                self.transact(&key, Transaction::Add { value: &value, ttl_s }).await
+            }
             Condition::Present | Condition::Match(_) => {
                 let before = self.admitted(&key, &condition, now).await?;
-                let replace = Transaction::Replace { before: &before, value: &value, ttl };
+                let replace = Transaction::Replace { before: &before, value: &value, ttl_s };
                 self.transact(&key, replace).await
             }
         }
@@ -246,7 +254,8 @@ impl Sessions for CassandraSessions {
         now: Timestamp,
     ) -> Result<Etag, Refused> {
         let before = self.admitted(key, &condition, now).await?;
-        let again = Transaction::Replace { before: &before, value: &before, ttl };
+        let again =
+            Transaction::Replace { before: &before, value: &before, ttl_s: seconds(ttl, now) };
         self.transact(key, again).await?;
         Ok(Etag::of(&before))
     }
@@ -262,5 +271,19 @@ impl Sessions for CassandraSessions {
 
     async fn usage(&self) -> Result<Option<Vec<(Namespace, Usage)>>, StoreError> {
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ENDS_S_MAX, Timestamp, Ttl, seconds};
+
+    #[test]
+    fn what_would_end_later_than_can_be_written_ends_then() {
+        let now = Timestamp::from_ms(1_795_254_000_000);
+        assert_eq!(seconds(Ttl::Unlimited, now), 0);
+        assert_eq!(seconds(Ttl::Seconds(86_400), now), 86_400);
+        let longest = seconds(Ttl::Seconds(630_720_000), now);
+        assert_eq!(now.as_s() + i64::from(longest), ENDS_S_MAX);
     }
 }
