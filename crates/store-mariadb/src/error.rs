@@ -113,6 +113,8 @@ pub(crate) enum Failed {
     Sql(sqlx::Error),
     /// We do.
     Store(StoreError),
+    /// Rows that were there are gone: somebody else was first, who has counted them. Counted again they would be accounted for twice.
+    Overtaken,
 }
 
 impl From<sqlx::Error> for Failed {
@@ -142,9 +144,8 @@ const CHANGED: u16 = 1020;
 impl Failed {
     /// Whether nothing of the transaction has happened, and all of it may go well the next time.
     pub(crate) fn is_worth_another_try(&self) -> bool {
-        [DEADLOCK, LOCK_WAIT, DUPLICATE, CHANGED]
-            .into_iter()
-            .any(|each| self.number() == Some(each))
+        let known = [DEADLOCK, LOCK_WAIT, DUPLICATE, CHANGED];
+        matches!(self, Self::Overtaken) || known.into_iter().any(|it| self.number() == Some(it))
     }
 
     /// Whether the database has answered, and does not take it. Else nobody knows what has happened, or it does not answer anybody.
@@ -167,6 +168,7 @@ impl From<Failed> for StoreError {
         match failed {
             Failed::Store(error) => error,
             Failed::Sql(error) => store_error(&error),
+            Failed::Overtaken => StoreError::Busy,
         }
     }
 }

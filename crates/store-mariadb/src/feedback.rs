@@ -21,7 +21,8 @@ impl Feedback for MariaDbStore {
         now: Timestamp,
         limit: usize,
     ) -> Result<Vec<Death>, StoreError> {
-        Ok(untold(&self.engine.pool, &self.engine.vault, (to, now), limit).await?)
+        let untold = untold(&self.engine.pool, &self.engine.vault, (to, now), limit);
+        Ok(self.engine.ask(untold).await?)
     }
 
     async fn next_untold(&self, to: Destination) -> Result<Option<Timestamp>, StoreError> {
@@ -31,8 +32,8 @@ impl Feedback for MariaDbStore {
             " (SELECT 1 FROM deaths e WHERE e.token_key = d.token_key AND e.destination = d.destination AND e.id < d.id)",
             " ORDER BY d.due_at LIMIT 1"
         ));
-        let row = select.bind(to.as_str().as_bytes()).fetch_optional(&self.engine.pool).await;
-        let row = row.map_err(Failed::from)?;
+        let select = select.bind(to.as_str().as_bytes());
+        let row = self.engine.ask(select.fetch_optional(&self.engine.pool)).await?;
         Ok(row.map(|row| time(&row, 0)).transpose().map_err(Failed::from)?)
     }
 
@@ -45,19 +46,18 @@ impl Feedback for MariaDbStore {
         for id in ids {
             delete = delete.bind(id);
         }
-        let done = delete.execute(&self.engine.pool).await;
-        done.map(drop).map_err(|error| Failed::from(error).into())
+        Ok(self.engine.ask(delete.execute(&self.engine.pool)).await.map(drop)?)
     }
 
     async fn tell_again(&self, id: DeathId, due_at: Timestamp) -> Result<(), StoreError> {
         let update = query("UPDATE deaths SET attempts = attempts + 1, due_at = ? WHERE id = ?");
-        let done = update.bind(due_at.as_ms()).bind(id.0).execute(&self.engine.pool).await;
-        done.map(drop).map_err(|error| Failed::from(error).into())
+        let done = update.bind(due_at.as_ms()).bind(id.0).execute(&self.engine.pool);
+        Ok(self.engine.ask(done).await.map(drop)?)
     }
 
     async fn untold_count(&self) -> Result<(u64, Option<Timestamp>), StoreError> {
-        let row = query("SELECT COUNT(*), MIN(at) FROM deaths").fetch_one(&self.engine.pool).await;
-        let row = row.map_err(Failed::from)?;
+        let row = query("SELECT COUNT(*), MIN(at) FROM deaths").fetch_one(&self.engine.pool);
+        let row = self.engine.ask(row).await?;
         let counted = count(&row, 0).and_then(|count| Ok((count, optional_time(&row, 1)?)));
         Ok(counted.map_err(Failed::from)?)
     }

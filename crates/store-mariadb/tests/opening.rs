@@ -8,7 +8,7 @@ use reveille_model::{
     Token,
 };
 use reveille_store::{
-    Acceptance, Claim, Claimed, End, Item, Outbox, SettleBatch, SettleReport, Settlement,
+    Acceptance, Claim, Claimed, End, Item, Outbox, SettleBatch, SettleReport, Settlement, Sweep,
     TokenMessage,
 };
 use reveille_store_mariadb::{MariaDbError, MariaDbSettings, MariaDbStore, SCHEMA_VERSION};
@@ -64,6 +64,53 @@ async fn what_cannot_be_trusted_is_not_opened() {
     server.run("UPDATE schema_version SET usable_since = version;");
     assert!(matches!(refused(&settings).await, MariaDbError::Newer { .. }));
     assert!(matches!(MariaDbStore::migrate(&settings).await, Err(MariaDbError::Newer { .. })));
+}
+
+/// A clock that steps ahead while the node runs: what it would end, claim or close is everybody's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_clock_is_ahead_decides_nothing_for_the_others() {
+    let Some(server) = MariaDb::start().await else {
+        println!("{}", needs_all("a node whose clock is ahead"));
+        return;
+    };
+    let dir = Dir::new();
+    let mut settings = settings(server.url(), dir.join("reveille.key"));
+    MariaDbStore::migrate(&settings).await.unwrap();
+    settings.clock_skew_max = Some(std::time::Duration::from_mins(1));
+    let answer = server.run("SELECT UNIX_TIMESTAMP();");
+    let seconds: i64 = answer.lines().nth(1).unwrap().parse().unwrap();
+    let now = Timestamp::from_ms(seconds * 1_000);
+    let store = MariaDbStore::open(settings, now).await.unwrap();
+    let hour = Duration::from_s(3_600);
+    let swept = async |now: Timestamp| {
+        let before = now.minus(hour);
+        let sweep = Sweep {
+            now,
+            trails_before: before,
+            idempotency_before: before,
+            suspects_before: before,
+            counters_before: before,
+            inbox_before: before,
+            limit: 10,
+        };
+        store.sweep(sweep).await.map(drop)
+    };
+    let claimed = async |now: Timestamp| {
+        let claim = Claim {
+            set: set(),
+            now,
+            lease: LeaseId::from_random(1),
+            lease_until: now.plus(Duration::from_s(60)),
+            hold: hour,
+            limit: 10,
+        };
+        store.claim(claim).await.map(drop)
+    };
+    for (moment, is_well) in [(now, true), (now.plus(hour), false), (now.minus(hour), true)] {
+        assert_eq!(swept(moment).await.is_ok(), is_well);
+        assert_eq!(claimed(moment).await.is_ok(), is_well);
+        assert_eq!(Outbox::close(&store, moment).await.is_ok(), is_well);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -291,7 +291,7 @@ impl Fleet {
             let more = self.received().await + 1;
             self.sandbox.get(&format!("/stats?received_min={more}&wait_s=1")).await;
         }
-        unreachable!("{:?} wait", self.ledger());
+        unreachable!("{:?} wait\n{}", self.ledger(), self.describe());
     }
 
     /// Whatever arrived twice was in flight when its node went, and has the same name.
@@ -354,6 +354,7 @@ impl Fleet {
             "SELECT slot, seen_at - UNIX_TIMESTAMP(NOW(6)) * 1000000 FROM nodes;",
             "SELECT closed_until - UNIX_TIMESTAMP(NOW(3)) * 1000, expanded_until - closed_until, parts FROM state;",
             "SELECT until, is_expanded FROM releases;",
+            "SELECT id, accepted, waiting, collapsed, settled_sent, settled_cancelled FROM lanes WHERE accepted <> 0 OR waiting <> 0;",
         ] {
             text.extend([sql, "\n", &self.database.run(sql)]);
         }

@@ -11,7 +11,7 @@ use sqlx::query;
 use super::members::providers;
 use crate::codec::{number, optional_array, optional_number};
 use crate::engine::Tables;
-use crate::error::Done;
+use crate::error::{Done, Failed};
 use crate::outbox::{Target, ToWake, wake_all};
 
 impl Tables<'_> {
@@ -145,6 +145,10 @@ pub(crate) async fn wake_cohort(
     let devices = devices_of(tables, cohort).await?;
     let delete = query("DELETE FROM marks WHERE cohort = ? AND window_end <= ?");
     let marks = tables.execute(delete.bind(cohort).bind(until.as_ms())).await?;
+    if marks == 0 {
+        // Another node has woken it since it was looked for.
+        return Err(Failed::Overtaken);
+    }
     let marks = i64::try_from(marks).unwrap_or(i64::MAX);
     let change = if devices.is_empty() {
         Change::settled(Settled::Cancelled, marks)

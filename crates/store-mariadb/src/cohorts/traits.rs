@@ -45,7 +45,7 @@ impl Cohorts for MariaDbStore {
     }
 
     async fn marked(&self, until: Timestamp) -> Result<Vec<Marked>, StoreError> {
-        Ok(looking::marked(&self.engine.pool, until).await?)
+        Ok(self.engine.ask(looking::marked(&self.engine.pool, until)).await?)
     }
 
     async fn cohorts(&self) -> Result<Vec<Cohort>, StoreError> {

@@ -107,7 +107,7 @@ impl Engine {
                 Err(_) => tracing::warn!("the replica does not answer in time"),
             }
         }
-        ask(self.pool.clone()).await
+        self.ask(ask(self.pool.clone())).await
     }
 
     pub(crate) async fn close(&self) {

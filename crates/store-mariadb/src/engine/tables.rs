@@ -10,9 +10,9 @@ use reveille_store::tables::{Change, Kind};
 use reveille_store::{StoreError, TokenKey};
 use reveille_vault::Vault;
 use sqlx::mysql::{MySqlArguments, MySqlRow};
-use sqlx::{MySql, Transaction, query};
+use sqlx::{AssertSqlSafe, MySql, Transaction, query};
 
-use super::{Engine, Lane};
+use super::{Engine, Lane, NOW_US};
 use crate::codec::{count, number, time, token_key};
 use crate::cohorts::Mixing;
 use crate::error::{Done, corrupt};
@@ -112,6 +112,15 @@ impl<'e> Tables<'e> {
         self.write_lane().await?;
         self.transaction.commit().await?;
         Ok(())
+    }
+
+    /// Refuses a moment that is ahead of the database's clock.
+    pub(crate) async fn is_ahead(&mut self, now: Timestamp) -> Done<()> {
+        if self.engine.clock_skew_max.is_none() {
+            return Ok(());
+        }
+        let row = self.one(query(AssertSqlSafe(format!("SELECT {NOW_US}")))).await?;
+        self.engine.is_ahead(now, number(&row.ok_or_else(corrupt)?, 0)?)
     }
 
     pub(super) async fn roll_back(self) -> Done<()> {

@@ -57,6 +57,19 @@ impl Engine {
         in_time.unwrap_or_else(|_| Err(StoreError::Unavailable(NOT_IN_TIME.to_owned()).into()))
     }
 
+    /// Asks something outside of a transaction, for as long as one may take: a server that is gone without a word answers never.
+    pub(crate) async fn ask<T, E>(
+        &self,
+        asking: impl Future<Output = Result<T, E>> + Send,
+    ) -> Done<T>
+    where
+        Failed: From<E>,
+    {
+        let in_time = tokio::time::timeout(self.transaction_timeout, asking).await;
+        let answer = in_time.map_err(|_| StoreError::Unavailable(NOT_IN_TIME.to_owned()))?;
+        Ok(answer?)
+    }
+
     async fn once<I: Sync + ?Sized, T: Send>(
         &self,
         input: &I,
@@ -77,6 +90,17 @@ impl Engine {
     pub(crate) async fn now_us(&self) -> Done<i64> {
         let sql = sqlx::AssertSqlSafe(format!("SELECT {NOW_US}"));
         Ok(crate::codec::number(&query(sql).fetch_one(&self.pool).await?, 0)?)
+    }
+
+    /// Whether a moment of this machine's is ahead of the database's by more than is allowed. What is decided by such a moment is decided for all nodes.
+    pub(crate) fn is_ahead(&self, now: reveille_model::Timestamp, database_us: i64) -> Done<()> {
+        let Some(max) = self.clock_skew_max else { return Ok(()) };
+        let ahead_ms = now.as_ms() - database_us / 1_000;
+        if i64::try_from(max.as_millis()).is_ok_and(|max| ahead_ms <= max) {
+            return Ok(());
+        }
+        let what = format!("this machine's clock is {ahead_ms} ms ahead of the database's");
+        Err(StoreError::Unavailable(what).into())
     }
 
     /// Whether a moment of this machine's is near enough to the database's.

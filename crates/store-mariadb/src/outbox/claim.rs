@@ -9,7 +9,7 @@ use reveille_model::{
 };
 use reveille_store::{Claim, Claimed, Device, WakeupKey};
 use sqlx::mysql::MySqlRow;
-use sqlx::query;
+use sqlx::{AssertSqlSafe, query};
 
 use super::doubtful::give_back;
 use super::returning::{Joining, join_all};
@@ -19,7 +19,7 @@ use crate::codec::{
     array, dry_run, flag, message_type, number, open_token, optional_array, optional_bytes,
     optional_number, subscription_id, time, token, topic,
 };
-use crate::engine::Tables;
+use crate::engine::{NOW_US, Tables};
 use crate::error::{Done, corrupt};
 use crate::rows::{chunks, known_rows, listing, padded};
 use crate::suspects::Held;
@@ -155,8 +155,9 @@ async fn find_due(tables: &mut Tables<'_>, set_id: i64, claim: &Claim) -> Done<V
     due.sort_by_key(|each| (each.due, each.sort_key));
     due.truncate(limit);
     // Asked last: of a batch that is being expanded something may have been seen, and then this says so.
-    let state = tables.one(query("SELECT closed_until, expanded_until FROM state")).await?;
-    let state = state.ok_or_else(corrupt)?;
+    let select = format!("SELECT closed_until, expanded_until, {NOW_US} FROM state");
+    let state = tables.one(query(AssertSqlSafe(select))).await?.ok_or_else(corrupt)?;
+    tables.engine.is_ahead(claim.now, number(&state, 2)?)?;
     let (closed_until, expanded_until) = (time(&state, 0)?, time(&state, 1)?);
     if expanded_until < closed_until {
         due.retain(|each| each.due <= expanded_until);
@@ -333,13 +334,13 @@ pub(super) async fn next_due(
     engine: &crate::engine::Engine,
     set: &CredentialSet,
 ) -> Done<Option<Timestamp>> {
-    let set_id = engine.sets.id(&engine.pool, set).await?;
+    let set_id = engine.ask(engine.sets.id(&engine.pool, set)).await?;
     let (ours, others) = engine.node.share().parts();
     let mut next: Option<Timestamp> = None;
     for (parts, delay) in [(ours, Duration::from_s(0)), (others, OVERDUE)] {
         for part in parts {
             let select = query("SELECT MIN(due_at) FROM wakeups WHERE set_id = ? AND part = ?");
-            let row = select.bind(set_id).bind(part).fetch_one(&engine.pool).await?;
+            let row = engine.ask(select.bind(set_id).bind(part).fetch_one(&engine.pool)).await?;
             if let Some(due) = crate::codec::optional_time(&row, 0)? {
                 let due = due.plus(delay);
                 next = Some(next.map_or(due, |next| next.min(due)));

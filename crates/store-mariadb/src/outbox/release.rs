@@ -50,6 +50,7 @@ struct Release {
 
 /// Closes windows. Every lane is told, so that whoever is under way in one comes before or hears of it.
 pub(super) async fn close(tables: &mut Tables<'_>, until: Timestamp) -> Done<()> {
+    tables.is_ahead(until).await?;
     let lanes = query("UPDATE lanes SET closed_until = ? WHERE closed_until < ?");
     let closed = tables.execute(lanes.bind(until.as_ms()).bind(until.as_ms())).await?;
     if closed > 0 {
@@ -92,7 +93,8 @@ impl Engine {
     /// Whether another node is at a release.
     async fn others_lead(&self) -> Done<bool> {
         let sql = format!("SELECT node, seen_at >= {NOW_US} - ? FROM releases");
-        let row = query(AssertSqlSafe(sql)).bind(LEFT_ALONE_US).fetch_optional(&self.pool).await?;
+        let select = query(AssertSqlSafe(sql)).bind(LEFT_ALONE_US);
+        let row = self.ask(select.fetch_optional(&self.pool)).await?;
         let Some(row) = row else { return Ok(false) };
         let node: [u8; 16] = array(&row, 0)?;
         Ok(node != *self.node.id() && flag(&row, 1)?)
@@ -113,7 +115,7 @@ impl Engine {
             let total = query(
                 "SELECT CAST(COALESCE(SUM(count), 0) AS SIGNED) FROM gathered WHERE window_end <= ?",
             );
-            let total = count(&total.bind(until).fetch_one(&self.pool).await?, 0)?;
+            let total = count(&self.ask(total.bind(until).fetch_one(&self.pool)).await?, 0)?;
             let mut planning = Plan::begin(what, total);
             let mut after = (i64::MIN, i64::MIN);
             loop {
@@ -125,7 +127,7 @@ impl Engine {
                 ));
                 let rows =
                     rows.bind(until).bind(after.0).bind(after.0).bind(after.1).bind(PLAN_ROWS);
-                let rows = rows.fetch_all(&self.pool).await?;
+                let rows = self.ask(rows.fetch_all(&self.pool)).await?;
                 for row in &rows {
                     after = (number(row, 0)?, number(row, 1)?);
                     planning.row(after.1, number(row, 2)?);

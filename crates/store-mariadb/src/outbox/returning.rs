@@ -9,7 +9,7 @@ use sqlx::query;
 
 use super::waiting::{make_room, waiting_with};
 use crate::engine::Tables;
-use crate::error::Done;
+use crate::error::{Done, Failed};
 use crate::rows::{chunks, known_rows, listing, padded};
 
 /// A wake-up to be returned from a lease, which is held.
@@ -90,17 +90,30 @@ async fn hold_all(tables: &mut Tables<'_>, wait: &[Return]) -> Done<()> {
     Ok(())
 }
 
+impl Tables<'_> {
+    /// Deletes wake-ups that are to be counted as something else: all of them, or the transaction has come too late.
+    pub(super) async fn delete_wakeups(&mut self, ids: impl Iterator<Item = i64>) -> Done<()> {
+        let ids: Vec<i64> = ids.collect();
+        let padded = padded(ids.iter().copied());
+        let mut delete = query(listing("DELETE FROM wakeups WHERE id IN ({})", "?", padded.len()));
+        for id in padded {
+            delete = delete.bind(id);
+        }
+        let deleted = self.execute(delete).await?;
+        if usize::try_from(deleted).is_ok_and(|deleted| deleted == ids.len()) {
+            Ok(())
+        } else {
+            Err(Failed::Overtaken)
+        }
+    }
+}
+
 /// Lets wake-ups that nobody holds any more join others of their keys.
 pub(super) async fn join_all(tables: &mut Tables<'_>, joining: &[Joining]) -> Done<()> {
     if joining.is_empty() {
         return Ok(());
     }
-    let ids = padded(joining.iter().map(|join| join.older.0));
-    let mut delete = query(listing("DELETE FROM wakeups WHERE id IN ({})", "?", ids.len()));
-    for id in ids {
-        delete = delete.bind(id);
-    }
-    tables.execute(delete).await?;
+    tables.delete_wakeups(joining.iter().map(|join| join.older.0)).await?;
     for join in joining {
         let update = query(concat!(
             "UPDATE wakeups SET due_at = GREATEST(due_at, ?), expires_at = GREATEST(expires_at, ?),",

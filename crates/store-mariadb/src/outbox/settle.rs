@@ -229,12 +229,7 @@ pub(crate) async fn end_all(tables: &mut Tables<'_>, ended: &[Ended]) -> Done<()
     if ended.is_empty() {
         return Ok(());
     }
-    let ids = padded(ended.iter().map(|each| each.id));
-    let mut delete = query(listing("DELETE FROM wakeups WHERE id IN ({})", "?", ids.len()));
-    for id in ids {
-        delete = delete.bind(id);
-    }
-    tables.execute(delete).await?;
+    tables.delete_wakeups(ended.iter().map(|each| each.id)).await?;
     for Ended { trail, how, .. } in ended {
         tables.count(*trail, Change::settled(*how, 1));
     }

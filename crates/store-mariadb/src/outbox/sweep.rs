@@ -14,6 +14,8 @@ use crate::error::Done;
 use crate::rows::{listing, padded};
 
 pub(super) async fn sweep(tables: &mut Tables<'_>, sweep: Sweep) -> Done<Swept> {
+    // Whose clock is ahead would end for everybody what has its time still to come.
+    tables.is_ahead(sweep.now).await?;
     let limit = i64::try_from(sweep.limit).unwrap_or(i64::MAX);
     let expired = sweep_expired(tables, sweep, limit).await?;
     let trails = sweep_trails(tables, sweep, limit).await?;

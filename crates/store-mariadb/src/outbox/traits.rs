@@ -46,10 +46,10 @@ impl Outbox for MariaDbStore {
     }
 
     async fn pause(&self, set: &CredentialSet, until: Timestamp) -> Result<(), StoreError> {
-        let id = self.engine.sets.id(&self.engine.pool, set).await?;
+        let id = self.engine.ask(self.engine.sets.id(&self.engine.pool, set)).await?;
         let update = query("UPDATE credential_sets SET paused_until = ? WHERE id = ?");
-        let done = update.bind(until.as_ms()).bind(id).execute(&self.engine.pool).await;
-        done.map(drop).map_err(|error| Failed::from(error).into())
+        let done = self.engine.ask(update.bind(until.as_ms()).bind(id).execute(&self.engine.pool));
+        Ok(done.await.map(drop)?)
     }
 
     async fn halt(&self, change: Halt) -> Result<Providers, StoreError> {
@@ -59,14 +59,13 @@ impl Outbox for MariaDbStore {
             Halt::Resume(_) => "UPDATE state SET halted = halted & ~?",
         };
         let (Halt::Pause(named) | Halt::Resume(named)) = change;
-        let done = query(update).bind(named.bits()).execute(&self.engine.pool).await;
-        done.map_err(Failed::from)?;
+        self.engine.ask(query(update).bind(named.bits()).execute(&self.engine.pool)).await?;
         self.halted().await
     }
 
     async fn halted(&self) -> Result<Providers, StoreError> {
-        let row = query("SELECT halted FROM state").fetch_one(&self.engine.pool).await;
-        let bits = row.and_then(|row| number(&row, 0)).map_err(Failed::from)?;
+        let row = query("SELECT halted FROM state").fetch_one(&self.engine.pool);
+        let bits = number(&self.engine.ask(row).await?, 0).map_err(Failed::from)?;
         Ok(Providers::from_bits(u8::try_from(bits).unwrap_or_default()))
     }
 
@@ -81,7 +80,7 @@ impl Outbox for MariaDbStore {
     }
 
     async fn paused_until(&self, set: &CredentialSet) -> Result<Option<Timestamp>, StoreError> {
-        Ok(depth::paused_until(&self.engine.pool, set).await?)
+        Ok(self.engine.ask(depth::paused_until(&self.engine.pool, set)).await?)
     }
 
     async fn sweep(&self, sweep: Sweep) -> Result<Swept, StoreError> {
