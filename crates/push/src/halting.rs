@@ -68,7 +68,7 @@ impl Halting {
         self.lifecycle.spawn("halting", async move {
             loop {
                 tokio::select! {
-                    () = clock.sleep_until(clock.now().plus(LOOK_EVERY)) => {}
+                    () = clock.sleep(LOOK_EVERY) => {}
                     () = halting.lifecycle.stopping() => return,
                 }
                 let _changing = halting.changing.lock().await;

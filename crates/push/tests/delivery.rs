@@ -330,3 +330,21 @@ async fn what_an_operator_says_to_one_node_holds_at_the_others() {
     assert_eq!(say(&other, "/v1/resume", None).await, json!([]));
     hears(&one, json!([])).await;
 }
+
+/// A provider, or one host of a browser's push service, answers nothing. What the pace allows meanwhile is sent all the same.
+#[tokio::test]
+async fn an_answer_that_does_not_come_holds_up_nothing_that_the_pace_allows() {
+    let app = PushApp::start_paced(Arc::new(MemoryStore::default()), 600).await;
+    app.sender.hold();
+    let tokens: Vec<String> = (0..30).map(|number| format!("phone-{number}")).collect();
+    let body = json!({"deviceTokens": tokens, "messageType": "checkEchoV1"});
+    assert_eq!(app.client.post("/v1/message/fcm", &body).await.status, StatusCode::OK);
+    app.pass_window().await;
+    assert!(app.sender.count() < tokens.len(), "the pace is what there is to wait for");
+    for _ in 0..100 {
+        app.clock.advance(Duration::from_ms(100));
+        PushApp::turns().await;
+    }
+    assert_eq!(app.sender.count(), tokens.len());
+    app.sender.let_go();
+}

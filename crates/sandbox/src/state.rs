@@ -107,7 +107,7 @@ impl State {
     }
 
     pub(crate) async fn wait(&self, ms: u32) {
-        self.clock.sleep_until(self.now().plus(reveille_model::Duration::from_ms(ms.into()))).await;
+        self.clock.sleep(reveille_model::Duration::from_ms(ms.into())).await;
     }
 
     pub(crate) fn add(&self, provider: Provider, push: Received) {

@@ -13,6 +13,11 @@ pub trait Clock: Send + Sync + fmt::Debug {
 
     /// Returns once the wall clock shows `moment` or later.
     async fn sleep_until(&self, moment: Timestamp);
+
+    /// Returns after so long, whatever the wall clock shows then: where it is set back, whoever only wants to look again does not wait longer.
+    async fn sleep(&self, time: Duration) {
+        self.sleep_until(self.now().plus(time)).await;
+    }
 }
 
 /// The machine's clock.
@@ -40,6 +45,11 @@ impl Clock for SystemClock {
             }
             tokio::time::sleep(rest.min(NAP_MAX).to_std()).await;
         }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the file that waits on the clock")]
+    async fn sleep(&self, time: Duration) {
+        tokio::time::sleep(time.to_std()).await;
     }
 }
 

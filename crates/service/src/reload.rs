@@ -195,7 +195,7 @@ async fn run(
     loop {
         let cause = tokio::select! {
             () = hung_up(&mut hangup) => Cause::Signal,
-            () = clock.sleep_until(clock.now().plus(LOOK_EVERY)) => Cause::Time,
+            () = clock.sleep(LOOK_EVERY) => Cause::Time,
             () = lifecycle.stopping() => return,
         };
         if cause == Cause::Signal {

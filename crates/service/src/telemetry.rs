@@ -75,7 +75,7 @@ pub async fn fold_metrics(metrics: PrometheusHandle, clock: Arc<dyn Clock>, life
     while !lifecycle.is_stopping() {
         metrics.run_upkeep();
         tokio::select! {
-            () = clock.sleep_until(clock.now().plus(FOLD_EVERY)) => {}
+            () = clock.sleep(FOLD_EVERY) => {}
             () = lifecycle.stopping() => {}
         }
     }

@@ -30,7 +30,7 @@ pub(crate) async fn keep_up(store: Arc<dyn Sessions>, clock: Arc<dyn Clock>, lif
             Err(error) => tracing::error!(%error, "what is to be done beside requests has failed"),
         }
         tokio::select! {
-            () = clock.sleep_until(clock.now().plus(REST)) => {}
+            () = clock.sleep(REST) => {}
             () = lifecycle.stopping() => {}
         }
     }

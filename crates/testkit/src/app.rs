@@ -67,6 +67,8 @@ impl PushApp {
     pub const TOPICS: [&str; 2] = ["org.wikimedia.wikipedia", "org.wikimedia.wikipedia.tfbeta"];
     /// Whose devices show nobody that they were woken, as of a site whose app at Apple shows alerts.
     const SILENT: [Provider; 1] = [Provider::Fcm];
+    /// How many pushes a minute a provider takes.
+    const PACE: u32 = 600_000;
     /// How long windows are.
     pub const WINDOW: Duration = Duration::from_s(10);
 
@@ -127,7 +129,7 @@ impl PushApp {
         let text = format!(
             "[push]\nstore = \"sqlite:unused\"\n[push.intake]\nlisten = \"127.0.0.1:0\"\n[push.mix]\nwindow_s = 10\n{mix}"
         );
-        Self::start_whole(store, &text, (&Self::TOPICS, silent)).await
+        Self::start_whole(store, &text, (&Self::TOPICS, silent, Self::PACE)).await
     }
 
     async fn start_on_parts(store: Arc<dyn Store>, more: &str, topics: &[&str]) -> Self {
@@ -135,7 +137,16 @@ impl PushApp {
         let text = format!(
             "[push]\nstore = \"sqlite:unused\"\n{more}\n[push.mix]\nmode = \"batch\"\nwindow_s = 10\n[push.intake]\nlisten = \"127.0.0.1:0\"\n[push.events.mention]\nmessage_type = \"checkEchoV1\"\n"
         );
-        Self::start_whole(store, &text, (topics, &Self::SILENT)).await
+        Self::start_whole(store, &text, (topics, &Self::SILENT, Self::PACE)).await
+    }
+
+    /// Starts one whose providers take so many pushes a minute.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub async fn start_paced(store: Arc<dyn Store>, pace: u32) -> Self {
+        let text = "[push]\nstore = \"sqlite:unused\"\n[push.mix]\nmode = \"batch\"\nwindow_s = 10\n[push.intake]\nlisten = \"127.0.0.1:0\"\n";
+        Self::start_whole(store, text, (&Self::TOPICS, &Self::SILENT, pace)).await
     }
 
     /// Starts one with a whole configuration.
@@ -143,13 +154,13 @@ impl PushApp {
     /// # Panics
     /// If it cannot be started.
     pub async fn start_on_text(store: Arc<dyn Store>, text: &str) -> Self {
-        Self::start_whole(store, text, (&Self::TOPICS, &Self::SILENT)).await
+        Self::start_whole(store, text, (&Self::TOPICS, &Self::SILENT, Self::PACE)).await
     }
 
     async fn start_whole(
         store: Arc<dyn Store>,
         text: &str,
-        (topics, silent): (&[&str], &[Provider]),
+        (topics, silent, pace): (&[&str], &[Provider], u32),
     ) -> Self {
         crate::install_crypto();
         let document = Document::parse(text, std::env::temp_dir()).expect("TOML");
@@ -162,7 +173,7 @@ impl PushApp {
             let topics: &[&str] = if set.provider() == Provider::Apns { topics } else { &[] };
             let governor = GovernorSettings {
                 in_flight_max: 100,
-                per_minute_max: 600_000,
+                per_minute_max: pace,
                 pause: PauseSettings::DEFAULT,
                 throttling: Throttling::OfDevice,
             };

@@ -27,6 +27,8 @@ use super::settlement::{Trust, settlement};
 use super::settler::{Settler, ToSettle, postponed};
 use crate::board::Board;
 
+/// In which a quarter of what the pace allows in a second is earned: a claim is worth its while then.
+const WORTHWHILE: Duration = Duration::from_ms(250);
 /// How long a claim holds. Longer than a sender can take, resends and a new credential included.
 const LEASE: Duration = Duration::from_s(120);
 /// How long to wait after the store failed.
@@ -117,8 +119,8 @@ enum Next {
     Look,
     /// What is being claimed. Answers are heard meanwhile.
     Claimed,
-    /// An answer: enough is in flight.
-    Answer,
+    /// An answer: enough is in flight. Or a moment, by which more may be sent although none has come.
+    Answer(Timestamp),
     /// The moment at which something is due, if any; or that something becomes due earlier.
     Due(Option<Timestamp>),
     /// The end of a pause.
@@ -204,10 +206,10 @@ impl Delivery {
             self.show(running);
             let moment = match next {
                 Next::Due(moment) => moment,
-                Next::Paused(until) => Some(until),
-                Next::Look | Next::Claimed | Next::Answer | Next::Halted => None,
+                Next::Paused(until) | Next::Answer(until) => Some(until),
+                Next::Look | Next::Claimed | Next::Halted => None,
             };
-            let may_look = matches!(next, Next::Answer | Next::Due(_));
+            let may_look = matches!(next, Next::Answer(_) | Next::Due(_));
             tokio::select! {
                 biased;
                 () = lifecycle.stopping() => return,
@@ -218,7 +220,7 @@ impl Delivery {
                     while let Some(answered) = running.in_flight.try_join_next() {
                         self.heard(running, answered).await;
                     }
-                    if next == Next::Answer {
+                    if matches!(next, Next::Answer(_)) {
                         next = Next::Look;
                     }
                 }
@@ -246,7 +248,8 @@ impl Delivery {
         let a_second = usize::try_from(running.governor.pace() / 60).unwrap_or(usize::MAX);
         let worthwhile = self.settings.governor.in_flight_max.min(CLAIM_MAX).min(a_second) / 4;
         if in_flight > 0 && room < worthwhile.max(1) {
-            return Next::Answer;
+            // Not for as long as it takes: one that never comes would hold up what the pace allows meanwhile.
+            return Next::Answer(now.plus(WORTHWHILE));
         }
         let claim = Claim {
             set: self.settings.set.clone(),

@@ -82,7 +82,7 @@ impl Settler {
                 }
                 Err(error) => {
                     tracing::error!(%error, set = %self.set, "deliveries cannot be settled; trying again");
-                    self.clock.sleep_until(self.clock.now().plus(STORE_RETRY)).await;
+                    self.clock.sleep(STORE_RETRY).await;
                 }
             }
         }

@@ -57,7 +57,7 @@ impl Sweeper {
                 Err(error) => tracing::error!(%error, "nothing can be swept; trying again"),
             }
             tokio::select! {
-                () = self.clock.sleep_until(now.plus(INTERVAL)) => {}
+                () = self.clock.sleep(INTERVAL) => {}
                 () = lifecycle.stopping() => {}
             }
         }

@@ -249,7 +249,7 @@ async fn post(server: &ServerArguments, devices: Value) -> Result<Value, Failure
     let clock = SystemClock;
     for tried in 0..TRIES_MAX {
         if tried > 0 {
-            clock.sleep_until(clock.now().plus(BUSY)).await;
+            clock.sleep(BUSY).await;
         }
         let path = "/v1/subscriptions/import";
         let (status, answer) = ask(server, Method::POST, path, Some(devices.clone())).await?;
