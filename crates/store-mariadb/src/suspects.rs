@@ -78,7 +78,14 @@ fn read(row: &MySqlRow, vault: &Vault, generation: Option<u32>) -> Read<Option<S
             id: subscription_id(row, 2)?,
             user: user(row, 6)?,
             refreshed_at: time(row, 7)?,
-            is_newer: generation.is_some_and(|sent_to| i64::from(sent_to) != current),
+            is_newer: match generation {
+                None => false,
+                // Or before that, with other credentials than the push left with.
+                Some(sent_to) => {
+                    i64::from(sent_to) != current
+                        || optional_number(row, 8)? != Some(number(row, 0)?)
+                }
+            },
         }),
     };
     let token = token(row, 4, (set.provider(), vault))?;
@@ -151,7 +158,7 @@ impl Tables<'_> {
     ) -> Done<Option<Suspect>> {
         let select = query(concat!(
             "SELECT w.set_id, c.name, w.subscription, COALESCE(s.topic, w.topic),",
-            " COALESCE(s.token, w.token), s.generation, s.user_name, s.refreshed_at",
+            " COALESCE(s.token, w.token), s.generation, s.user_name, s.refreshed_at, s.set_id",
             " FROM wakeups w JOIN credential_sets c ON c.id = w.set_id",
             " LEFT JOIN subscriptions s ON s.id = w.subscription WHERE w.id = ?"
         ));
@@ -165,6 +172,15 @@ impl Tables<'_> {
             found.owner = self.registered(found.key).await?;
         }
         Ok(Some(found))
+    }
+
+    /// A wake-up goes on with the credentials that its device is registered with now.
+    pub(crate) async fn follow_device(&mut self, wakeup: i64) -> Done<()> {
+        let update = query(concat!(
+            "UPDATE wakeups w JOIN subscriptions s ON s.id = w.subscription SET w.set_id = s.set_id",
+            " WHERE w.id = ? AND w.set_id <> s.set_id"
+        ));
+        self.execute(update.bind(wakeup)).await.map(drop)
     }
 
     async fn registered(&mut self, key: TokenKey) -> Done<Option<Registered>> {

@@ -75,7 +75,11 @@ fn read(
             id: subscription_id(row, 2)?,
             user: user(row, 6)?,
             refreshed_at: time(row, 7)?,
-            is_newer: generation.is_some_and(|sent_to| sent_to != current),
+            is_newer: match generation {
+                None => false,
+                // Or before that, with other credentials than the push left with.
+                Some(sent_to) => sent_to != current || row.get::<_, i64>(8)? != row.get(0)?,
+            },
         }),
     };
     let token = token(row, 4, (set.provider(), vault))?;
@@ -98,7 +102,7 @@ impl Tables {
             .connection
             .prepare_cached(concat!(
                 "SELECT w.set_id, c.name, w.subscription, COALESCE(s.topic, w.topic),",
-                " COALESCE(s.token, w.token), s.generation, s.user_name, s.refreshed_at",
+                " COALESCE(s.token, w.token), s.generation, s.user_name, s.refreshed_at, s.set_id",
                 " FROM wakeups w JOIN credential_sets c ON c.id = w.set_id",
                 " LEFT JOIN subscriptions s ON s.id = w.subscription",
                 " WHERE w.id = ?1"
@@ -114,6 +118,24 @@ impl Tables {
             found.owner = self.registered(found.key)?;
         }
         Ok(Some(found))
+    }
+
+    /// A wake-up goes on with the credentials that its device is registered with now.
+    pub(crate) fn follow_device(&mut self, wakeup: i64) -> rusqlite::Result<()> {
+        let set_id: Option<i64> = self
+            .connection
+            .prepare_cached(concat!(
+                "UPDATE wakeups SET set_id = s.set_id FROM subscriptions s",
+                " WHERE wakeups.id = ?1 AND s.id = wakeups.subscription AND wakeups.set_id <> s.set_id",
+                " RETURNING set_id"
+            ))?
+            .query_row([wakeup], |row| row.get(0))
+            .optional()?;
+        // There it may be due before what was looked at last.
+        if let Some(set_id) = set_id {
+            self.cursors.remove(&set_id);
+        }
+        Ok(())
     }
 
     fn registered(&self, key: TokenKey) -> rusqlite::Result<Option<Registered>> {

@@ -142,6 +142,7 @@ impl Settling {
             if dead.is_renewed(Proof::Guarded) {
                 // Its app came back while the push was under way: the verdict is about the registration before.
                 self.report.renewed += 1;
+                tables.follow_device(held.id).await?;
                 self.returns.push(held.back(batch.now, 1));
                 return Ok(());
             }
@@ -169,6 +170,7 @@ impl Settling {
         };
         if found.is_renewed(Proof::Guarded) {
             self.report.renewed += 1;
+            tables.follow_device(held.id).await?;
             self.returns.push(held.back(batch.now, 1));
             return Ok(());
         }

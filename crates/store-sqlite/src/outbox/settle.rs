@@ -30,6 +30,7 @@ pub(super) fn settle(tables: &mut Tables, batch: &SettleBatch) -> rusqlite::Resu
                     if dead.is_renewed(Proof::Guarded) {
                         // Its app came back while the push was under way: the verdict is about the registration before.
                         report.renewed += 1;
+                        tables.follow_device(settlement.id.0)?;
                         give(tables, back(settlement, batch.now, 1), &mut report)?;
                         continue;
                     }
@@ -97,6 +98,7 @@ fn suspect(
     };
     if found.is_renewed(Proof::Guarded) {
         report.renewed += 1;
+        tables.follow_device(settlement.id.0)?;
         return give(tables, back(settlement, batch.now, 1), report);
     }
     let held_since = tables.held_since(&found)?;

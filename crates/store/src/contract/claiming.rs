@@ -9,7 +9,7 @@ use reveille_model::{
 
 use super::Case;
 use super::scene::{Scene, at, message, notification, set};
-use crate::{Claim, End, Item, TokenMessage};
+use crate::{Claim, End, Item, Suspicion, TokenMessage};
 
 pub(super) fn cases() -> Vec<(&'static str, Case)> {
     vec![
@@ -30,6 +30,9 @@ pub(super) fn cases() -> Vec<(&'static str, Case)> {
         ("a deleted device is not woken", |store| Box::pin(device_gone(Scene::new(store)))),
         ("a wake-up follows its device to other credentials", |store| {
             Box::pin(follows(Scene::new(store)))
+        }),
+        ("what former credentials are told says nothing of a device", |store| {
+            Box::pin(former(Scene::new(store)))
         }),
         ("a registered token stands for its device", |store| {
             Box::pin(registered(Scene::new(store)))
@@ -204,6 +207,36 @@ async fn follows(scene: Scene) {
     assert_eq!(scene.end_window(at(20)).await, 0, "it joins the waiting one");
     assert_eq!(scene.claim_tokens(at(20), 1).await, ["t"]);
     assert_eq!(scene.store.next_due(&old).await.expect("next due"), None);
+}
+
+/// The app has registered the device with other credentials, and what waited for it leaves with those before: as they are not the device's, its provider
+/// refuses it. Sent with its own it is taken.
+async fn former(scene: Scene) {
+    let old = CredentialSet::new(Provider::Fcm, "old").expect("a name");
+    let device = |set: CredentialSet| reveille_model::NewSubscription {
+        user: super::scene::user("u"),
+        set,
+        topic: None,
+        token: super::scene::token("t"),
+    };
+    let id = reveille_model::SubscriptionId::from_bytes([1; 16]);
+    scene.store.put(device(old.clone()), id, 3, at(0)).await.expect("put");
+    scene.notify(notification(1, &["u"]), at(10)).await;
+    scene.end_window(at(10)).await;
+    scene.store.put(device(set()), id, 3, at(11)).await.expect("put");
+    let reason = reveille_model::Reason("SENDER_ID_MISMATCH");
+    let mismatch = End::Suspected(Suspicion { reason, is_trusted: true });
+    let sent = scene.claim_of(old.clone(), at(12), 1).await;
+    let sent = sent.first().expect("it left with the credentials before");
+    let report = scene.settle(sent, mismatch, at(12)).await;
+    assert_eq!((report.renewed, report.suspected, report.dropped), (1, 0, 0));
+    assert!(
+        scene.claim_of(old, at(12), 2).await.is_empty(),
+        "they have nothing more to do with it"
+    );
+    let sent = scene.claim(at(12), 3).await;
+    assert_eq!(sent.first().map(|each| each.token.expose()), Some("t"));
+    assert_eq!(scene.devices("u").await.len(), 1);
 }
 
 async fn registered(scene: Scene) {

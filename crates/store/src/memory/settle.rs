@@ -67,12 +67,12 @@ impl State {
         let known = self
             .suspect_of(id, batch.now)
             .and_then(|suspect| self.subscriptions.get(&suspect.subscription?));
-        let is_renewed = known.zip(settlement.device).is_some_and(|(known, device)| {
-            known.id == device.subscription && known.generation != device.generation
-        });
-        if is_renewed {
+        let is_its_own =
+            known.zip(settlement.device).is_some_and(|(it, device)| it.id == device.subscription);
+        if is_its_own && self.is_renewed(id, settlement.device) {
             // Its app came back while the push was under way: the verdict is about the registration before.
             report.renewed += 1;
+            self.follow_device(id);
             report.collapsed += u64::from(self.return_to_waiting(id, batch.now));
             return;
         }
@@ -114,8 +114,9 @@ impl State {
         report: &mut SettleReport,
     ) {
         let (id, now) = (settlement.id.0, batch.now);
-        if self.is_renewed(settlement.device) {
+        if self.is_renewed(id, settlement.device) {
             report.renewed += 1;
+            self.follow_device(id);
             report.collapsed += u64::from(self.return_to_waiting(id, now));
             return;
         }
@@ -164,7 +165,7 @@ impl State {
     ) -> bool {
         let Some(fresh) = self.suspect_of(settlement.id.0, now) else { return false };
         let key = TokenKey::unkeyed(fresh.set.provider(), &fresh.token);
-        if self.is_renewed(settlement.device) || !self.has_room(key) {
+        if self.is_renewed(settlement.id.0, settlement.device) || !self.has_room(key) {
             return false;
         }
         let row = self.suspects.entry(key).or_insert(fresh);
@@ -179,11 +180,23 @@ impl State {
         row.verdicts >= strike.count_min && row.since.plus(strike.age_min) <= now
     }
 
-    fn is_renewed(&self, device: Option<Device>) -> bool {
-        device.is_some_and(|device| {
-            let known = self.subscriptions.get(&device.subscription);
-            known.is_some_and(|known| known.generation != device.generation)
+    /// Whether a device was registered anew since the push left, or before that with other credentials than it left with.
+    fn is_renewed(&self, id: i64, device: Option<Device>) -> bool {
+        let known = device.and_then(|it| Some((it, self.subscriptions.get(&it.subscription)?)));
+        known.is_some_and(|(device, known)| {
+            let is_elsewhere = self.wakeups.get(&id).is_some_and(|row| row.set != known.set);
+            known.generation != device.generation || is_elsewhere
         })
+    }
+
+    /// A wake-up goes on with the credentials that its device is registered with now.
+    fn follow_device(&mut self, id: i64) {
+        let Some(row) = self.wakeups.get_mut(&id) else { return };
+        if let Target::Subscription(device) = row.target
+            && let Some(known) = self.subscriptions.get(&device)
+        {
+            row.set = known.set.clone();
+        }
     }
 
     /// What is known of a wake-up's device, as the beginning of a suspicion. Nothing where its subscription is gone.
