@@ -4,13 +4,14 @@ use async_trait::async_trait;
 use reveille_model::Timestamp;
 use reveille_store::{Death, DeathId, Destination, Feedback, Owner, StoreError};
 use reveille_vault::Vault;
+use sqlx::MySqlPool;
 use sqlx::mysql::MySqlRow;
-use sqlx::{MySqlPool, query};
 
 use crate::MariaDbStore;
 use crate::codec::{Read, count, credential_set, number, optional_time, text, time, token, topic};
 use crate::error::{Done, Failed};
 use crate::rows::{listing, padded};
+use crate::statement::query;
 use crate::suspects::owner;
 
 #[async_trait]

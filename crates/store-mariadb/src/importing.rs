@@ -2,11 +2,11 @@
 
 use reveille_model::{NewSubscription, SubscriptionId, Timestamp};
 use reveille_store::{Imported, Put, TokenKey};
-use sqlx::query;
 
 use crate::codec::count;
 use crate::engine::Tables;
 use crate::error::{Done, corrupt};
+use crate::statement::query;
 
 impl Tables<'_> {
     /// Takes over a device that was registered somewhere else.

@@ -5,8 +5,8 @@ use reveille_model::limits::INBOX_PER_USER_MAX;
 use reveille_model::{Content, NotificationId, Timestamp, User};
 use reveille_store::{Inbox, InboxItem, ReadWhich, Section, Seen, StoreError};
 use reveille_vault::{Purpose, Vault};
+use sqlx::MySqlPool;
 use sqlx::mysql::MySqlRow;
-use sqlx::{MySqlPool, query};
 
 use crate::MariaDbStore;
 use crate::codec::{Read, array, bytes, event_type, flag, misfit, number, time, user};
@@ -14,6 +14,7 @@ use crate::engine::Tables;
 use crate::error::Done;
 use crate::outbox::ToDeliver;
 use crate::rows::{chunks, listing, padded};
+use crate::statement::query;
 
 #[async_trait]
 impl Inbox for MariaDbStore {

@@ -3,12 +3,12 @@
 use async_trait::async_trait;
 use reveille_store::{Keys, StoreError};
 use reveille_vault::Purpose;
-use sqlx::query;
 
 use crate::MariaDbStore;
 use crate::codec::bytes;
 use crate::engine::Engine;
 use crate::error::Done;
+use crate::statement::query;
 
 #[async_trait]
 impl Keys for MariaDbStore {

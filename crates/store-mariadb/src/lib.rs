@@ -26,6 +26,7 @@ mod quarantine;
 mod rows;
 mod sealing;
 mod settings;
+mod statement;
 mod store;
 mod subscriptions;
 mod suspects;

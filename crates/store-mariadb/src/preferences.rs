@@ -4,7 +4,6 @@ use async_trait::async_trait;
 use reveille_model::limits::PREFERENCES_PER_USER_MAX;
 use reveille_model::{EventType, User};
 use reveille_store::{Preferences, StoreError, Wakes};
-use sqlx::query;
 
 use crate::MariaDbStore;
 use crate::codec::{event_type, flag};
@@ -12,6 +11,7 @@ use crate::engine::Tables;
 use crate::error::{Done, Failed};
 use crate::outbox::counter_key;
 use crate::rows::{chunks, listing};
+use crate::statement::query;
 
 #[async_trait]
 impl Preferences for MariaDbStore {

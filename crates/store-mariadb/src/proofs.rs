@@ -6,7 +6,6 @@ use reveille_model::{
     DryRun, Duration, MessageType, NewSubscription, Nonce, SubscriptionId, Timestamp, User,
 };
 use reveille_store::{AskProof, Asked, Proofs, Proved, StoreError, TokenKey, WakeupKey};
-use sqlx::query;
 
 use crate::MariaDbStore;
 use crate::codec::{
@@ -15,6 +14,7 @@ use crate::codec::{
 use crate::engine::Tables;
 use crate::error::{Done, corrupt};
 use crate::outbox::{Direct, wake_now};
+use crate::statement::query;
 use crate::users::end_waiting;
 
 #[async_trait]

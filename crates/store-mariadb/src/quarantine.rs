@@ -6,8 +6,8 @@ use reveille_model::{Settled, SubscriptionId, Timestamp};
 use reveille_store::{
     Destination, Quarantine, QuarantineId, Quarantined, SettleReport, StoreError, TokenKey, Which,
 };
+use sqlx::MySqlPool;
 use sqlx::mysql::MySqlRow;
-use sqlx::{MySqlPool, query};
 
 use crate::MariaDbStore;
 use crate::codec::{
@@ -16,6 +16,7 @@ use crate::codec::{
 use crate::engine::Tables;
 use crate::error::{Done, Failed, corrupt};
 use crate::outbox::{Ended, end_all};
+use crate::statement::query;
 
 #[async_trait]
 impl Quarantine for MariaDbStore {

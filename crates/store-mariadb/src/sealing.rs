@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use reveille_vault::{KeyFile, KeyId, Vault};
-use sqlx::{MySqlPool, query};
+use sqlx::MySqlPool;
 
 use crate::MariaDbError;
 use crate::codec::array;
+use crate::statement::query;
 
 /// The key of a database. A new database gets the newest key of the file, which is made where there is none; every other node needs that file.
 pub(crate) async fn unlock(pool: &MySqlPool, key_file: &Path) -> Result<Vault, MariaDbError> {

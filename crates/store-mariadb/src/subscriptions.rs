@@ -8,8 +8,8 @@ use reveille_model::{
 };
 use reveille_store::{Imported, Put, StoreError, Subscriptions, TokenKey};
 use reveille_vault::Vault;
+use sqlx::AssertSqlSafe;
 use sqlx::mysql::MySqlRow;
-use sqlx::{AssertSqlSafe, query};
 
 use crate::MariaDbStore;
 use crate::codec::{
@@ -19,6 +19,7 @@ use crate::codec::{
 use crate::cohorts::Estate;
 use crate::engine::{Counted, Tables};
 use crate::error::{Done, Failed, corrupt};
+use crate::statement::query;
 
 /// The columns that [`read_subscription`] reads.
 const SELECT: &str = concat!(

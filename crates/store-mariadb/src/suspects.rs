@@ -10,7 +10,6 @@ use reveille_model::{
 use reveille_store::{Destination, SettleReport, Sweep, TokenKey};
 use reveille_vault::Vault;
 use sqlx::mysql::MySqlRow;
-use sqlx::query;
 
 use crate::codec::{
     Read, array, credential_set, flag, number, optional_array, optional_bytes, optional_number,
@@ -18,6 +17,7 @@ use crate::codec::{
 };
 use crate::engine::Tables;
 use crate::error::{Done, corrupt};
+use crate::statement::query;
 
 /// How often suspects are looked through, in milliseconds.
 const SUSPECTS_SWEPT_EVERY_MS: i64 = 60_000;

@@ -3,13 +3,14 @@
 use async_trait::async_trait;
 use reveille_model::NotificationId;
 use reveille_store::{StoreError, TakeBack, Trail, Trails};
-use sqlx::{MySqlPool, query};
+use sqlx::MySqlPool;
 
 use crate::MariaDbStore;
 use crate::codec::{count, flag, number, optional_time, read_ledger};
 use crate::engine::Tables;
 use crate::error::Done;
 use crate::outbox::unschedule;
+use crate::statement::query;
 
 #[async_trait]
 impl Trails for MariaDbStore {

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use reveille_model::{DryRun, MessageType, Mixed, Settled, SubscriptionId, User};
 use reveille_store::tables::{Kind, pack_numbers, pack_texts, unpack_texts};
 use reveille_store::{StoreError, Users, WakeupKey};
-use sqlx::{AssertSqlSafe, query};
+use sqlx::AssertSqlSafe;
 
 use crate::MariaDbStore;
 use crate::codec::{bytes, flag, number, subscription_id};
@@ -12,6 +12,7 @@ use crate::engine::Tables;
 use crate::error::Done;
 use crate::outbox::{Ended, end_all, first_place, place, unschedule, waiting_of};
 use crate::rows::{chunks, listing, padded};
+use crate::statement::query;
 
 /// How often what is scheduled for a user is looked for.
 const LOOKS_MAX: u32 = 5;

@@ -3,13 +3,13 @@
 use reveille_model::limits::EXPAND_MAX;
 use reveille_model::{Mixed, SubscriptionId, Timestamp};
 use reveille_store::tables::Kind;
-use sqlx::query;
 
 use crate::codec::{bytes, flag, number, subscription_id, time};
 use crate::engine::Tables;
 use crate::error::{Done, corrupt};
 use crate::outbox::gather;
 use crate::rows::{listing, padded};
+use crate::statement::query;
 
 /// How often a device is drawn anew where the one drawn is none.
 const DRAWS_MAX: u32 = 64;

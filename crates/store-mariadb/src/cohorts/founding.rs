@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use reveille_model::CohortId;
 use reveille_model::limits::GROUPS_MAX;
 use reveille_store::{Group, Nursery};
-use sqlx::query;
 
 use super::members::{ACTIVE, PROVISIONAL, SURVIVORS};
 use crate::codec::number;
 use crate::engine::Tables;
 use crate::error::{Done, corrupt};
+use crate::statement::query;
 
 /// Those who wait, where they are enough.
 pub(super) async fn nurseries(tables: &mut Tables<'_>) -> Done<Vec<Nursery>> {

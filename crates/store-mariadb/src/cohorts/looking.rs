@@ -2,12 +2,13 @@
 
 use reveille_model::{Cohort, CohortId, Marked, Timestamp};
 use reveille_store::Census;
+use sqlx::MySqlPool;
 use sqlx::mysql::MySqlRow;
-use sqlx::{MySqlPool, query};
 
 use super::members::PROVISIONAL;
 use crate::codec::{Read, count, flag, number, optional_time, time};
 use crate::error::Done;
+use crate::statement::query;
 
 /// From four columns: id, stratum, live, `paid_at`.
 fn cohort(row: &MySqlRow) -> Read<Cohort> {

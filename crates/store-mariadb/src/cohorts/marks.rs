@@ -6,13 +6,13 @@ use std::sync::atomic::Ordering;
 use reveille_model::{Providers, Settled, SubscriptionId, Timestamp};
 use reveille_store::tables::Change;
 use reveille_store::{Expanded, Leaving, WakeupKey};
-use sqlx::query;
 
 use super::members::providers;
 use crate::codec::{number, optional_array, optional_number};
 use crate::engine::Tables;
 use crate::error::{Done, Failed};
 use crate::outbox::{Target, ToWake, wake_all};
+use crate::statement::query;
 
 impl Tables<'_> {
     /// Cohorts, and those that users of theirs went to since that window was closed.

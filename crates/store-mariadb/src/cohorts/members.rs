@@ -6,7 +6,6 @@ use reveille_model::{Mixed, Provider, Providers, Settled, Timestamp, User};
 use reveille_store::TokenKey;
 use reveille_store::tables::{Change, Kind};
 use sqlx::mysql::MySqlRow;
-use sqlx::query;
 
 use crate::codec::{
     Read, array, flag, number, optional_bytes, optional_number, subscription_id, user,
@@ -15,6 +14,7 @@ use crate::engine::{Masters, Tables};
 use crate::error::{Done, corrupt};
 use crate::outbox::gather;
 use crate::rows::{listing, padded};
+use crate::statement::query;
 
 /// The standing of a cohort.
 pub(super) const PROVISIONAL: i64 = 0;

@@ -6,11 +6,11 @@ use reveille_model::{CohortSizes, User};
 use reveille_store::Mix;
 use reveille_store::tables::Mixing as Kinds;
 use reveille_vault::BlindKey;
-use sqlx::query;
 
 use crate::codec::{flag, number, user};
 use crate::engine::Tables;
 use crate::error::{Done, corrupt};
+use crate::statement::query;
 
 /// Users enrolled in one transaction, and cohorts looked after.
 const STEP: i64 = 500;

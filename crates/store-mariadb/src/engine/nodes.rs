@@ -3,11 +3,12 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, MySqlPool, query};
+use sqlx::{AssertSqlSafe, MySqlPool};
 
 use super::transaction::{NOW_US, pause};
 use crate::codec::{array, number};
 use crate::error::Done;
+use crate::statement::{Sent, query};
 
 /// Places for processes.
 pub(crate) const NODES_MAX: usize = 64;
@@ -17,6 +18,8 @@ const BEAT: Duration = Duration::from_secs(3);
 const TRIES_MAX: u32 = 20;
 /// One that was not heard of for so long is gone, in microseconds.
 const GONE_AFTER_US: i64 = 15_000_000;
+/// How statements of its transactions are sent: rare ones, so that it is the way that is right everywhere.
+const SENT: Sent = Sent::Text;
 /// Longer than any lease, in milliseconds.
 const LEASE_MAX_MS: i64 = 600_000;
 
@@ -166,7 +169,7 @@ async fn remove(pool: &MySqlPool, (slot, id): (i64, &[u8; 16]), still: &str) -> 
     let mut transaction = pool.begin().await?;
     let delete = format!("DELETE FROM nodes WHERE slot = ? AND node = ? {still}");
     let delete = query(AssertSqlSafe(delete)).bind(slot).bind(id.as_slice());
-    if delete.execute(&mut *transaction).await?.rows_affected() > 0 {
+    if delete.execute_in(SENT, &mut *transaction).await?.rows_affected() > 0 {
         if !still.is_empty() {
             tracing::warn!(slot, "a node is gone; what it held is due");
         }
@@ -176,10 +179,11 @@ async fn remove(pool: &MySqlPool, (slot, id): (i64, &[u8; 16]), still: &str) -> 
              AND due_at < {NOW_US} DIV 1000 + ? AND holder = ?"
         );
         let sets = query("SELECT c.id, s.parts FROM credential_sets c JOIN state s");
-        for row in sets.fetch_all(&mut *transaction).await? {
+        for row in sets.fetch_in(SENT, &mut *transaction).await? {
             for part in 0..number(&row, 1)? {
                 let free = query(AssertSqlSafe(free.clone())).bind(number(&row, 0)?).bind(part);
-                free.bind(LEASE_MAX_MS).bind(slot).execute(&mut *transaction).await?;
+                let free = free.bind(LEASE_MAX_MS).bind(slot);
+                free.execute_in(SENT, &mut *transaction).await?;
             }
         }
     }

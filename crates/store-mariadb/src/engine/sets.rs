@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};
 
 use reveille_model::CredentialSet;
-use sqlx::{MySqlPool, query};
+use sqlx::MySqlPool;
 
 use crate::codec::{credential_set, number};
 use crate::error::{Done, corrupt};
+use crate::statement::query;
 
 /// What is known of them.
 #[derive(Debug, Default)]

@@ -9,8 +9,8 @@ use reveille_model::{
 use reveille_store::tables::{Change, Kind};
 use reveille_store::{StoreError, TokenKey};
 use reveille_vault::Vault;
-use sqlx::mysql::{MySqlArguments, MySqlRow};
-use sqlx::{AssertSqlSafe, MySql, Transaction, query};
+use sqlx::mysql::MySqlRow;
+use sqlx::{AssertSqlSafe, MySql, Transaction};
 
 use super::{Engine, Lane, NOW_US};
 use crate::codec::{count, number, time, token_key};
@@ -18,9 +18,7 @@ use crate::cohorts::Mixing;
 use crate::error::{Done, corrupt};
 use crate::outbox::place;
 use crate::rows::{chunks, known_rows, listing};
-
-/// A statement with its values.
-pub(crate) type Query<'q> = query::Query<'q, MySql, MySqlArguments>;
+use crate::statement::{Query, Sent, query};
 
 /// The columns of counts, in the order of [`Change::counts`].
 const COUNTS: [&str; 10] = [
@@ -128,29 +126,34 @@ impl<'e> Tables<'e> {
         Ok(())
     }
 
+    const fn sent(&self) -> Sent {
+        Sent::to(self.engine.masters)
+    }
+
     /// Carries out a statement; returns how many rows it found.
-    pub(crate) async fn execute(&mut self, query: Query<'_>) -> Done<u64> {
-        Ok(query.execute(&mut *self.transaction).await?.rows_affected())
+    pub(crate) async fn execute(&mut self, query: Query) -> Done<u64> {
+        let done = query.execute_in(self.sent(), &mut *self.transaction).await?;
+        Ok(done.rows_affected())
     }
 
     /// Carries out a statement that makes a row; returns its number.
-    pub(crate) async fn insert(&mut self, query: Query<'_>) -> Done<i64> {
-        let id = query.execute(&mut *self.transaction).await?.last_insert_id();
-        Ok(i64::try_from(id).unwrap_or(i64::MAX))
+    pub(crate) async fn insert(&mut self, query: Query) -> Done<i64> {
+        let done = query.execute_in(self.sent(), &mut *self.transaction).await?;
+        Ok(i64::try_from(done.last_insert_id()).unwrap_or(i64::MAX))
     }
 
     /// All rows a statement finds.
-    pub(crate) async fn all(&mut self, query: Query<'_>) -> Done<Vec<MySqlRow>> {
-        Ok(query.fetch_all(&mut *self.transaction).await?)
+    pub(crate) async fn all(&mut self, query: Query) -> Done<Vec<MySqlRow>> {
+        Ok(query.fetch_in(self.sent(), &mut *self.transaction).await?)
     }
 
     /// The row a statement finds, if it finds one.
-    pub(crate) async fn one(&mut self, query: Query<'_>) -> Done<Option<MySqlRow>> {
-        Ok(query.fetch_optional(&mut *self.transaction).await?)
+    pub(crate) async fn one(&mut self, query: Query) -> Done<Option<MySqlRow>> {
+        Ok(self.all(query).await?.into_iter().next())
     }
 
     /// Whether a statement finds anything.
-    pub(crate) async fn exists(&mut self, query: Query<'_>) -> Done<bool> {
+    pub(crate) async fn exists(&mut self, query: Query) -> Done<bool> {
         self.one(query).await.map(|row| row.is_some())
     }
 

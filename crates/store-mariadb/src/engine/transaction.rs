@@ -4,10 +4,10 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use reveille_store::StoreError;
-use sqlx::query;
 
 use super::{Engine, Tables};
 use crate::error::{Done, Failed};
+use crate::statement::query;
 
 /// The database's clock, in microseconds since 1970. Sessions are in UTC.
 pub(crate) const NOW_US: &str = "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)";

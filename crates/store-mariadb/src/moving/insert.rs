@@ -3,16 +3,13 @@
 use reveille_model::CredentialSet;
 use reveille_store::moving::{COUNTS, Cell, Kind, Row, Table};
 use reveille_vault::Vault;
-use sqlx::mysql::MySqlArguments;
-use sqlx::{AssertSqlSafe, MySql, MySqlConnection, MySqlPool, query};
+use sqlx::{AssertSqlSafe, MySqlConnection, MySqlPool};
 
 use super::{select, stored};
 use crate::engine::Sets;
 use crate::error::{Done, corrupt};
 use crate::rows::{chunks, listing};
-
-/// A statement with its values.
-type Query<'q> = query::Query<'q, MySql, MySqlArguments>;
+use crate::statement::{Query, query};
 
 /// Rows of one table, as they are written.
 pub(super) struct Insert {
@@ -23,7 +20,7 @@ pub(super) struct Insert {
     rows: Vec<Row>,
 }
 
-pub(super) fn bind<'q>(query: Query<'q>, cell: &Cell) -> Query<'q> {
+pub(super) fn bind(query: Query, cell: &Cell) -> Query {
     match cell {
         Cell::Null => query.bind(None::<i64>),
         Cell::Number(number) => query.bind(*number),

@@ -3,7 +3,7 @@
 use reveille_store::StoreError;
 use reveille_store::moving::{Cell, Digest, Page, Row, Table, pack, unpack};
 use reveille_vault::Vault;
-use sqlx::{AssertSqlSafe, MySqlConnection, MySqlPool, query};
+use sqlx::{AssertSqlSafe, MySqlConnection, MySqlPool};
 
 use super::unfinished::{CLAIMED, OVER, UNDER_WAY};
 use super::{insert, select, stored};
@@ -11,6 +11,7 @@ use crate::codec::{array, count, flag, number, optional_bytes};
 use crate::connect::{check_settings, connect};
 use crate::engine::{NOW_US, Sets};
 use crate::error::{Done, corrupt};
+use crate::statement::query;
 use crate::{MariaDbError, MariaDbSettings, migrations, sealing};
 
 /// A server that was seen within this may be running, in microseconds.

@@ -1,8 +1,9 @@
 //! That a database is filled, and not to be used before all of it is there.
 
-use sqlx::{MySqlPool, query};
+use sqlx::MySqlPool;
 
 use crate::MariaDbError;
+use crate::statement::query;
 
 /// How far a move is: claimed, under way, over.
 pub(super) const CLAIMED: i64 = 0;

@@ -6,7 +6,6 @@ use reveille_model::{Notification, NotificationId, Timestamp, Token};
 use reveille_store::tables::{Change, Shape, fitting, pack_ids, pack_texts, unpack_notifications};
 use reveille_store::{AcceptError, Acceptance, Accepted, Idempotency, Item, StoreError};
 use reveille_vault::{Purpose, Vault};
-use sqlx::query;
 
 use super::audience::{Asked, Conditions, Known, ToDeliver};
 use super::gathering::{Drafts, Gathering};
@@ -17,6 +16,7 @@ use crate::codec::{array, bytes};
 use crate::engine::Tables;
 use crate::error::{Done, corrupt};
 use crate::rows::{chunks, listing, padded};
+use crate::statement::query;
 
 /// How much of a gathered row targets fill: several rows fit into one page of 16 KiB.
 pub(super) const ROW_BYTES: usize = 3_800;
@@ -283,8 +283,11 @@ impl Repeated {
             let sql = "INSERT INTO idempotency (id, body, ids, at) VALUES {}";
             let mut insert = query(listing(sql, "(?, ?, ?, ?)", part.len()));
             for (Idempotency { key, body }, ids, at) in part {
-                insert =
-                    insert.bind(key.as_slice()).bind(body.as_slice()).bind(ids).bind(at.as_ms());
+                insert = insert
+                    .bind(key.as_slice())
+                    .bind(body.as_slice())
+                    .bind(ids.as_slice())
+                    .bind(at.as_ms());
             }
             tables.execute(insert).await?;
         }

@@ -1,11 +1,11 @@
 //! What waits for a topic that nobody had goes to whoever has it now.
 
 use reveille_model::{CredentialSet, Topic};
-use sqlx::query;
 
 use crate::codec::count;
 use crate::engine::Tables;
 use crate::error::{Done, corrupt};
+use crate::statement::query;
 
 /// Lets another credential set have what waits for a topic.
 pub(super) async fn adopt(

@@ -8,13 +8,13 @@ use reveille_model::{
     User,
 };
 use reveille_store::tables::Kind;
-use sqlx::query;
 
 use super::limits::Counters;
 use crate::codec::{event_type, flag, number, subscription_id, user};
 use crate::engine::Tables;
 use crate::error::Done;
 use crate::rows::{listing, padded};
+use crate::statement::query;
 
 /// Most names in one statement.
 const NAMES_MAX: usize = 1_024;

@@ -8,8 +8,8 @@ use reveille_model::{
     Topic, WakeupId,
 };
 use reveille_store::{Claim, Claimed, Device, WakeupKey};
+use sqlx::AssertSqlSafe;
 use sqlx::mysql::MySqlRow;
-use sqlx::{AssertSqlSafe, query};
 
 use super::doubtful::give_back;
 use super::returning::{Joining, join_all};
@@ -22,6 +22,7 @@ use crate::codec::{
 use crate::engine::{NOW_US, Tables};
 use crate::error::{Done, corrupt};
 use crate::rows::{chunks, known_rows, listing, padded};
+use crate::statement::query;
 use crate::suspects::Held;
 
 /// What another node should have taken is anybody's after so long.

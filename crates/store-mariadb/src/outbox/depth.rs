@@ -2,10 +2,11 @@
 
 use reveille_model::{CredentialSet, Timestamp};
 use reveille_store::Depth;
-use sqlx::{MySqlPool, query};
+use sqlx::MySqlPool;
 
 use crate::codec::{count, optional_time, read_ledger};
 use crate::error::Done;
+use crate::statement::query;
 
 pub(super) async fn depth(pool: &MySqlPool) -> Done<Depth> {
     // One statement sees all lanes at one moment, between two transactions.

@@ -3,12 +3,12 @@
 use reveille_model::{MessageType, Nonce, Timestamp, Token, Topic};
 use reveille_store::WakeupKey;
 use reveille_store::tables::Change;
-use sqlx::query;
 
 use super::waiting::{make_room, waiting_with};
 use crate::codec::seal_token;
 use crate::engine::Tables;
 use crate::error::Done;
+use crate::statement::query;
 
 /// Whom to ask, and with what.
 pub(crate) struct Direct<'a> {

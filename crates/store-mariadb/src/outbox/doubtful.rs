@@ -5,10 +5,11 @@ use std::sync::{Mutex, PoisonError};
 
 use reveille_model::{CredentialSet, LeaseId, Timestamp};
 use reveille_store::Claim;
-use sqlx::{AssertSqlSafe, query};
+use sqlx::AssertSqlSafe;
 
 use crate::engine::Tables;
 use crate::error::Done;
+use crate::statement::query;
 
 /// How many are remembered. What others hold comes back when their leases end.
 const DOUBTFUL_MAX: usize = 64;

@@ -9,7 +9,6 @@ use reveille_store::tables::{Change, Entry, Kind, Shape, nth_id, nth_text, unpac
 use reveille_store::{Expanded, TokenKey, WakeupKey};
 use reveille_vault::Purpose;
 use sqlx::mysql::MySqlRow;
-use sqlx::query;
 
 use super::place::fetched;
 use super::waking::{Target, ToWake, wake_all};
@@ -20,6 +19,7 @@ use crate::codec::{
 use crate::engine::Tables;
 use crate::error::{Done, corrupt};
 use crate::rows::{listing, padded};
+use crate::statement::query;
 
 /// A gathered row, read.
 struct Gathered {

@@ -7,7 +7,6 @@ use reveille_model::{
     Topic,
 };
 use reveille_store::tables::{Change, Shape, pack_ids};
-use sqlx::query;
 
 use super::accept::{ROW_BYTES, SealedRow};
 use super::audience::Answered;
@@ -16,6 +15,7 @@ use crate::codec::{array, number};
 use crate::engine::Tables;
 use crate::error::{Done, corrupt};
 use crate::rows::{chunks, listing};
+use crate::statement::query;
 
 /// A notification's trail before it has a number.
 pub(super) struct Drafts {
@@ -264,7 +264,7 @@ async fn write_rows(tables: &mut Tables<'_>, rows: &[(i64, Option<i64>, Row)]) -
             insert = insert
                 .bind(place)
                 .bind(row.window_end.as_ms())
-                .bind(trail)
+                .bind(*trail)
                 .bind(row.shape.message_type.as_str().as_bytes())
                 .bind(row.shape.ttl_ms)
                 .bind(row.shape.dry_run == DryRun::Yes)

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use reveille_model::{EventType, Limit, Timestamp, User};
 use reveille_vault::Vault;
-use sqlx::query;
 
 use crate::codec::{array, number, text};
 use crate::engine::Tables;
 use crate::error::Done;
 use crate::rows::{chunks, listing};
+use crate::statement::query;
 
 /// What the counter of a user's notifications of one type is found by.
 pub(crate) fn counter_key(vault: &Vault, user: &User, event_type: &EventType) -> [u8; 16] {

@@ -11,7 +11,7 @@ use reveille_model::limits::{EXPAND_MAX, TARGETS_PER_ROW_MAX};
 use reveille_model::{Shuffle, Timestamp};
 use reveille_store::tables::{Entry, Plan, ToPlan};
 use reveille_store::{Expanded, StoreError};
-use sqlx::{AssertSqlSafe, query};
+use sqlx::AssertSqlSafe;
 
 use super::expand::expand;
 use super::scheduled::bring_in;
@@ -19,6 +19,7 @@ use crate::codec::{array, count, flag, number, optional_number, time};
 use crate::cohorts::wake_cohort;
 use crate::engine::{Engine, NOW_US, Tables};
 use crate::error::{Done, corrupt};
+use crate::statement::query;
 
 /// Gathered rows deleted in one step.
 const FORGET_MAX: i64 = 4_000;

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use reveille_model::Timestamp;
 use reveille_store::WakeupKey;
 use reveille_store::tables::Change;
-use sqlx::query;
 
 use super::waiting::{make_room, waiting_with};
 use crate::engine::Tables;
 use crate::error::{Done, Failed};
 use crate::rows::{chunks, known_rows, listing, padded};
+use crate::statement::query;
 
 /// A wake-up to be returned from a lease, which is held.
 #[derive(Debug, Clone, Copy)]

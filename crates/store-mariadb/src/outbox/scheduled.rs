@@ -9,7 +9,6 @@ use reveille_store::tables::{
     unpack_texts,
 };
 use sqlx::mysql::MySqlRow;
-use sqlx::query;
 
 use super::audience::{Answered, Asked, Conditions, Known, ToDeliver};
 use super::gathering::{Draft, Gathering};
@@ -19,6 +18,7 @@ use crate::codec::{
 };
 use crate::engine::Tables;
 use crate::error::{Done, corrupt};
+use crate::statement::query;
 
 /// The kinds of audience there are: users, subscriptions, and what was found of them.
 const USERS: i64 = 0;

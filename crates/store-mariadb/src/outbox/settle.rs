@@ -6,13 +6,13 @@ use reveille_model::{Mixed, Proof, Settled, SubscriptionId, Timestamp};
 use reveille_store::tables::{Change, Kind};
 use reveille_store::{End, SettleBatch, SettleReport, Settlement, Suspicion, WakeupKey};
 use sqlx::mysql::MySqlRow;
-use sqlx::query;
 
 use super::returning::{Return, return_all};
 use crate::codec::{Read, array, flag, number, optional_array, optional_number};
 use crate::engine::Tables;
 use crate::error::Done;
 use crate::rows::{listing, padded};
+use crate::statement::query;
 use crate::suspects::Suspect;
 
 /// A wake-up that ends.

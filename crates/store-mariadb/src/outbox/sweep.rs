@@ -5,13 +5,13 @@ use std::sync::atomic::Ordering;
 use reveille_model::limits::{DELIVER_AFTER_S_MAX, PROOF_RETENTION_S};
 use reveille_model::{Duration, Settled, SubscriptionId};
 use reveille_store::{Sweep, Swept};
-use sqlx::query;
 
 use super::settle::{Ended, end_all, note_expired};
 use crate::codec::{flag, number, optional_array, optional_number};
 use crate::engine::Tables;
 use crate::error::Done;
 use crate::rows::{listing, padded};
+use crate::statement::query;
 
 pub(super) async fn sweep(tables: &mut Tables<'_>, sweep: Sweep) -> Done<Swept> {
     // Whose clock is ahead would end for everybody what has its time still to come.

@@ -9,7 +9,6 @@ use reveille_model::{
 use reveille_store::tables::{Change, Kind, Shape};
 use reveille_store::{Item, TokenKey, TokenMessage};
 use reveille_vault::BlindKey;
-use sqlx::query;
 
 use super::accept::{SealedRow, seal_tokens};
 use super::gathering::Gathering;
@@ -18,6 +17,7 @@ use crate::codec::{array, count, flag, number, user};
 use crate::engine::Tables;
 use crate::error::{Done, corrupt};
 use crate::rows::{listing, padded};
+use crate::statement::query;
 
 /// Most tokens in one statement.
 const TOKENS_MAX: usize = 1_024;

@@ -6,12 +6,12 @@ use reveille_store::{
     AcceptError, Acceptance, Accepted, Claim, Claimed, Depth, Expanded, Halt, Outbox, SettleBatch,
     SettleReport, StoreError, Sweep, Swept,
 };
-use sqlx::query;
 
 use super::{adopt, claim, depth, release, settle, sweep};
 use crate::MariaDbStore;
 use crate::codec::number;
 use crate::error::Failed;
+use crate::statement::query;
 
 #[async_trait]
 impl Outbox for MariaDbStore {

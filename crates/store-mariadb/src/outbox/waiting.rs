@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 
 use reveille_store::WakeupKey;
-use sqlx::query;
 
 use crate::codec::{array, number, optional_number};
 use crate::engine::Tables;
 use crate::error::Done;
 use crate::rows::{listing, padded};
+use crate::statement::query;
 
 /// A wake-up as joining needs it.
 #[derive(Debug, Clone, Copy)]

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use reveille_model::{DryRun, SubscriptionId, Timestamp, Token, Topic};
 use reveille_store::WakeupKey;
 use reveille_store::tables::Shape;
-use sqlx::query;
 
 use super::waiting::{make_room, waiting_with};
 use crate::codec::seal_token;
 use crate::engine::Tables;
 use crate::error::Done;
 use crate::rows::{chunks, known_rows, listing};
+use crate::statement::query;
 
 /// Whom a wake-up is for.
 #[derive(Debug, Clone)]
@@ -121,7 +121,7 @@ async fn insert(tables: &mut Tables<'_>, new: &[Planned<'_>]) -> Done<()> {
                 .bind(plan.expires_at)
                 .bind(shape.dry_run == DryRun::Yes)
                 .bind(shape.message_type.as_str().as_bytes())
-                .bind(trail)
+                .bind(*trail)
                 .bind(subscription)
                 .bind(topic.map(|topic| topic.as_str().as_bytes()))
                 .bind(plan.token.as_deref());

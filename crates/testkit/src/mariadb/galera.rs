@@ -50,7 +50,15 @@ impl Galera {
     /// # Panics
     /// If it is installed and cannot be started.
     pub async fn start() -> Option<Self> {
-        Self::start_in(None).await
+        Self::start_in(SERVERS, None).await
+    }
+
+    /// Starts one of a single server: what is said to it is handled as in a large one.
+    ///
+    /// # Panics
+    /// If it is installed and cannot be started.
+    pub async fn start_alone() -> Option<Self> {
+        Self::start_in(1, None).await
     }
 
     /// Starts one whose servers have networks of their own, where those may be made.
@@ -60,10 +68,10 @@ impl Galera {
     pub async fn start_apart() -> Option<Self> {
         mariadb()?;
         let network = Network::make(SERVERS)?;
-        Self::start_in(Some(network)).await
+        Self::start_in(SERVERS, Some(network)).await
     }
 
-    async fn start_in(network: Option<Network>) -> Option<Self> {
+    async fn start_in(servers: u8, network: Option<Network>) -> Option<Self> {
         mariadb()?;
         let free = free_ports();
         let ports = Ports {
@@ -72,9 +80,8 @@ impl Galera {
             transfers: [free.control, free.demo],
         };
         let member = |number| Member { server: None, dir: Dir::new(), number };
-        let clients = if network.is_some() { "10.77.%" } else { "127.0.0.%" };
-        let mut cluster = Self { members: (1..=SERVERS).map(member).collect(), ports, network };
-        for number in 0..usize::from(SERVERS) {
+        let mut cluster = Self { members: (1..=servers).map(member).collect(), ports, network };
+        for number in 0..usize::from(servers) {
             let dir = &cluster.member(number).dir;
             give(dir.path(), USER);
             if number == 0 {
@@ -87,7 +94,7 @@ impl Galera {
             let first: &[&str] = if number == 0 { &["--wsrep-new-cluster"] } else { &[] };
             cluster.start_server(number, first).await;
         }
-        cluster.run(0, &begin(clients));
+        cluster.run(0, &begin(clients(cluster.network.as_ref())));
         Some(cluster)
     }
 
@@ -141,16 +148,30 @@ impl Galera {
 
     /// The address of a server, without the password.
     pub fn url(&self, number: usize) -> String {
+        self.url_of(number, "wiki")
+    }
+
+    fn url_of(&self, number: usize, database: &str) -> String {
         let number = self.member(number).number;
         let port = self.ports.clients;
         match &self.network {
-            None => format!("mariadb://wiki@127.0.0.{number}:{port}/wiki"),
+            None => format!("mariadb://wiki@127.0.0.{number}:{port}/{database}"),
             // It is this machine all the same.
             Some(network) => {
                 let address = network.client_address(number);
-                format!("mariadb://wiki@{address}:{port}/wiki?ssl-mode=disabled")
+                format!("mariadb://wiki@{address}:{port}/{database}?ssl-mode=disabled")
             }
         }
+    }
+
+    /// Makes an empty database that the user `wiki` has; returns its address at a server.
+    pub fn create(&self, number: usize, name: &str) -> String {
+        let clients = clients(self.network.as_ref());
+        self.run(
+            number,
+            &format!("CREATE DATABASE {name}; GRANT ALL ON {name}.* TO wiki@'{clients}';"),
+        );
+        self.url_of(number, name)
     }
 
     fn group_address(&self, number: u8) -> String {
@@ -196,4 +217,9 @@ impl Galera {
     pub async fn start_again(&mut self, number: usize) {
         self.start_server(number, &[]).await;
     }
+}
+
+/// From where clients come.
+const fn clients(network: Option<&Network>) -> &'static str {
+    if network.is_some() { "10.77.%" } else { "127.0.0.%" }
 }
