@@ -118,7 +118,7 @@ async fn gather(store: &MariaDbStore, wakeups: u64) -> Result<(), Failure> {
 async fn end_window(store: &MariaDbStore) -> Result<(), Failure> {
     store.close(END).await?;
     let mut seed = 0;
-    while !store.expand(END, Shuffle::from_seed([seed; 32])).await?.done {
+    while !store.expand(END, Shuffle::from_seed([seed; 32])).await?.is_done() {
         seed = seed.wrapping_add(1);
     }
     Ok(())

@@ -99,7 +99,7 @@ async fn what_a_lost_claim_holds_is_due_again_at_once() {
     store.accept(acceptance).await.unwrap();
     let now = NOW.plus(Duration::from_s(2));
     Outbox::close(&store, now).await.unwrap();
-    while !store.expand(now, Shuffle::from_seed([1; 32])).await.unwrap().done {}
+    while !store.expand(now, Shuffle::from_seed([1; 32])).await.unwrap().is_done() {}
     let claim = |number: u64| Claim {
         set: set.clone(),
         now,

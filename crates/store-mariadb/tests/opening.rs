@@ -188,5 +188,5 @@ async fn settle(store: &MariaDbStore, claimed: &[Claimed], now: Timestamp) -> Se
 
 async fn end_window(store: &MariaDbStore) {
     Outbox::close(store, END).await.unwrap();
-    while !store.expand(END, Shuffle::from_seed([7; 32])).await.unwrap().done {}
+    while !store.expand(END, Shuffle::from_seed([7; 32])).await.unwrap().is_done() {}
 }

@@ -305,7 +305,7 @@ async fn a_release_goes_on_where_a_crash_ended_it() {
         let ledger = Outbox::depth(&store).await.unwrap().ledger;
         assert!(ledger.fits());
         assert_eq!(ledger.waiting, 3_500);
-        if expanded.done {
+        if expanded.is_done() {
             break;
         }
         is_released |= expanded.released;
@@ -337,7 +337,7 @@ async fn a_clock_set_back_during_a_release_opens_the_windows_to_come_again() {
 
     let store = SqliteStore::open(&file, NOW).unwrap();
     let next = NOW.plus(Duration::from_s(10));
-    while !store.expand(NOW, Shuffle::from_seed(SEED)).await.unwrap().done {}
+    while !store.expand(NOW, Shuffle::from_seed(SEED)).await.unwrap().is_done() {}
     store.accept(acceptance(&["late"], next)).await.expect("a window that is to come is open");
     store.close_window(next).await;
     assert_eq!(leaving(&store, next).await, ["late"]);
@@ -420,6 +420,6 @@ trait CloseWindow {
 impl CloseWindow for SqliteStore {
     async fn close_window(&self, until: Timestamp) {
         Outbox::close(self, until).await.unwrap();
-        while !self.expand(until, Shuffle::from_seed(SEED)).await.unwrap().done {}
+        while !self.expand(until, Shuffle::from_seed(SEED)).await.unwrap().is_done() {}
     }
 }

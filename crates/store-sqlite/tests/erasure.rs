@@ -89,7 +89,7 @@ async fn notify(store: &SqliteStore, rng: &mut Rng, users: Vec<User>, window_end
 /// Ends a window; some of what left in it was for devices that are dead.
 async fn deliver(store: &SqliteStore, until: Timestamp) {
     store.close(until).await.unwrap();
-    while !store.expand(until, Shuffle::from_seed([7; 32])).await.unwrap().done {}
+    while !store.expand(until, Shuffle::from_seed([7; 32])).await.unwrap().is_done() {}
     let claim = Claim {
         set: set(),
         now: until,

@@ -77,7 +77,7 @@ async fn accept(store: &SqliteStore, name: &str, window_end: Timestamp) {
 
 async fn release(store: &SqliteStore, until: Timestamp) {
     store.close(until).await.unwrap();
-    while !store.expand(until, Shuffle::from_seed([7; 32])).await.unwrap().done {}
+    while !store.expand(until, Shuffle::from_seed([7; 32])).await.unwrap().is_done() {}
 }
 
 async fn claim(store: &SqliteStore, now: Timestamp) -> Vec<Claimed> {

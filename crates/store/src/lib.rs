@@ -30,8 +30,8 @@ pub use inbox::{Inbox, InboxItem, ReadWhich, Section, Seen, Users};
 pub use keys::Keys;
 pub use outbox::{
     AcceptError, Acceptance, Accepted, Claim, Claimed, Depth, Device, End, Expanded, Halt,
-    Idempotency, Item, Outbox, SettleBatch, SettleReport, Settlement, Suspicion, Sweep, Swept,
-    TokenMessage, WakeupKey,
+    Idempotency, Item, Next, Outbox, SettleBatch, SettleReport, Settlement, Suspicion, Sweep,
+    Swept, TokenMessage, WakeupKey,
 };
 pub use preferences::{Preferences, Wakes};
 pub use proofs::{AskProof, Asked, Proofs, Proved};

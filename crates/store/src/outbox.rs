@@ -40,9 +40,9 @@ pub trait Outbox: Send + Sync {
     /// Closes every window that ends at or before `until`: nothing can join them any more.
     async fn close(&self, until: Timestamp) -> Result<(), StoreError>;
 
-    /// Turns a bounded part of what closed windows gathered into wake-ups, which take their sort keys from `shuffle`, and brings in
-    /// scheduled notifications that fell due. To be called until [`Expanded::done`], each time with a fresh shuffle: a store that goes on with
-    /// what an earlier call began goes on with the earlier one's.
+    /// Turns a bounded part of what closed windows gathered into wake-ups, which take their sort keys from `shuffle`, and before that brings in
+    /// scheduled notifications that fell due. To be called until [`Next::Nothing`], each time with a fresh shuffle: a store that goes on with
+    /// what an earlier call began goes on with the earlier one's. Where it says [`Next::Muster`], nothing is woken until that is done.
     async fn expand(&self, until: Timestamp, shuffle: Shuffle) -> Result<Expanded, StoreError>;
 
     /// Takes wake-ups that are due, first those due first, inside one due time by sort key. Settles those that expired or whose
@@ -191,8 +191,30 @@ pub struct Expanded {
     pub collapsed: u64,
     /// Whether everything closed may leave from now on. Said once.
     pub released: bool,
+    /// What is to be done next.
+    pub next: Next,
+}
+
+impl Expanded {
     /// Whether nothing is left to do.
-    pub done: bool,
+    #[must_use]
+    pub const fn is_done(&self) -> bool {
+        matches!(self.next, Next::Nothing)
+    }
+}
+
+/// What is to be done after an expanding transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Next {
+    /// Another one.
+    #[default]
+    Expand,
+    /// The caller is to decide first which cohorts leave ([`crate::Cohorts::lead`]), and to say when that is done ([`crate::Cohorts::mustered`]): everything
+    /// that marks them for this batch has. Said until it is done. Where several nodes work on a store it is said to one of them, and to another one only once
+    /// that seems to be gone.
+    Muster,
+    /// Nothing is left to do.
+    Nothing,
 }
 
 /// What a worker asks for.

@@ -1,7 +1,6 @@
 //! The end of a window in mode `cohort`: those who wait become cohorts, and it is written down which of the marked ones leave and who goes
 //! with them. All of it before anything of the batch is expanded, so that no crash lets a cohort leave without its company.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use reveille_mixer::{MusterSettings, Stays, Window, fill, form, leaves, wants_padding};
@@ -18,16 +17,14 @@ pub(crate) struct Muster {
     store: Arc<dyn Store>,
     sizes: CohortSizes,
     settings: MusterSettings,
-    /// The end of the window that was mustered last. Whatever was marked before it and leaves later was kept back.
-    mustered_until: Option<Timestamp>,
+    /// The end of the window that was released last. Whatever was marked before it and leaves later was kept back.
+    released_until: Option<Timestamp>,
 }
 
 /// Who leaves, and who does not: what is measured of it, and nothing that lasts.
 #[derive(Debug, Default)]
 pub(super) struct Mustered {
-    /// The cohorts that leave, padding included.
-    pub(super) cohorts: Vec<Cohort>,
-    /// How many users live in each of them.
+    /// How many users live in each of the cohorts that leave, padding included.
     pub(super) live: Vec<usize>,
     /// Those that were told to now, and how many devices each has.
     pub(super) left: Vec<(CohortId, usize)>,
@@ -44,7 +41,12 @@ pub(super) struct Mustered {
 impl Muster {
     /// One that has not mustered anybody yet.
     pub(crate) fn new(store: Arc<dyn Store>, sizes: CohortSizes, settings: MusterSettings) -> Self {
-        Self { store, sizes, settings, mustered_until: None }
+        Self { store, sizes, settings, released_until: None }
+    }
+
+    /// A window was released, whoever mustered for it.
+    pub(super) const fn released(&mut self, until: Timestamp) {
+        self.released_until = Some(until);
     }
 
     /// Lets those who wait become cohorts wherever they are enough.
@@ -80,26 +82,23 @@ impl Muster {
         Ok(())
     }
 
-    /// Decides which marked cohorts leave with the window that ended at `until`, beside those that do already, draws their company, and
-    /// writes it down.
+    /// Decides which marked cohorts leave with the window that ended at `until`, draws their company, and writes it down. Nothing where another
+    /// node has taken that over.
     pub(super) async fn lead(
         &mut self,
         (until, window): (Timestamp, Window),
-        already: &[Cohort],
         rng: &mut Rng,
-    ) -> Result<Mustered, StoreError> {
-        let out: BTreeSet<CohortId> = already.iter().map(|cohort| cohort.id).collect();
-        let (mut mustered, mut going, mut again) = (Mustered::default(), Vec::new(), Vec::new());
+    ) -> Result<Option<Mustered>, StoreError> {
+        let (mut mustered, mut going) = (Mustered::default(), Vec::new());
         for each in self.store.marked(until).await? {
             match leaves(&each, window, &self.settings) {
-                _ if out.contains(&each.cohort.id) => again.push(each),
                 Ok(()) => going.push(each),
                 Err(Stays::Capped) => mustered.capped += 1,
                 Err(Stays::Nursery) => {}
             }
         }
-        let batch = already.iter().copied().chain(going.iter().map(|each| each.cohort)).collect();
-        let padding = self.draw_padding(batch, until, rng).await?;
+        let batch: Vec<Cohort> = going.iter().map(|each| each.cohort).collect();
+        let padding = self.draw_padding(&batch, until, rng).await?;
         // Those that were told to leave before a crash go on doing so.
         let told = going.iter().filter(|each| !each.is_leaving).map(|each| each.cohort);
         let told: Vec<Cohort> = told.chain(padding.iter().copied()).collect();
@@ -108,39 +107,32 @@ impl Muster {
             id: cohort.id,
             paid_at: budget.spend(cohort.paid_at, until),
         };
-        // Those that were woken with this batch have paid for it; what they were marked with since joins the wake-ups they have.
-        let leave_again = |each: &Marked| Leaving {
-            id: each.cohort.id,
-            paid_at: each.cohort.paid_at.unwrap_or(until),
-        };
-        let again = again.iter().filter(|each| !each.is_leaving).map(leave_again);
-        let mut leading: Vec<Leaving> = told.iter().map(leave).chain(again).collect();
+        let mut leading: Vec<Leaving> = told.iter().map(leave).collect();
         // What is written first says nothing of who is padding.
         rng.shuffle(&mut leading);
         for chunk in leading.chunks(LEAVING_MAX) {
-            self.store.lead(until, chunk.to_vec()).await?;
+            if !self.store.lead(until, chunk.to_vec()).await? {
+                return Ok(None);
+            }
         }
         mustered.left = told.iter().map(|cohort| (cohort.id, cohort.users)).collect();
         mustered.padding_users = padding.iter().map(|cohort| cohort.users).sum();
         self.measure(&going, until, &mut mustered);
-        let leaving = going.iter().map(|each| each.cohort).chain(padding.iter().copied());
-        mustered.live = leaving.map(|cohort| cohort.users).collect();
-        mustered.cohorts = going.iter().map(|each| each.cohort).chain(padding).collect();
-        self.mustered_until = Some(until);
-        Ok(mustered)
+        mustered.live = batch.iter().chain(&padding).map(|cohort| cohort.users).collect();
+        Ok(Some(mustered))
     }
 
     async fn draw_padding(
         &self,
-        batch: Vec<Cohort>,
+        batch: &[Cohort],
         until: Timestamp,
         rng: &mut Rng,
     ) -> Result<Vec<Cohort>, StoreError> {
-        if !wants_padding(&batch, &self.settings) {
+        if !wants_padding(batch, &self.settings) {
             return Ok(Vec::new());
         }
         let others = self.store.cohorts().await?;
-        let drawn = fill(&batch, &others, until, &self.settings, rng);
+        let drawn = fill(batch, &others, until, &self.settings, rng);
         Ok(others.into_iter().filter(|other| drawn.contains(&other.id)).collect())
     }
 
@@ -158,8 +150,8 @@ impl Muster {
 
     /// Why a cohort that leaves now did not leave with the window in which it was marked, if it could have.
     fn kept_back(&self, marked: &Marked) -> Option<Stays> {
-        // Nobody looked at what came after the last muster, as when the server was down.
-        self.mustered_until.filter(|mustered| marked.since <= *mustered)?;
+        // Nobody looked at what came after the last release, as when the server was down.
+        self.released_until.filter(|released| marked.since <= *released)?;
         let paid_at = marked.cohort.paid_at;
         if !marked.is_provisional && !self.settings.budget.allows(paid_at, marked.since) {
             return Some(Stays::Capped);

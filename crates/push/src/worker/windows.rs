@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use metrics::{counter, gauge, histogram};
 use reveille_mixer::{Schedule, Window, order};
-use reveille_model::{Cohort, Duration, Rng, Shuffle, Timestamp};
+use reveille_model::{Duration, Rng, Shuffle, Timestamp};
 use reveille_service::clock::{Clock, Stopwatch};
 use reveille_service::lifecycle::Lifecycle;
 use reveille_service::traces::{Span, Traces};
-use reveille_store::{Expanded, Store, StoreError};
+use reveille_store::{Expanded, Next, Store, StoreError};
 use tokio::sync::watch;
 
 use super::muster::Muster;
@@ -51,9 +51,7 @@ pub(super) struct Batch {
     collapsed: u64,
     /// Its sort keys, in the order in which its targets came; not all of a large batch.
     pub(super) keys: Vec<i64>,
-    /// The cohorts it is made of.
-    cohorts: Vec<Cohort>,
-    /// How many users live in each of them.
+    /// How many users live in each of the cohorts it is made of, where it is we who have mustered them.
     pub(super) live: Vec<usize>,
 }
 
@@ -64,11 +62,6 @@ impl Batch {
         self.keys.extend(shuffle.keys().take(targets.min(room)));
         self.wakeups += expanded.wakeups;
         self.collapsed += expanded.collapsed;
-    }
-
-    /// It has left; whatever comes now is another one. A release that goes on with an earlier one's comes to two.
-    fn has_left(&mut self) {
-        *self = Self { cohorts: std::mem::take(&mut self.cohorts), ..Self::default() };
     }
 }
 
@@ -112,8 +105,8 @@ impl Windows {
         }
     }
 
-    /// Closes every window that ended at or before `until`, says which cohorts leave, and expands what there is, in bounded transactions
-    /// between which intake goes on. Tells the delivery workers as soon as it may leave.
+    /// Closes every window that ended at or before `until`, says which cohorts leave if it is to, and expands what there is, in bounded
+    /// transactions between which intake goes on. Tells the delivery workers as soon as it may leave.
     async fn release(&mut self, until: Timestamp, lifecycle: &Lifecycle) -> Result<(), StoreError> {
         let mut span = self.traces.begin("window.release");
         let watch = Stopwatch::start();
@@ -132,13 +125,6 @@ impl Windows {
     ) -> Result<(), StoreError> {
         span.child("close").around(self.store.close(until)).await?;
         let mut batch = Batch::default();
-        if self.muster.is_some() {
-            let mustering = async {
-                self.form(lifecycle).await?;
-                self.muster(until, &mut batch).await
-            };
-            span.child("muster").around(mustering).await?;
-        }
         let mut expanding = span.child("expand");
         let mut told = Told::default();
         while !lifecycle.is_stopping() {
@@ -146,9 +132,9 @@ impl Windows {
             let expanded = self.store.expand(until, shuffle).await?;
             batch.add(&expanded, shuffle);
             told.add(&expanded);
-            if expanded == Expanded::default() {
-                // What was scheduled and fell due was brought in, perhaps, and has marked cohorts.
-                self.muster(until, &mut batch).await?;
+            if expanded.next == Next::Muster {
+                let mustering = self.muster(until, &mut batch, lifecycle);
+                span.child("muster").around(mustering).await?;
             }
             if expanded.released {
                 self.released.send_replace(until);
@@ -167,9 +153,13 @@ impl Windows {
                     cohorts: batch.live.len(),
                 });
                 self.privacy.released(&batch);
-                batch.has_left();
+                // Whatever comes now is another one: a release that goes on with an earlier one's comes to two.
+                batch = Batch::default();
             }
-            if expanded.done {
+            if expanded.is_done() {
+                if let Some(muster) = &mut self.muster {
+                    muster.released(until);
+                }
                 break;
             }
         }
@@ -184,21 +174,26 @@ impl Windows {
         Ok(())
     }
 
-    /// Lets those who wait become cohorts.
-    async fn form(&mut self, lifecycle: &Lifecycle) -> Result<(), StoreError> {
-        let Some(muster) = &self.muster else { return Ok(()) };
-        muster.form(&mut self.rng, lifecycle).await
-    }
-
-    /// Decides which cohorts leave, beside those that do already.
-    async fn muster(&mut self, until: Timestamp, batch: &mut Batch) -> Result<(), StoreError> {
-        let Some(muster) = &mut self.muster else { return Ok(()) };
+    /// Lets those who wait become cohorts, and decides which cohorts leave.
+    async fn muster(
+        &mut self,
+        until: Timestamp,
+        batch: &mut Batch,
+        lifecycle: &Lifecycle,
+    ) -> Result<(), StoreError> {
+        let Some(muster) = &mut self.muster else { return self.store.mustered(until).await };
+        muster.form(&mut self.rng, lifecycle).await?;
+        if lifecycle.is_stopping() {
+            return Ok(());
+        }
         // As if it and the next one were the longest: nobody who waits is woken after their deadline.
         let window = Window { start: until.minus(self.schedule.longest()), end: until };
-        let mustered = muster.lead((until, window), &batch.cohorts, &mut self.rng).await?;
-        self.privacy.mustered(until, &mustered);
-        batch.cohorts.extend(mustered.cohorts);
-        batch.live.extend(mustered.live);
+        // Nothing where another node has taken over.
+        if let Some(mustered) = muster.lead((until, window), &mut self.rng).await? {
+            self.store.mustered(until).await?;
+            self.privacy.mustered(until, &mustered);
+            batch.live = mustered.live;
+        }
         Ok(())
     }
 }

@@ -255,7 +255,7 @@ impl Rig {
 
     fn end_window(&mut self, end: Timestamp) {
         done(self.store.close(end)).unwrap();
-        while !done(self.store.expand(end, order(&mut self.rng))).unwrap().done {}
+        while !done(self.store.expand(end, order(&mut self.rng))).unwrap().is_done() {}
     }
 
     /// A tenth of a second: answers come, workers claim and send.

@@ -287,7 +287,8 @@ impl World {
         if self.bug == Some(Bug::SendsHalfABatch) && ended > self.expanded {
             // Without closing it first, the store takes each part for the whole.
             let shuffle = order(&mut self.rng);
-            if done(self.store.expand(ended, shuffle)).map_err(|error| error.to_string())?.done {
+            if done(self.store.expand(ended, shuffle)).map_err(|error| error.to_string())?.is_done()
+            {
                 self.expanded = ended;
             }
             return Ok(());
@@ -301,7 +302,7 @@ impl World {
             let shuffle = order(&mut self.rng);
             if done(self.store.expand(self.closed, shuffle))
                 .map_err(|error| error.to_string())?
-                .done
+                .is_done()
             {
                 self.expanded = self.closed;
             }
@@ -329,7 +330,7 @@ impl World {
         if self.bug == Some(Bug::SendsEarly) {
             done(self.store.close(now)).unwrap();
             let shuffle = order(&mut self.rng);
-            while !done(self.store.expand(now, shuffle)).unwrap().done {}
+            while !done(self.store.expand(now, shuffle)).unwrap().is_done() {}
         }
         let claimed = done(self.store.claim(claim)).unwrap();
         self.governor.sent(claimed.len());

@@ -10,7 +10,7 @@ use reveille_model::{
 };
 use reveille_store::{
     Acceptance, Accepted, AskProof, Claim, Claimed, Destination, End, Group, Halt, Idempotency,
-    Item, Leaving, Mix, Section, SettleBatch, Settlement, Store, Suspicion, TokenMessage,
+    Item, Leaving, Mix, Next, Section, SettleBatch, Settlement, Store, Suspicion, TokenMessage,
 };
 
 /// Devices of people to whom not much happens.
@@ -127,7 +127,11 @@ async fn tokens(store: &dyn Store, texts: &[&str], window_end: Timestamp) {
 pub(crate) async fn end_window(store: &dyn Store, until: Timestamp) {
     store.close(until).await.unwrap();
     for seed in 0..100 {
-        if store.expand(until, Shuffle::from_seed([seed; 32])).await.unwrap().done {
+        let expanded = store.expand(until, Shuffle::from_seed([seed; 32])).await.unwrap();
+        if expanded.next == Next::Muster {
+            store.mustered(until).await.unwrap();
+        }
+        if expanded.is_done() {
             return;
         }
     }

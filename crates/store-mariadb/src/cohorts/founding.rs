@@ -16,6 +16,7 @@ use crate::statement::query;
 pub(super) async fn nurseries(tables: &mut Tables<'_>) -> Done<Vec<Nursery>> {
     let Some(sizes) = tables.cohort_sizes() else { return Ok(Vec::new()) };
     tables.take_members_turn().await?;
+    tables.go_on_mustering().await?;
     let select = query(concat!(
         "SELECT stratum FROM cohorts WHERE standing IN (0, 2)",
         " GROUP BY stratum HAVING SUM(live) >= ?"

@@ -83,18 +83,16 @@ impl Tables<'_> {
     }
 }
 
-/// Lets cohorts leave. Padding is drawn by whoever is first: with what each node draws a batch would grow with their number.
+/// Lets cohorts leave, if it is we who decide: with the padding that each node draws a batch would grow with their number.
 pub(super) async fn lead(
     tables: &mut Tables<'_>,
     (until, leaving): &(Timestamp, Vec<Leaving>),
-) -> Done<()> {
+) -> Done<bool> {
     tables.take_members_turn().await?;
-    let draws = draws_padding(tables, *until).await?;
+    if !tables.we_muster(*until).await? {
+        return Ok(false);
+    }
     for Leaving { id, paid_at } in leaving {
-        let marked = query("SELECT 1 FROM marks WHERE cohort = ? AND window_end <= ? LIMIT 1");
-        if !draws && !tables.exists(marked.bind(id.0).bind(until.as_ms())).await? {
-            continue;
-        }
         let update = query("UPDATE cohorts SET paid_at = ? WHERE id = ?");
         if tables.execute(update.bind(paid_at.as_ms()).bind(id.0)).await? == 0 {
             continue;
@@ -104,19 +102,7 @@ pub(super) async fn lead(
             let_go(tables, id.0, *until).await?;
         }
     }
-    Ok(())
-}
-
-/// Whether it is this node that draws padding for these windows.
-async fn draws_padding(tables: &mut Tables<'_>, until: Timestamp) -> Done<bool> {
-    let node = *tables.engine.node.id();
-    let first = query("UPDATE state SET led_until = ?, led_by = ? WHERE led_until < ?");
-    let first = first.bind(until.as_ms()).bind(node.to_vec()).bind(until.as_ms());
-    if tables.execute(first).await? > 0 {
-        return Ok(true);
-    }
-    let ours = query("SELECT 1 FROM state WHERE led_by = ?").bind(node.to_vec());
-    tables.exists(ours).await
+    Ok(true)
 }
 
 /// Returns how many marks there are.

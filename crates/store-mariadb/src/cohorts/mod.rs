@@ -9,8 +9,10 @@ mod looking;
 mod marks;
 mod members;
 mod mixing;
+mod mustering;
 mod traits;
 
 pub(crate) use self::marks::wake_cohort;
 pub(crate) use self::members::Estate;
 pub(crate) use self::mixing::Mixing;
+pub(crate) use self::mustering::LEFT_ALONE_US;

@@ -52,9 +52,13 @@ impl Cohorts for MariaDbStore {
         Ok(self.engine.look(|pool| async move { looking::cohorts(&pool).await }).await?)
     }
 
-    async fn lead(&self, until: Timestamp, leaving: Vec<Leaving>) -> Result<(), StoreError> {
+    async fn lead(&self, until: Timestamp, leaving: Vec<Leaving>) -> Result<bool, StoreError> {
         let what = (until, leaving);
         self.engine.write(&what, |tables, what| Box::pin(marks::lead(tables, what))).await
+    }
+
+    async fn mustered(&self, until: Timestamp) -> Result<(), StoreError> {
+        self.engine.write(&until, |tables, until| Box::pin(tables.mustered(*until))).await
     }
 
     async fn beat(&self, beat: Timestamp, window_end: Timestamp) -> Result<bool, StoreError> {

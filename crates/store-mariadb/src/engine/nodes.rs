@@ -186,6 +186,8 @@ async fn remove(pool: &MySqlPool, (slot, id): (i64, &[u8; 16]), still: &str) -> 
                 free.execute_in(SENT, &mut *transaction).await?;
             }
         }
+        let muster = query("DELETE FROM musters WHERE node = ?").bind(id.as_slice());
+        muster.execute_in(SENT, &mut *transaction).await?;
     }
     transaction.commit().await?;
     Ok(())

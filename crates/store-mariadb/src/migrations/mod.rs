@@ -11,14 +11,15 @@ use crate::engine::LANES;
 use crate::rows::{chunks, listing};
 
 /// The steps, in order.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     include_str!("0001_start.sql"),
     include_str!("0002_spread.sql"),
     include_str!("0003_kinds.sql"),
+    include_str!("0004_cohorts.sql"),
 ];
 
 /// The schema this version reads and writes.
-pub const SCHEMA_VERSION: i64 = 3;
+pub const SCHEMA_VERSION: i64 = 4;
 
 const _: () =
     assert!(SCHEMA_VERSION.unsigned_abs() == STEPS.len() as u64, "a version for each step");

@@ -1,7 +1,7 @@
 //! The end of a window: what it gathered is put into its order and expanded, in bounded steps.
 //!
 //! As in the embedded store, and one node leads: who has begun a release, or found it left alone, goes on with it until it is over, while the others wait and look. Each
-//! step is done in the turn of all releases, and writes how far it came, so that it makes no difference who does it.
+//! step is done in the turn of all releases, and writes how far it came, so that it makes no difference who does it. One node musters, before it begins.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,13 +10,13 @@ use std::time::Duration;
 use reveille_model::limits::{EXPAND_MAX, TARGETS_PER_ROW_MAX};
 use reveille_model::{Shuffle, Timestamp};
 use reveille_store::tables::{Entry, Plan, ToPlan};
-use reveille_store::{Expanded, StoreError};
+use reveille_store::{Expanded, Next, StoreError};
 use sqlx::AssertSqlSafe;
 
 use super::expand::expand;
 use super::scheduled::bring_in;
 use crate::codec::{array, count, flag, number, optional_number, time};
-use crate::cohorts::wake_cohort;
+use crate::cohorts::{LEFT_ALONE_US as MUSTER_LEFT_ALONE_US, wake_cohort};
 use crate::engine::{Engine, NOW_US, Tables};
 use crate::error::{Done, corrupt};
 use crate::statement::query;
@@ -91,19 +91,24 @@ impl Engine {
         Ok(Expanded::default())
     }
 
-    /// Whether another node is at a release.
+    /// Whether another node is at a release, or musters for one.
     async fn others_lead(&self) -> Done<bool> {
-        let sql = format!("SELECT node, seen_at >= {NOW_US} - ? FROM releases");
-        let select = query(AssertSqlSafe(sql)).bind(LEFT_ALONE_US);
-        let row = self.ask(select.fetch_optional(&self.pool)).await?;
-        let Some(row) = row else { return Ok(false) };
-        let node: [u8; 16] = array(&row, 0)?;
-        Ok(node != *self.node.id() && flag(&row, 1)?)
+        let sql = format!(
+            "SELECT node, seen_at >= {NOW_US} - ? FROM releases UNION ALL SELECT node, seen_at >= {NOW_US} - ? FROM musters"
+        );
+        let select = query(AssertSqlSafe(sql)).bind(LEFT_ALONE_US).bind(MUSTER_LEFT_ALONE_US);
+        for row in self.ask(select.fetch_all(&self.pool)).await? {
+            let node: [u8; 16] = array(&row, 0)?;
+            if node != *self.node.id() && flag(&row, 1)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whoever led, everybody's own workers hear once that a batch may leave.
     fn tell(&self, until: Timestamp, expanded: Expanded) -> Expanded {
-        if expanded.released || expanded.done {
+        if expanded.released || expanded.is_done() {
             let told = self.told.fetch_max(until.as_ms(), Ordering::Relaxed);
             return Expanded { released: expanded.released || told < until.as_ms(), ..expanded };
         }
@@ -153,31 +158,13 @@ async fn look_later() {
 
 async fn step(tables: &mut Tables<'_>, (until, shuffle): (Timestamp, Shuffle)) -> Done<Step> {
     tables.take_turn("release").await?;
-    let under_way = under_way(tables).await?;
-    if let Some((_, others)) = &under_way
-        && *others
-    {
-        return Ok(Step::Wait);
-    }
-    if tables.cohort_sizes().is_some() {
-        // Whom a cohort wakes is settled until it is woken.
-        tables.take_members_turn().await?;
-    }
-    // Cohorts first, also where the release of what else was gathered has begun: nothing leaves before all of it may.
-    if let Some(expanded) = wake_cohorts(tables, until, shuffle).await? {
-        return Ok(Step::Did(expanded));
-    }
-    let release = match under_way {
-        Some((release, _)) => release,
+    let release = match under_way(tables).await? {
+        Some((_, true)) => return Ok(Step::Wait),
+        Some((release, false)) => release,
+        None if tables.others_muster().await? => return Ok(Step::Wait),
         None => match begin(tables, until, shuffle).await? {
             Begun::Release(release) => release,
-            Begun::Scheduled => return Ok(Step::Did(Expanded::default())),
-            Begun::Nothing => {
-                // Unless that is what was let go last.
-                let released = expanded_until(tables).await? < until;
-                let_go(tables, until).await?;
-                return Ok(Step::Did(Expanded { released, done: true, ..Expanded::default() }));
-            }
+            Begun::Not(expanded) => return Ok(Step::Did(expanded)),
         },
     };
     if release.is_expanded {
@@ -259,12 +246,15 @@ async fn under_way(tables: &mut Tables<'_>) -> Done<Option<(Release, bool)>> {
 
 enum Begun {
     Release(Release),
-    /// Scheduled notifications were brought in first.
-    Scheduled,
-    Nothing,
+    /// Something else comes before it, or there is nothing to release.
+    Not(Expanded),
 }
 
 async fn begin(tables: &mut Tables<'_>, until: Timestamp, shuffle: Shuffle) -> Done<Begun> {
+    if tables.cohort_sizes().is_some() {
+        // Whom a cohort wakes is settled until it is woken.
+        tables.take_members_turn().await?;
+    }
     let mut named = 0;
     while named < TARGETS_PER_ROW_MAX {
         match bring_in(tables, until).await? {
@@ -273,12 +263,31 @@ async fn begin(tables: &mut Tables<'_>, until: Timestamp, shuffle: Shuffle) -> D
         }
     }
     if named > 0 {
-        return Ok(Begun::Scheduled);
+        // They have marked cohorts, perhaps.
+        tables.muster_anew(until).await?;
+        return Ok(Begun::Not(Expanded::default()));
+    }
+    if tables.cohort_sizes().is_some() {
+        let mustered_until = tables.mustered_until().await?;
+        if mustered_until < until {
+            tables.begin_muster().await?;
+            return Ok(Begun::Not(Expanded { next: Next::Muster, ..Expanded::default() }));
+        }
+        if mustered_until > until {
+            // It was decided for later windows, and these leave with them. Our clock has not come there, but that of another node.
+            return Ok(Begun::Not(Expanded { next: Next::Nothing, ..Expanded::default() }));
+        }
+    }
+    if let Some(expanded) = wake_cohorts(tables, until, shuffle).await? {
+        return Ok(Begun::Not(expanded));
     }
     let gathered =
         query("SELECT 1 FROM gathered WHERE window_end <= ? LIMIT 1").bind(until.as_ms());
     if !tables.exists(gathered).await? {
-        return Ok(Begun::Nothing);
+        // Unless that is what was let go last.
+        let released = expanded_until(tables).await? < until;
+        let_go(tables, until).await?;
+        return Ok(Begun::Not(Expanded { released, next: Next::Nothing, ..Expanded::default() }));
     }
     let sql = format!(
         "INSERT INTO releases (one, until, shuffle, is_expanded, node, seen_at) VALUES (1, ?, ?, 0, ?, {NOW_US})"
@@ -334,9 +343,9 @@ async fn reopen(tables: &mut Tables<'_>, now: Timestamp) -> Done<()> {
     // A beat and budgets of the future would keep devices asleep until then.
     let state = query(concat!(
         "UPDATE state SET closed_until = ?, expanded_until = LEAST(expanded_until, ?),",
-        " beat_at = LEAST(beat_at, ?)"
+        " mustered_until = LEAST(mustered_until, ?), beat_at = LEAST(beat_at, ?)"
     ));
-    tables.execute(state.bind(now).bind(now).bind(now)).await?;
+    tables.execute(state.bind(now).bind(now).bind(now).bind(now)).await?;
     let cohorts = query("UPDATE cohorts SET paid_at = NULL WHERE paid_at > ?").bind(now);
     tables.execute(cohorts).await.map(drop)
 }

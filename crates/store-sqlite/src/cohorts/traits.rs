@@ -41,8 +41,16 @@ impl Cohorts for SqliteStore {
             .await
     }
 
-    async fn lead(&self, until: Timestamp, leaving: Vec<Leaving>) -> Result<(), StoreError> {
-        self.write(move |tables| marks::lead(tables, until, &leaving)).await
+    async fn lead(&self, until: Timestamp, leaving: Vec<Leaving>) -> Result<bool, StoreError> {
+        self.write(move |tables| marks::lead(tables, until, &leaving)).await.map(|()| true)
+    }
+
+    async fn mustered(&self, until: Timestamp) -> Result<(), StoreError> {
+        self.write(move |tables| {
+            tables.mustered_until = tables.mustered_until.max(until.as_ms());
+            Ok(())
+        })
+        .await
     }
 
     async fn beat(&self, beat: Timestamp, window_end: Timestamp) -> Result<bool, StoreError> {

@@ -54,6 +54,8 @@ pub(crate) struct Tables {
     pub(crate) closed_until: i64,
     /// Up to here everything closed was wholly expanded.
     pub(crate) expanded_until: i64,
+    /// Up to here it is decided which cohorts leave. Not written: after a start it is decided anew of what has not left.
+    pub(crate) mustered_until: i64,
     pub(crate) sets: BTreeMap<CredentialSet, i64>,
     /// The wake-ups in flight, by id.
     pub(crate) leases: Journaled<i64, Lease>,
@@ -94,6 +96,7 @@ impl Tables {
             gathered_next: 1,
             closed_until: 0,
             expanded_until: 0,
+            mustered_until: 0,
             sets: BTreeMap::new(),
             leases: Journaled::new(BTreeMap::new()),
             waiting: Journaled::new(waiting),
@@ -217,6 +220,7 @@ impl State for Tables {
             preferences: self.preferences,
             closed_until: self.closed_until,
             expanded_until: self.expanded_until,
+            mustered_until: self.mustered_until,
             leases: self.leases.mark(),
             waiting: self.waiting.mark(),
             partial: self.partial,
@@ -228,6 +232,7 @@ impl State for Tables {
         (self.ledger, self.scheduled, self.suspects) = (ledger, scheduled, suspects);
         (self.deaths, self.preferences) = (deaths, kept.preferences);
         (self.closed_until, self.expanded_until) = (kept.closed_until, kept.expanded_until);
+        self.mustered_until = kept.mustered_until;
         self.partial = kept.partial;
         self.leases.undo_to(kept.leases);
         self.waiting.undo_to(kept.waiting);
@@ -278,6 +283,7 @@ impl State for Tables {
             })
             .map_err(|error| store_error(&error))?;
         self.ledger_written = self.ledger;
+        self.mustered_until = self.expanded_until;
         self.gathered_next = self.gathered_next.max(last_gathered + 1);
         self.sets.clear();
         Ok(())
@@ -294,6 +300,7 @@ pub(crate) struct Kept {
     preferences: u64,
     closed_until: i64,
     expanded_until: i64,
+    mustered_until: i64,
     leases: usize,
     waiting: usize,
     partial: u64,

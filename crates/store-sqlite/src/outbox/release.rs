@@ -3,6 +3,9 @@
 //! A release begins with a row that holds its shuffle. Its targets get their sort keys from that, one after the other as they were gathered, and
 //! are expanded in the order of the keys, so that wake-ups are written one after the other and read the same way when they leave. How far that
 //! came is written with each step: a crash only costs the plan, which is made again. What was gathered stays until all of it is expanded.
+//!
+//! Before it begins, what was scheduled and fell due is brought in, then it is decided which cohorts leave, then they are woken: in this order, so that
+//! none of them leaves after its batch or without its company.
 
 use reveille_model::limits::{EXPAND_MAX, TARGETS_PER_ROW_MAX};
 use reveille_model::{
@@ -11,7 +14,7 @@ use reveille_model::{
 use reveille_store::tables::{
     Entry, Shape, ToPlan, unpack_numbers, unpack_spread, unpack_subscriptions, unpack_texts,
 };
-use reveille_store::{Expanded, StoreError};
+use reveille_store::{Expanded, Next, StoreError};
 use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::accept::FOUND;
@@ -66,6 +69,7 @@ impl Tables {
         );
         self.closed_until = now.as_ms();
         self.expanded_until = self.expanded_until.min(now.as_ms());
+        self.mustered_until = self.mustered_until.min(now.as_ms());
         // A beat and budgets of the future would keep devices asleep until then.
         self.connection.execute("UPDATE state SET beat_at = MIN(beat_at, ?1)", [now.as_ms()])?;
         self.connection
@@ -85,21 +89,11 @@ pub(super) fn step(
     until: Timestamp,
     shuffle: Shuffle,
 ) -> Result<Step, StoreError> {
-    // Cohorts first, also where the release of what else was gathered has begun: nothing leaves before all of it may.
-    if let Some(expanded) = sql(wake_cohorts(tables, until, shuffle))? {
-        return Ok(Step::Did(expanded));
-    }
     let release = match sql(under_way(tables))? {
         Some(release) => release,
         None => match begin(tables, until, shuffle)? {
             Begun::Release(release) => release,
-            Begun::Scheduled => return Ok(Step::Did(Expanded::default())),
-            Begun::Nothing => {
-                // Unless that is what was let go last.
-                let released = tables.expanded_until < until.as_ms();
-                sql(let_go(tables, until))?;
-                return Ok(Step::Did(Expanded { released, done: true, ..Expanded::default() }));
-            }
+            Begun::Not(expanded) => return Ok(Step::Did(expanded)),
         },
     };
     if release.is_expanded {
@@ -172,9 +166,8 @@ fn under_way(tables: &Tables) -> rusqlite::Result<Option<Release>> {
 
 enum Begun {
     Release(Release),
-    /// Scheduled notifications were brought in first.
-    Scheduled,
-    Nothing,
+    /// Something else comes before it, or there is nothing to release.
+    Not(Expanded),
 }
 
 fn begin(tables: &mut Tables, until: Timestamp, shuffle: Shuffle) -> Result<Begun, StoreError> {
@@ -186,14 +179,25 @@ fn begin(tables: &mut Tables, until: Timestamp, shuffle: Shuffle) -> Result<Begu
         }
     }
     if named > 0 {
-        return Ok(Begun::Scheduled);
+        // They have marked cohorts, perhaps.
+        tables.mustered_until = tables.mustered_until.min(tables.expanded_until);
+        return Ok(Begun::Not(Expanded::default()));
+    }
+    if tables.cohort_sizes().is_some() && tables.mustered_until < until.as_ms() {
+        return Ok(Begun::Not(Expanded { next: Next::Muster, ..Expanded::default() }));
+    }
+    if let Some(expanded) = sql(wake_cohorts(tables, until, shuffle))? {
+        return Ok(Begun::Not(expanded));
     }
     let is_gathered = sql(tables
         .connection
         .prepare_cached("SELECT 1 FROM gathered WHERE window_end <= ?1 LIMIT 1")
         .and_then(|mut select| select.exists([until.as_ms()])))?;
     if !is_gathered {
-        return Ok(Begun::Nothing);
+        // Unless that is what was let go last.
+        let released = tables.expanded_until < until.as_ms();
+        sql(let_go(tables, until))?;
+        return Ok(Begun::Not(Expanded { released, next: Next::Nothing, ..Expanded::default() }));
     }
     tables.plan = None;
     sql(tables

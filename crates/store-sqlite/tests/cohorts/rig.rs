@@ -8,8 +8,8 @@ use reveille_model::{
     Spread, SubscriptionId, Timestamp, Token, User,
 };
 use reveille_store::{
-    Acceptance, Claim, Cohorts as _, End, Group, Item, Leaving, Mix, Outbox as _, SettleBatch,
-    Settlement, Subscriptions as _,
+    Acceptance, Claim, Cohorts as _, End, Group, Item, Leaving, Mix, Next, Outbox as _,
+    SettleBatch, Settlement, Subscriptions as _,
 };
 use reveille_store_sqlite::SqliteStore;
 
@@ -129,7 +129,7 @@ pub(crate) async fn accept(store: &SqliteStore, notification: Notification) {
 pub(crate) async fn lead(store: &SqliteStore, until: Timestamp, ids: &[CohortId]) {
     let paid_at = until.plus(Duration::from_s(2_400));
     let leaving = ids.iter().map(|id| Leaving { id: *id, paid_at }).collect();
-    store.lead(until, leaving).await.unwrap();
+    assert!(store.lead(until, leaving).await.unwrap());
 }
 
 /// The ids of all cohorts.
@@ -138,8 +138,20 @@ pub(crate) async fn ids(store: &SqliteStore) -> Vec<CohortId> {
 }
 
 pub(crate) async fn expand(store: &SqliteStore, until: Timestamp) {
-    while !store.expand(until, Shuffle::from_seed([7; 32])).await.unwrap().done {}
+    while !expand_some(store, until).await {}
     assert!(store.depth().await.unwrap().ledger.fits());
+}
+
+/// One transaction of it, once it is decided what leaves. Returns whether it was the last.
+pub(crate) async fn expand_some(store: &SqliteStore, until: Timestamp) -> bool {
+    let expanded = store.expand(until, Shuffle::from_seed([7; 32])).await.unwrap();
+    if expanded.next != Next::Muster {
+        return expanded.is_done();
+    }
+    store.mustered(until).await.unwrap();
+    let expanded = store.expand(until, Shuffle::from_seed([7; 32])).await.unwrap();
+    assert!(expanded.next != Next::Muster);
+    expanded.is_done()
 }
 
 /// Sends what is due; returns whose phones it reached, sorted.

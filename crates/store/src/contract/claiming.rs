@@ -81,7 +81,7 @@ async fn wholly(scene: Scene) {
     scene.store.close(at(20)).await.expect("close");
     let shuffle = Shuffle::from_seed([7; 32]);
     let first = scene.store.expand(at(20), shuffle).await.expect("expand");
-    assert!(first.wakeups > 0 && !first.released && !first.done);
+    assert!(first.wakeups > 0 && !first.released && !first.is_done());
     assert!(scene.claim(at(20), 2).await.is_empty(), "half a batch");
     scene.end_window(at(20)).await;
     assert_eq!(scene.claim_tokens(at(20), 3).await.first().expect("due"), "early");

@@ -6,7 +6,7 @@ use reveille_model::{
 };
 
 use super::scene::{Scene, at, set, user};
-use crate::{Group, Leaving, Mix};
+use crate::{Expanded, Group, Leaving, Mix};
 
 pub(super) const SIZES: CohortSizes = CohortSizes { form: 4, floor: 2 };
 
@@ -89,15 +89,22 @@ impl Scene {
     pub(super) async fn lead(&self, until: Timestamp, ids: &[CohortId]) {
         let paid_at = until.plus(Duration::from_s(100));
         let leaving = ids.iter().map(|id| Leaving { id: *id, paid_at }).collect();
-        self.store.lead(until, leaving).await.expect("lead");
+        assert!(self.store.lead(until, leaving).await.expect("lead"));
         self.ledger().await;
+    }
+
+    /// Lets every marked cohort leave.
+    pub(super) async fn lead_marked(&self, until: Timestamp) {
+        let marked = self.marked(until).await;
+        self.lead(until, &marked.iter().map(|each| each.cohort.id).collect::<Vec<_>>()).await;
     }
 
     /// Ends a window and lets every marked cohort leave. Returns the tokens that are woken, sorted.
     pub(super) async fn leave(&self, until: Timestamp) -> Vec<String> {
         self.store.close(until).await.expect("close");
-        let marked = self.marked(until).await;
-        self.lead(until, &marked.iter().map(|each| each.cohort.id).collect::<Vec<_>>()).await;
+        // Brings in what is scheduled.
+        while self.expand(until, 0).await == Expanded::default() {}
+        self.lead_marked(until).await;
         self.end_window(until).await;
         self.woken(until).await
     }

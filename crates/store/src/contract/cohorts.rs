@@ -5,8 +5,8 @@ use reveille_model::{CohortId, Duration, Limit, MessageType, Policy, Settled, Su
 
 use super::Case;
 use super::cohort_scene::{SIZES, mix, phones};
-use super::scene::{HOLD, Scene, at, notification, set, user};
-use crate::{Claim, Group, Item, Mix};
+use super::scene::{HOLD, Scene, TO_MUSTER, at, notification, set, user};
+use crate::{Claim, Expanded, Group, Item, Mix, Next};
 
 pub(super) fn cases() -> Vec<(&'static str, Case)> {
     vec![
@@ -28,6 +28,9 @@ pub(super) fn cases() -> Vec<(&'static str, Case)> {
         ("nothing of a cohort is cancelled", |store| Box::pin(not_cancelled(Scene::new(store)))),
         ("who is meant by what is scheduled is known at once", |store| {
             Box::pin(scheduled(Scene::new(store)))
+        }),
+        ("what was scheduled is mustered with its batch", |store| {
+            Box::pin(mustered(Scene::new(store)))
         }),
         ("what was accepted leaves when there are no cohorts any more", |store| {
             Box::pin(switched_off(Scene::new(store)))
@@ -257,8 +260,7 @@ async fn not_cancelled(scene: Scene) {
     let looked = async || scene.store.fetched(&user("a"), types.clone()).await.expect("fetched");
     assert_eq!(looked().await, 0);
     scene.store.close(at(10)).await.expect("close");
-    let marked = scene.marked(at(10)).await;
-    scene.lead(at(10), &marked.iter().map(|each| each.cohort.id).collect::<Vec<_>>()).await;
+    scene.lead_marked(at(10)).await;
     scene.end_window(at(10)).await;
     assert_eq!(looked().await, 0, "it would tell who has looked");
     assert_eq!(scene.woken(at(10)).await, phones("abcd"));
@@ -280,11 +282,43 @@ async fn scheduled(scene: Scene) {
     // She has waited for others, is in a cohort, and is gone by the time it falls due.
     scene.forget("a").await;
     scene.end_window(at(10)).await;
-    scene.end_window(at(60)).await;
-    assert_eq!(scene.marked(at(60)).await.len(), 1);
     assert_eq!(scene.leave(at(60)).await, phones("bcd"));
     let trail = scene.store.find(notification(1, &[]).id).await.expect("find").expect("a trail");
     assert_eq!((trail.cohorts, trail.window_end), (1, Some(at(60))));
+}
+
+async fn mustered(scene: Scene) {
+    scene.mix(Some(SIZES)).await;
+    scene.phones("abcd").await;
+    scene.form().await;
+    scene.phones("efgh").await;
+    scene.form().await;
+    let mut later = notification(1, &["a"]);
+    later.deliver_after = Some(at(15));
+    scene.notify(later, at(10)).await;
+    scene.end_window(at(10)).await;
+    scene.notify(notification(2, &["e"]), at(20)).await;
+    scene.store.close(at(20)).await.expect("close");
+    assert_eq!(scene.expand(at(20), 1).await, Expanded::default(), "it is brought in");
+    assert_eq!(scene.expand(at(20), 2).await, TO_MUSTER);
+    assert_eq!(scene.marked(at(20)).await.len(), 2);
+    scene.lead_marked(at(20)).await;
+    assert_eq!(scene.expand(at(20), 3).await, TO_MUSTER, "nobody is woken before that is done");
+    assert_eq!(scene.claim(at(20), 1).await, []);
+    scene.store.mustered(at(20)).await.expect("mustered");
+    let mut wakeups = 0;
+    for seed in 4.. {
+        let expanded = scene.expand(at(20), seed).await;
+        wakeups += expanded.wakeups;
+        assert!(expanded.next != Next::Muster, "it is decided");
+        if expanded.is_done() {
+            break;
+        }
+    }
+    assert_eq!(wakeups, 8);
+    assert_eq!(scene.woken(at(20)).await, phones("abcdefgh"));
+    assert!(scene.expand(at(20), 1).await.is_done(), "and stays so");
+    assert_eq!(scene.expand(at(30), 1).await, TO_MUSTER);
 }
 
 async fn switched_off(scene: Scene) {
@@ -308,8 +342,7 @@ async fn untried(scene: Scene) {
     scene.form().await;
     scene.notify(notification(1, &["a"]), at(10)).await;
     scene.store.close(at(10)).await.expect("close");
-    let marked = scene.marked(at(10)).await;
-    scene.lead(at(10), &marked.iter().map(|each| each.cohort.id).collect::<Vec<_>>()).await;
+    scene.lead_marked(at(10)).await;
     scene.end_window(at(10)).await;
     // One is tried and fails; the others are not.
     let claim = Claim {

@@ -64,7 +64,6 @@ async fn left_over(scene: Scene) {
     later.deliver_after = Some(at(150));
     scene.notify(later, at(110)).await;
     scene.end_window(at(110)).await;
-    scene.end_window(at(160)).await;
     assert_eq!(scene.leave(at(160)).await, phones(alone));
 }
 
@@ -78,7 +77,6 @@ async fn scheduled_and_moved(scene: Scene) {
     scene.iphones("a").await;
     assert_eq!(scene.in_nurseries().await, [(1, 2)]);
     scene.end_window(at(10)).await;
-    scene.end_window(at(60)).await;
     assert_eq!(scene.leave(at(60)).await, [iphones("a"), phones("ab")].concat());
 }
 
@@ -99,10 +97,9 @@ async fn scheduled_and_unsealed(scene: Scene) {
     seal(false).await;
     assert!(scene.store.beat(at(20), at(30)).await.expect("beat"));
     assert_eq!(scene.leave(at(30)).await, phones("z"));
-    scene.end_window(at(60)).await;
-    assert_eq!(scene.leave(at(60)).await, phones("z"), "with its user's cohort, as it is now");
+    assert_eq!(scene.leave(at(60)).await, [""; 0], "not by itself");
+    assert_eq!(scene.leave(at(70)).await, phones("z"), "with its user's cohort, as it is now");
     seal(true).await;
-    scene.end_window(at(160)).await;
     assert_eq!(scene.leave(at(160)).await, [""; 0], "on its beat");
     assert_eq!(scene.ledger().await.waiting, 0);
 }

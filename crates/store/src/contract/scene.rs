@@ -9,9 +9,14 @@ use reveille_model::{
 };
 
 use crate::{
-    AcceptError, Acceptance, Accepted, Claim, Claimed, Destination, End, Idempotency, Item, Put,
-    SettleBatch, SettleReport, Settlement, Store, Suspicion, Sweep, Swept, TokenMessage,
+    AcceptError, Acceptance, Accepted, Claim, Claimed, Destination, End, Expanded, Idempotency,
+    Item, Next, Put, SettleBatch, SettleReport, Settlement, Store, Suspicion, Sweep, Swept,
+    TokenMessage,
 };
+
+/// It is to be decided which cohorts leave, and nothing else is done before.
+pub(super) const TO_MUSTER: Expanded =
+    Expanded { wakeups: 0, collapsed: 0, released: false, next: Next::Muster };
 
 /// Seconds after an arbitrary start.
 pub(super) fn at(seconds: u32) -> Timestamp {
@@ -142,20 +147,32 @@ impl Scene {
         self.store.sweep(sweep).await.expect("sweep")
     }
 
-    /// Ends a window: closes and expands it.
+    /// Ends a window: closes and expands it. Those cohorts leave that were let before.
     pub(super) async fn end_window(&self, until: Timestamp) -> u64 {
         self.store.close(until).await.expect("close");
         let mut wakeups = 0;
         for call in 0..100 {
-            let shuffle = Shuffle::from_seed([call; 32]);
-            let expanded = self.store.expand(until, shuffle).await.expect("expand");
-            self.ledger().await;
+            let expanded = self.expand(until, call).await;
             wakeups += expanded.wakeups;
-            if expanded.done {
+            if expanded.next == Next::Muster {
+                self.store.mustered(until).await.expect("mustered");
+            }
+            if expanded.is_done() {
                 return wakeups;
             }
         }
         unreachable!("expanding does not end");
+    }
+
+    /// One transaction of expanding.
+    pub(super) async fn expand(&self, until: Timestamp, seed: u8) -> Expanded {
+        let shuffle = Shuffle::from_seed([seed; 32]);
+        let expanded = self.store.expand(until, shuffle).await.expect("expand");
+        self.ledger().await;
+        if expanded.next == Next::Muster {
+            assert_eq!(expanded, TO_MUSTER);
+        }
+        expanded
     }
 
     /// Claims everything due, under lease `lease` for 60 seconds.

@@ -313,7 +313,7 @@ impl Cohorts for MemoryStore {
             .collect())
     }
 
-    async fn lead(&self, until: Timestamp, leaving: Vec<Leaving>) -> Result<(), StoreError> {
+    async fn lead(&self, until: Timestamp, leaving: Vec<Leaving>) -> Result<bool, StoreError> {
         let mut state = self.lock();
         for Leaving { id, paid_at } in leaving {
             let Some(row) = state.of_cohorts.cohorts.get_mut(&id) else { continue };
@@ -327,6 +327,12 @@ impl Cohorts for MemoryStore {
                 }
             }
         }
+        Ok(true)
+    }
+
+    async fn mustered(&self, until: Timestamp) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        state.of_cohorts.mustered_until = state.of_cohorts.mustered_until.max(Some(until));
         Ok(())
     }
 

@@ -25,6 +25,8 @@ pub(super) struct CohortState {
     pub(super) successors: BTreeMap<CohortId, BTreeMap<CohortId, Option<Timestamp>>>,
     pub(super) last_id: i64,
     pub(super) last_beat: Option<Timestamp>,
+    /// Up to here it is decided which cohorts leave.
+    pub(super) mustered_until: Option<Timestamp>,
     /// Wake-ups that ended before they were tried, though nobody knows whose news they were.
     pub(super) untried: u64,
     /// The beat under way, and up to which device it came.

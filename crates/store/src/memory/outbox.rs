@@ -10,8 +10,8 @@ use reveille_model::{
 use super::MemoryStore;
 use super::state::{Gathered, Remembered, Row, Shape, State, Target, Targets};
 use crate::{
-    AcceptError, Acceptance, Accepted, Claim, Claimed, Depth, Device, Expanded, Halt, Item, Outbox,
-    Seen, SettleBatch, SettleReport, StoreError, Sweep, Swept, TokenKey, WakeupKey,
+    AcceptError, Acceptance, Accepted, Claim, Claimed, Depth, Device, Expanded, Halt, Item, Next,
+    Outbox, Seen, SettleBatch, SettleReport, StoreError, Sweep, Swept, TokenKey, WakeupKey,
 };
 
 /// What becomes of a gathered target.
@@ -227,7 +227,11 @@ impl Outbox for MemoryStore {
             && let Some(scheduled) = state.scheduled.remove(&id)
         {
             state.gather_subscriptions(id, scheduled, (until, until));
+            state.of_cohorts.mustered_until = None;
             return Ok(Expanded::default());
+        }
+        if state.sizes().is_some() && state.of_cohorts.mustered_until < Some(until) {
+            return Ok(Expanded { next: Next::Muster, ..Expanded::default() });
         }
         if let Some((wakeups, collapsed)) = state.wake_cohort(until, shuffle) {
             return Ok(Expanded { wakeups, collapsed, ..Expanded::default() });
@@ -235,7 +239,7 @@ impl Outbox for MemoryStore {
         let Some(index) = state.gathered.iter().position(|row| row.window_end <= until) else {
             let released = state.expanded_until < Some(until);
             state.expanded_until = state.expanded_until.max(Some(until));
-            return Ok(Expanded { released, done: true, ..Expanded::default() });
+            return Ok(Expanded { released, next: Next::Nothing, ..Expanded::default() });
         };
         let Some(row) = state.gathered.remove(index) else { return Ok(Expanded::default()) };
         let (wakeups, collapsed) = state.expand_row(&row, &mut shuffle.keys());

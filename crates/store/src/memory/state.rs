@@ -33,6 +33,7 @@ impl MemoryStore {
             state.was_no_try(id, now);
             state.return_to_waiting(id, now);
         }
+        state.of_cohorts.mustered_until = state.expanded_until;
     }
 
     pub(super) fn lock(&self) -> Transaction<'_> {

@@ -45,7 +45,7 @@ impl Checks {
             return Ok(());
         }
         // Nobody decides while the process is down, or for longer than a window.
-        if waited.as_ms() > SETTINGS.nursery_deadline.as_ms() + 200_000 {
+        if waited.as_ms() > SETTINGS.nursery_deadline.as_ms() + 300_000 {
             return Err(format!("a nursery waited too long: {waited:?}"));
         }
         if waited.as_ms() + LENGTH.as_ms() <= SETTINGS.nursery_deadline.as_ms() {
@@ -96,6 +96,9 @@ impl Checks {
         let gone = marks.difference(&left).filter(|(_, window)| *window <= until);
         for id in gone.map(|(id, _)| *id).collect::<BTreeSet<_>>() {
             let Some(facts) = cohorts.get(&id) else { continue };
+            if !self.left.get(&id).is_some_and(|times| times.contains(&until)) {
+                return Err("a cohort is woken that nobody has mustered".to_owned());
+            }
             if !facts.is_provisional && facts.live < SIZES.floor {
                 return Err(format!("a cohort of {} is woken below its floor", facts.live));
             }

@@ -73,6 +73,7 @@ fn every_checker_of_cohorts_finds_its_planted_bug() {
         (Bug::SpendsWithoutEnd, "beyond the budget"),
         (Bug::SealsNobody, "has missed a beat"),
         (Bug::MovesTheEquipped, "has changed company"),
+        (Bug::WakesBeforeTheMuster, "nobody has mustered"),
     ];
     for (bug, complaint) in bugs {
         let finds = |seed| run(seed, Some(bug)).err().filter(|what| what.contains(complaint));

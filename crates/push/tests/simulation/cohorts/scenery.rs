@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use reveille_mixer::{Budget, MusterSettings};
-use reveille_model::{CohortSizes, CredentialSet, Duration, Provider, SubscriptionId, User};
+use reveille_model::{
+    CohortSizes, CredentialSet, Duration, Provider, SubscriptionId, Timestamp, User,
+};
 use reveille_store::Subscriptions as _;
 use reveille_store::memory::{CohortFacts, MemoryStore};
 
@@ -38,6 +40,7 @@ pub(crate) enum Bug {
     SealsNobody,
     NotesWhoWasMeant,
     MovesTheEquipped,
+    WakesBeforeTheMuster,
 }
 
 /// How it is decided what leaves.
@@ -70,6 +73,19 @@ pub(super) fn devices(store: &MemoryStore, facts: &CohortFacts) -> BTreeSet<Subs
     let covered = of_users.filter(|each| facts.covers.contains(each.set.provider()));
     let ids = covered.map(|each| (each.user, each.id));
     ids.filter(|(user, id)| store.cohort_devices_of(user).contains(id)).map(|(_, id)| id).collect()
+}
+
+/// Users of the same cohorts: whose event it is makes no difference. What is scheduled is kept for their sealed devices, too, and counted, should they not be sealed by then.
+pub(super) fn like(store: &MemoryStore, user: &User, scheduled: Option<Timestamp>) -> Vec<User> {
+    let cohorts = store.cohorts_of(user);
+    // Until its beat a device that is sealed no longer is woken as if it were.
+    let is_open =
+        |user: &User| done(store.list(user)).unwrap().len() == store.cohort_devices_of(user).len();
+    if cohorts.is_empty() || scheduled.is_some() && !is_open(user) {
+        return Vec::new();
+    }
+    let all = (0..USERS).map(self::user).filter(|each| store.cohorts_of(each) == cohorts);
+    all.filter(|each| scheduled.is_none() || is_open(each)).collect()
 }
 
 /// The sealed devices there are.

@@ -9,16 +9,16 @@ use reveille_mixer::{
 use reveille_model::{
     Audience, Cohort, CohortSizes, CredentialSet, Delay, DryRun, Duration, EventType, LeaseId,
     Marked, NewSubscription, Notification, NotificationId, Outcome, Policy, Reason, Rng, Settled,
-    Spread, SubscriptionChange, SubscriptionId, Timestamp, Token, User,
+    Spread, SubscriptionChange, SubscriptionId, Timestamp, Token,
 };
 use reveille_store::memory::MemoryStore;
 use reveille_store::{
     AcceptError, Acceptance, Accepted, Claim, Claimed, Cohorts as _, End, Group, Item, Leaving,
-    Mix, Outbox as _, SettleBatch, Settlement, Subscriptions as _, Users as _,
+    Mix, Next, Outbox as _, SettleBatch, Settlement, Subscriptions as _, Users as _,
 };
 
 use super::checks::Checks;
-use super::scenery::{BEAT, Bug, KINDS, LENGTH, SIZES, USERS, set_of, settings, user};
+use super::scenery::{BEAT, Bug, KINDS, LENGTH, SIZES, USERS, like, set_of, settings, user};
 use crate::provider::{Habits, Provider};
 use crate::scenery::{done, message_type, sweep};
 
@@ -33,7 +33,8 @@ const RETRY: RetrySettings = RetrySettings::FCM;
 enum Phase {
     Idle,
     Closed,
-    Led,
+    /// Those who can form cohorts; then it is decided which leave.
+    ToMuster,
 }
 
 #[derive(Debug)]
@@ -132,7 +133,8 @@ impl World {
             if waiting == 0 && !has_marks && self.phase == Phase::Idle && self.now > beat_is_over {
                 return Ok(());
             }
-            for _ in 0..4 {
+            // More than a release of nothing takes, so that it ends within a window.
+            for _ in 0..6 {
                 self.window_step()?;
             }
             self.claim();
@@ -224,13 +226,11 @@ impl World {
     fn notify(&mut self) -> Result<(), String> {
         let drawn = user(self.rng.below(USERS));
         let shift = self.rng.next_u64();
-        let cohorts = self.store.cohorts_of(&drawn);
+        let later = Duration::from_ms(self.rng.below(40_000));
+        let deliver_after = (self.rng.below(4) == 0).then(|| self.now.plus(later));
         let mut meant = drawn.clone();
         if self.names_others && self.bug != Some(Bug::NotesWhoWasMeant) {
-            let like: Vec<User> = (0..USERS)
-                .map(user)
-                .filter(|each| !cohorts.is_empty() && self.store.cohorts_of(each) == cohorts)
-                .collect();
+            let like = like(&self.store, &drawn, deliver_after);
             let place = shift.checked_rem(like.len() as u64).unwrap_or_default();
             meant = like.into_iter().nth(usize::try_from(place).unwrap()).unwrap_or(meant);
         } else if self.names_others {
@@ -244,7 +244,7 @@ impl World {
             audience: Audience::Users(vec![meant.clone()]),
             ttl: Duration::from_s(60),
             dry_run: DryRun::No,
-            deliver_after: None,
+            deliver_after,
             spread: Spread::default(),
             policy: Policy::OPEN,
             content: None,
@@ -263,7 +263,9 @@ impl World {
                     let trail = done(reveille_store::Trails::find(&self.store, notification.id));
                     self.note(|| format!("{accepted:?} {trail:?}"));
                     if matches!(accepted, Accepted::New { wakeups: 1.., .. }) {
-                        self.checks.promised(&self.store, &meant, window_end);
+                        let due = deliver_after.filter(|due| *due >= window_end);
+                        let leaves = due.map_or(window_end, |due| self.schedule.window(due).end);
+                        self.checks.promised(&self.store, &meant, leaves);
                     }
                     return Ok(());
                 }
@@ -290,13 +292,13 @@ impl World {
                 self.phase = Phase::Closed;
             }
             Phase::Idle => {}
-            Phase::Closed => {
+            Phase::Closed => self.expand()?,
+            Phase::ToMuster => {
                 if !self.form() {
                     self.muster()?;
-                    self.phase = Phase::Led;
+                    self.phase = Phase::Closed;
                 }
             }
-            Phase::Led => self.expand()?,
         }
         Ok(())
     }
@@ -317,6 +319,13 @@ impl World {
     }
 
     fn muster(&mut self) -> Result<(), String> {
+        if self.bug == Some(Bug::WakesBeforeTheMuster) && self.rng.below(8) == 0 {
+            let marked = done(self.store.marked(self.until)).unwrap();
+            let leave = |each: &Marked| Leaving { id: each.cohort.id, paid_at: self.until };
+            assert!(done(self.store.lead(self.until, marked.iter().map(leave).collect())).unwrap());
+            done(self.store.mustered(self.until)).unwrap();
+            return Ok(());
+        }
         let window = Window { start: self.until.minus(LENGTH), end: self.until };
         let settings = settings(self.bug);
         let marked = done(self.store.marked(self.until)).unwrap();
@@ -347,7 +356,8 @@ impl World {
             .collect();
         self.note(|| format!("{all:?}"));
         self.checks.led(&leaving, &padding, (&others, self.until))?;
-        done(self.store.lead(self.until, all)).unwrap();
+        assert!(done(self.store.lead(self.until, all)).unwrap());
+        done(self.store.mustered(self.until)).unwrap();
         Ok(())
     }
 
@@ -381,7 +391,10 @@ impl World {
             }
         }
         self.checks.expanded(&self.store, before, self.until)?;
-        if expanded.done {
+        if expanded.next == Next::Muster {
+            self.phase = Phase::ToMuster;
+        }
+        if expanded.is_done() {
             self.phase = Phase::Idle;
         }
         Ok(())

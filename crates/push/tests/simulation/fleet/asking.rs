@@ -68,7 +68,7 @@ impl World {
             }
             Question::Expand(until, shuffle) => {
                 let expanded = done(self.store.expand(until, shuffle)).unwrap();
-                if expanded.done {
+                if expanded.is_done() {
                     self.released = self.released.max(until);
                 }
                 Answer::Expanded(expanded)

@@ -10,7 +10,7 @@ use reveille_model::{
 };
 use reveille_store::memory::MemoryStore;
 use reveille_store::{
-    AcceptError, Acceptance, Claim, Claimed, End, Expanded, Idempotency, Item, Outbox as _,
+    AcceptError, Acceptance, Claim, Claimed, End, Expanded, Idempotency, Item, Next, Outbox as _,
     SettleBatch, Settlement, Subscriptions as _, TokenMessage,
 };
 
@@ -331,7 +331,7 @@ impl World {
         } else if ended > expanded {
             let shuffle = order(&mut self.rng);
             let answer = self.ask(Question::Expand(ended, shuffle))?;
-            if let Some(Answer::Expanded(Expanded { done: true, .. })) = answer {
+            if let Some(Answer::Expanded(Expanded { next: Next::Nothing, .. })) = answer {
                 self.node(node).expanded = ended;
             }
         }

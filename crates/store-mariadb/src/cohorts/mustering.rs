@@ -1,0 +1,85 @@
+//! Who decides which cohorts leave: of all nodes one, so that a batch has the company of one.
+//!
+//! It is asked to in the release's turn, once everything that marks cohorts for the batch has, and until it says that it is done nobody wakes any. All of it is done in the
+//! members' turn. A node that has not been at it for long is taken for gone, and another one is asked; what the first one still decides then is not heard.
+
+use reveille_model::Timestamp;
+use sqlx::AssertSqlSafe;
+
+use crate::codec::{array, flag, time};
+use crate::engine::{NOW_US, Tables};
+use crate::error::{Done, corrupt};
+use crate::statement::query;
+
+/// A muster that nobody was at for so long is anybody's, in microseconds: between two steps of it all cohorts are read.
+pub(crate) const LEFT_ALONE_US: i64 = 15_000_000;
+
+impl Tables<'_> {
+    /// Up to where it is decided.
+    pub(crate) async fn mustered_until(&mut self) -> Done<Timestamp> {
+        let row = self.one(query("SELECT mustered_until FROM state")).await?;
+        Ok(time(&row.ok_or_else(corrupt)?, 0)?)
+    }
+
+    /// Whether another node is at it.
+    pub(crate) async fn others_muster(&mut self) -> Done<bool> {
+        let sql = format!("SELECT node, seen_at >= {NOW_US} - ? FROM musters");
+        let Some(row) = self.one(query(AssertSqlSafe(sql)).bind(LEFT_ALONE_US)).await? else {
+            return Ok(false);
+        };
+        let node: [u8; 16] = array(&row, 0)?;
+        Ok(node != *self.engine.node.id() && flag(&row, 1)?)
+    }
+
+    /// We are asked to, whoever was before.
+    pub(crate) async fn begin_muster(&mut self) -> Done<()> {
+        let sql = format!(
+            "INSERT INTO musters (one, node, seen_at) VALUES (1, ?, {NOW_US})
+             ON DUPLICATE KEY UPDATE node = VALUES(node), seen_at = VALUES(seen_at)"
+        );
+        let node = *self.engine.node.id();
+        self.execute(query(AssertSqlSafe(sql)).bind(node.as_slice())).await.map(drop)
+    }
+
+    /// What came to these windows has to be decided about, too. Whoever was at it does not know of it.
+    pub(crate) async fn muster_anew(&mut self, until: Timestamp) -> Done<()> {
+        let state =
+            query("UPDATE state SET mustered_until = expanded_until WHERE mustered_until >= ?");
+        self.execute(state.bind(until.as_ms())).await?;
+        let taken_over = query("UPDATE musters SET node = ? WHERE node <> ?");
+        let node = *self.engine.node.id();
+        let taken_over = taken_over.bind(node.as_slice()).bind(node.as_slice());
+        self.execute(taken_over).await.map(drop)
+    }
+
+    /// Whether it is we who decide, and somebody is still to.
+    pub(super) async fn we_muster(&mut self, until: Timestamp) -> Done<bool> {
+        let who = self.one(query("SELECT node FROM musters FOR UPDATE")).await?;
+        let are_we = match who {
+            Some(row) => array(&row, 0)? == *self.engine.node.id(),
+            None => self.mustered_until().await? < until,
+        };
+        if are_we {
+            self.begin_muster().await?;
+        }
+        Ok(are_we)
+    }
+
+    /// It is decided.
+    pub(super) async fn mustered(&mut self, until: Timestamp) -> Done<()> {
+        self.take_members_turn().await?;
+        if self.we_muster(until).await? {
+            let state = query("UPDATE state SET mustered_until = ? WHERE mustered_until < ?");
+            self.execute(state.bind(until.as_ms()).bind(until.as_ms())).await?;
+            self.execute(query("DELETE FROM musters")).await?;
+        }
+        Ok(())
+    }
+
+    /// Says that we are at it, if it is we.
+    pub(super) async fn go_on_mustering(&mut self) -> Done<()> {
+        let sql = format!("UPDATE musters SET seen_at = {NOW_US} WHERE node = ?");
+        let node = *self.engine.node.id();
+        self.execute(query(AssertSqlSafe(sql)).bind(node.as_slice())).await.map(drop)
+    }
+}

@@ -1,0 +1,204 @@
+//! Cohorts where several nodes work on them: one of all decides which leave with a batch.
+#![cfg(test)]
+
+use reveille_model::{
+    Audience, CohortSizes, CredentialSet, DryRun, Duration, EventType, MessageType,
+    NewSubscription, Notification, NotificationId, Policy, Provider, Shuffle, Spread,
+    SubscriptionId, Timestamp, Token, User,
+};
+use reveille_store::{
+    Acceptance, Cohorts as _, Expanded, Group, Item, Leaving, Mix, Next, Outbox, Subscriptions as _,
+};
+use reveille_store_mariadb::{MariaDbSettings, MariaDbStore};
+use reveille_testkit::{Dir, MariaDb, needs_all};
+
+const SIZES: CohortSizes = CohortSizes { form: 4, floor: 2 };
+const TO_MUSTER: Expanded =
+    Expanded { wakeups: 0, collapsed: 0, released: false, next: Next::Muster };
+
+/// Seconds after an arbitrary start.
+const fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_ms(1_000_000 + seconds * 1_000)
+}
+
+fn set() -> CredentialSet {
+    CredentialSet::new(Provider::Fcm, "default").unwrap()
+}
+
+fn user(number: u8) -> User {
+    User::parse(&format!("user-{number}")).unwrap()
+}
+
+/// A server, and what its nodes share.
+struct Rig {
+    server: MariaDb,
+    dir: Dir,
+}
+
+impl Rig {
+    /// Eight users in two cohorts.
+    async fn start() -> Option<Self> {
+        let rig = Self { server: MariaDb::start().await?, dir: Dir::new() };
+        MariaDbStore::migrate(&rig.settings()).await.unwrap();
+        let store = rig.node().await;
+        for number in 0..8 {
+            let token = Token::parse(Provider::Fcm, &format!("phone-{number}")).unwrap();
+            let new = NewSubscription { user: user(number), set: set(), topic: None, token };
+            let id = SubscriptionId::from_bytes([number; 16]);
+            store.put(new, id, 3, at(0)).await.unwrap();
+        }
+        let nursery = store.nurseries().await.unwrap().remove(0);
+        let groups: Vec<Group> = nursery.groups.iter().map(|(group, _)| *group).collect();
+        let cohorts = groups.chunks(SIZES.form).map(<[Group]>::to_vec).collect();
+        assert!(store.found(nursery.stratum, cohorts).await.unwrap());
+        store.close().await;
+        Some(rig)
+    }
+
+    fn settings(&self) -> MariaDbSettings {
+        let key_file = self.dir.join("reveille.key");
+        let mut settings = MariaDbSettings::new(self.server.url(), key_file);
+        settings.password = Some(MariaDb::PASSWORD.to_owned());
+        settings.clock_skew_max = None;
+        settings
+    }
+
+    async fn node(&self) -> MariaDbStore {
+        let store = MariaDbStore::open(self.settings(), at(0)).await.unwrap();
+        let mix = Mix {
+            sizes: Some(SIZES),
+            silent: [set()].into(),
+            message_type: MessageType::parse("checkEchoV1").unwrap(),
+            ttl: Duration::from_s(3_600),
+            ghost_after_erasure: true,
+        };
+        store.mix(mix).await.unwrap();
+        store
+    }
+
+    /// Whoever musters has not been seen for an hour.
+    fn time_passes(&self) {
+        self.server.run("UPDATE musters SET seen_at = seen_at - 3600000000;");
+    }
+}
+
+async fn notify(store: &MariaDbStore, number: u8, window_end: Timestamp, due: Option<Timestamp>) {
+    let notification = Notification {
+        id: NotificationId::from_bytes([number; 16]),
+        event_type: EventType::parse("mention").unwrap(),
+        message_type: MessageType::parse("checkEchoV1").unwrap(),
+        audience: Audience::Users(vec![user(number)]),
+        ttl: Duration::from_s(60),
+        dry_run: DryRun::No,
+        deliver_after: due,
+        spread: Spread::default(),
+        policy: Policy::OPEN,
+        content: None,
+    };
+    let acceptance = Acceptance {
+        now: window_end.minus(Duration::from_s(5)),
+        window_end,
+        waiting_max: 1_000,
+        idempotency: None,
+        items: vec![Item::Notification(notification)],
+    };
+    store.accept(acceptance).await.unwrap();
+}
+
+async fn end_window(store: &MariaDbStore, until: Timestamp) {
+    Outbox::close(store, until).await.unwrap();
+}
+
+async fn expand(store: &MariaDbStore, until: Timestamp) -> Expanded {
+    store.expand(until, Shuffle::from_seed([7; 32])).await.unwrap()
+}
+
+/// Expands until nothing is left; returns how many devices are woken.
+async fn expand_all(store: &MariaDbStore, until: Timestamp) -> u64 {
+    let mut wakeups = 0;
+    loop {
+        let expanded = expand(store, until).await;
+        assert!(expanded.next != Next::Muster);
+        wakeups += expanded.wakeups + expanded.collapsed;
+        if expanded.is_done() {
+            return wakeups;
+        }
+    }
+}
+
+/// Lets every cohort leave. Returns whether that was heard.
+async fn lead(store: &MariaDbStore, until: Timestamp) -> bool {
+    let leave = |id| Leaving { id, paid_at: until };
+    let cohorts = store.cohorts().await.unwrap();
+    store.lead(until, cohorts.iter().map(|each| leave(each.id)).collect()).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_node_musters_and_the_others_wait() {
+    let Some(rig) = Rig::start().await else {
+        println!("{}", needs_all("several nodes on a real MariaDB"));
+        return;
+    };
+    let (one, other) = (rig.node().await, rig.node().await);
+    notify(&one, 1, at(10), None).await;
+    for node in [&one, &other] {
+        end_window(node, at(10)).await;
+    }
+    assert_eq!(expand(&one, at(10)).await, TO_MUSTER);
+    assert_eq!(expand(&other, at(10)).await, Expanded::default(), "it has only waited");
+    assert!(!lead(&other, at(10)).await, "it is not the one to decide");
+    other.mustered(at(10)).await.unwrap();
+    assert_eq!(expand(&one, at(10)).await, TO_MUSTER, "nor to say that it is decided");
+    assert!(lead(&one, at(10)).await);
+    one.mustered(at(10)).await.unwrap();
+    // Whoever is first wakes them.
+    assert_eq!(expand_all(&other, at(10)).await, 8);
+    assert_eq!(expand_all(&one, at(10)).await, 0);
+    // What comes too late is not heard: the batch has left.
+    assert!(!lead(&one, at(10)).await);
+    assert_eq!(one.marked(at(10)).await.unwrap(), []);
+
+    // One that ends leaves it to others.
+    notify(&one, 2, at(20), None).await;
+    end_window(&one, at(20)).await;
+    assert_eq!(expand(&one, at(20)).await, TO_MUSTER);
+    one.close().await;
+    assert_eq!(expand(&other, at(20)).await, TO_MUSTER);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_musters_and_is_not_seen_is_replaced() {
+    let Some(rig) = Rig::start().await else {
+        println!("{}", needs_all("several nodes on a real MariaDB"));
+        return;
+    };
+    let (one, other) = (rig.node().await, rig.node().await);
+    notify(&one, 1, at(10), None).await;
+    notify(&one, 2, at(10), Some(at(15))).await;
+    end_window(&one, at(10)).await;
+    assert_eq!(expand(&one, at(10)).await, TO_MUSTER);
+    // It sleeps for longer than a window.
+    rig.time_passes();
+    end_window(&other, at(20)).await;
+    assert_eq!(expand(&other, at(20)).await, Expanded::default(), "what fell due is brought in");
+    assert!(!lead(&one, at(10)).await, "it does not know of that");
+    assert_eq!(expand(&other, at(20)).await, TO_MUSTER);
+    one.mustered(at(10)).await.unwrap();
+    assert!(!lead(&one, at(10)).await);
+    assert_eq!(expand(&other, at(20)).await, TO_MUSTER);
+    assert!(lead(&other, at(20)).await);
+    other.mustered(at(20)).await.unwrap();
+    assert!(!lead(&one, at(10)).await);
+    assert_eq!(expand_all(&one, at(10)).await, 0, "it was decided for later windows, too");
+    assert_eq!(expand_all(&other, at(20)).await, 8);
+
+    // One that was only slow goes on, if nobody else has begun.
+    notify(&one, 3, at(30), None).await;
+    end_window(&one, at(30)).await;
+    assert_eq!(expand(&one, at(30)).await, TO_MUSTER);
+    rig.time_passes();
+    assert!(lead(&one, at(30)).await);
+    assert_eq!(expand(&other, at(30)).await, Expanded::default(), "it is seen again");
+    one.mustered(at(30)).await.unwrap();
+    assert_eq!(expand_all(&other, at(30)).await, 8);
+}
