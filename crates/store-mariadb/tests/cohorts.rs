@@ -1,4 +1,4 @@
-//! Cohorts where several nodes work on them: one of all decides which leave with a batch.
+//! Cohorts where several nodes work on them: one of all decides which leave with a batch, and what came too late to be handed on is.
 #![cfg(test)]
 
 use reveille_model::{
@@ -201,4 +201,39 @@ async fn whoever_musters_and_is_not_seen_is_replaced() {
     assert_eq!(expand(&other, at(30)).await, Expanded::default(), "it is seen again");
     one.mustered(at(30)).await.unwrap();
     assert_eq!(expand_all(&other, at(30)).await, 8);
+}
+
+/// On several masters a mark may be made for a cohort that a user has left in the same moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_too_late_follows_those_it_may_be_for() {
+    let Some(rig) = Rig::start().await else {
+        println!("{}", needs_all("cohorts on a real MariaDB"));
+        return;
+    };
+    let store = rig.node().await;
+    end_window(&store, at(10)).await;
+    let (left, ms) =
+        (rig.server.run("SELECT DISTINCT cohort FROM successors;"), |at: Timestamp| at.as_ms());
+    let left = left.lines().last().unwrap_or_default();
+    rig.server.run(&format!("UPDATE successors SET at = {};", ms(at(10))));
+    // One for whoever was there then, in a window that is not the next; one for whoever is there since.
+    for (window, since) in [(at(30), at(10)), (at(40), at(20))] {
+        rig.server.run(&format!(
+            "INSERT INTO marks (cohort, window_end, leaves, since) VALUES ({left}, {}, 0, {});
+             UPDATE lanes SET accepted = accepted + 1, waiting = waiting + 1 WHERE id = 0;",
+            ms(window),
+            ms(since)
+        ));
+    }
+    let marked = async |until| {
+        end_window(&store, until).await;
+        let ledger = store.depth().await.unwrap().ledger;
+        assert!(ledger.fits(), "{ledger:?}");
+        let marked = store.marked(until).await.unwrap();
+        let formed = marked.iter().filter(|each| !each.is_provisional);
+        formed.map(|each| each.since).collect::<Vec<_>>()
+    };
+    assert_eq!(marked(at(20)).await, []);
+    assert_eq!(marked(at(30)).await, [at(30), at(30)]);
+    assert_eq!(marked(at(40)).await, [at(30), at(30)], "nobody went to another cohort since");
 }

@@ -35,16 +35,17 @@ impl Tables<'_> {
 }
 
 impl Tables<'_> {
-    /// What was accepted since a window was closed for cohorts that users have left since: on Galera it may have come too late to be handed on with them. Whose it was nobody
-    /// knows, so it is for all cohorts they went to.
-    pub(crate) async fn follow_marks(&mut self, since: Timestamp, until: Timestamp) -> Done<()> {
+    /// What was accepted for the windows that are closed now, for cohorts that users have left since: on Galera it may have come too late to be handed on with them.
+    /// Whose it was nobody knows, so it is for all cohorts they went to.
+    pub(crate) async fn follow_marks(&mut self, before: Timestamp, until: Timestamp) -> Done<()> {
         let insert = query(concat!(
-            "INSERT IGNORE INTO marks (cohort, window_end, leaves)",
-            " SELECT s.successor, m.window_end, m.leaves FROM successors s",
-            " JOIN marks m ON m.cohort = s.cohort JOIN cohorts c ON c.id = s.successor",
-            " WHERE s.at >= ? AND m.window_end > s.at AND m.window_end <= ?"
+            "INSERT IGNORE INTO marks (cohort, window_end, leaves, since)",
+            " SELECT s.successor, m.window_end, m.leaves, m.since FROM marks m",
+            " JOIN successors s ON s.cohort = m.cohort JOIN cohorts c ON c.id = s.successor",
+            " WHERE m.window_end > ? AND m.window_end <= ? AND s.at >= COALESCE(m.since, ?)"
         ));
-        let new = self.execute(insert.bind(since.as_ms()).bind(until.as_ms())).await?;
+        let insert = insert.bind(before.as_ms()).bind(until.as_ms()).bind(before.as_ms());
+        let new = self.execute(insert).await?;
         self.count(None, Change::accepted(i64::try_from(new).unwrap_or(i64::MAX)));
         self.follow_orphans(until).await
     }

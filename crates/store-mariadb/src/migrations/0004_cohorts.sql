@@ -8,3 +8,6 @@ CREATE TABLE IF NOT EXISTS musters (
     node    BINARY(16) NOT NULL,
     seen_at BIGINT NOT NULL
 ) ENGINE = InnoDB;
+
+-- Up to where windows were closed when a mark was made: it is for whoever has left its cohort since, too. Nothing where a version before this one made it.
+ALTER TABLE marks ADD COLUMN IF NOT EXISTS since BIGINT;

@@ -283,11 +283,12 @@ async fn mark_all(tables: &mut Tables<'_>, marks: &BTreeMap<(i64, i64), i64>) ->
     let marks: Vec<((i64, i64), i64)> = marks.iter().map(|(mark, count)| (*mark, *count)).collect();
     // Where there are no cohorts any more nobody decides what leaves.
     let leaves = tables.cohort_sizes().is_none();
+    let since = if marks.is_empty() { 0 } else { tables.closed_until().await?.as_ms() };
     for part in chunks(&marks) {
-        let sql = "INSERT IGNORE INTO marks (cohort, window_end, leaves) VALUES {}";
-        let mut insert = query(listing(sql, "(?, ?, ?)", part.len()));
+        let sql = "INSERT IGNORE INTO marks (cohort, window_end, leaves, since) VALUES {}";
+        let mut insert = query(listing(sql, "(?, ?, ?, ?)", part.len()));
         for ((cohort, window_end), _) in part {
-            insert = insert.bind(cohort).bind(window_end).bind(leaves);
+            insert = insert.bind(cohort).bind(window_end).bind(leaves).bind(since);
         }
         let new = i64::try_from(tables.execute(insert).await?).unwrap_or(i64::MAX);
         let count: i64 = part.iter().map(|(_, count)| count).sum();

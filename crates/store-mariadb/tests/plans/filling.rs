@@ -125,7 +125,7 @@ fn company(rows: u64, rare: u64, cohorts: u64) -> Vec<String> {
         format!("INSERT INTO successors SELECT seq, seq + 1, {START} + seq FROM seq_1_to_{rare}"),
         "REPLACE INTO device_counts SELECT set_id, refresh_day, seq, 1 FROM (SELECT DISTINCT set_id, refresh_day FROM subscriptions) s, seq_1_to_64".to_owned(),
         "REPLACE INTO device_kinds SELECT set_id, COALESCE(topic, ''), seq, 1 FROM (SELECT DISTINCT set_id, topic FROM subscriptions) s, seq_1_to_64".to_owned(),
-        format!("INSERT INTO marks SELECT seq, {START} + seq % 3, seq % 2 FROM seq_1_to_{cohorts}"),
+        format!("INSERT INTO marks (cohort, window_end, leaves) SELECT seq, {START} + seq % 3, seq % 2 FROM seq_1_to_{cohorts}"),
     ]
 }
 
