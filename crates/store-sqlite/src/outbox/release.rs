@@ -212,6 +212,8 @@ fn begin(tables: &mut Tables, until: Timestamp, shuffle: Shuffle) -> Result<Begu
 /// Everything closed up to here is expanded: it may leave.
 fn let_go(tables: &mut Tables, until: Timestamp) -> rusqlite::Result<()> {
     tables.expanded_until = tables.expanded_until.max(until.as_ms());
+    // What marks a cohort now is for the next batch, also after a start in the middle of this one.
+    tables.mustered_until = tables.mustered_until.max(until.as_ms());
     tables
         .connection
         .prepare_cached("UPDATE state SET expanded_until = ?1")?

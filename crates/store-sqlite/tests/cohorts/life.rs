@@ -1,14 +1,16 @@
 //! What cohorts survive.
 
+use reveille_model::limits::EXPAND_MAX;
 use reveille_model::{
-    CohortSizes, CredentialSet, Duration, MessageType, Provider, SubscriptionChange, Timestamp,
+    CohortSizes, CredentialSet, Duration, MessageType, Notification, Provider, Shuffle,
+    SubscriptionChange, Timestamp, Token,
 };
-use reveille_store::{Cohorts as _, Mix, Outbox as _, Subscriptions as _, Users as _};
+use reveille_store::{Cohorts as _, Mix, Next, Outbox as _, Subscriptions as _, Users as _};
 use reveille_store_sqlite::SqliteStore;
 
 use crate::rig::{
-    Dir, NOW, SIZES, WINDOW, accept, deliver, event, expand, expand_some, form, ids, lead, mix,
-    open, register, user,
+    Dir, NOW, SIZES, WINDOW, accept, accept_tokens, deliver, event, expand, expand_some, form, ids,
+    lead, mix, open, register, user,
 };
 
 #[tokio::test]
@@ -48,6 +50,52 @@ async fn a_cohort_is_whole_wherever_the_process_ends() {
     assert_eq!(woken, 8 * leaving.len());
     assert_eq!(store.census(WINDOW).await.unwrap().partial, 0);
     assert_eq!(store.depth().await.unwrap().ledger.waiting, 0);
+}
+
+#[tokio::test]
+async fn a_release_that_was_interrupted_is_not_mustered_again() {
+    let dir = Dir::new("interrupted");
+    let file = dir.database("reveille");
+    let store = open(&file).await;
+    for number in 0..8 {
+        register(&store, number).await;
+    }
+    form(&store).await;
+    // What is scheduled for a device that is sealed no longer by then marks its cohort while its batch is released.
+    let id = store.list(&user(3)).await.unwrap()[0].id;
+    let seal = async |sealed| {
+        let change = SubscriptionChange { sealed: Some(sealed), ..SubscriptionChange::default() };
+        store.change(&user(3), id, change, NOW).await.unwrap();
+    };
+    seal(true).await;
+    let late = WINDOW.plus(Duration::from_s(60));
+    accept(&store, Notification { deliver_after: Some(WINDOW), ..event(1, 3) }).await;
+    seal(false).await;
+    assert!(store.beat(NOW, WINDOW).await.unwrap());
+    // More than is released at once.
+    let tokens = (0..2 * EXPAND_MAX).map(|number| format!("loud-{number}"));
+    let tokens = tokens.map(|token| Token::parse(Provider::Fcm, &token).unwrap()).collect();
+    accept_tokens(&store, tokens, late).await;
+    store.close_before(late).await;
+    let mut wakeups = 0;
+    while wakeups == 0 || store.marked(late).await.unwrap().is_empty() {
+        let expanded = store.expand(late, Shuffle::from_seed([9; 32])).await.unwrap();
+        assert!(!expanded.is_done() && !expanded.released, "{expanded:?}");
+        if expanded.next == Next::Muster {
+            store.mustered(late).await.unwrap();
+        }
+        wakeups += expanded.wakeups;
+    }
+    drop(store);
+    let store = open(&file).await;
+    loop {
+        let expanded = store.expand(late, Shuffle::from_seed([9; 32])).await.unwrap();
+        assert_ne!(expanded.next, Next::Muster, "it would leave after its batch");
+        if expanded.is_done() {
+            break;
+        }
+    }
+    assert_eq!(store.marked(late).await.unwrap().len(), 1, "with the next window");
 }
 
 trait Closing {

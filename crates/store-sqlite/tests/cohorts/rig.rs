@@ -9,7 +9,7 @@ use reveille_model::{
 };
 use reveille_store::{
     Acceptance, Claim, Cohorts as _, End, Group, Item, Leaving, Mix, Next, Outbox as _,
-    SettleBatch, Settlement, Subscriptions as _,
+    SettleBatch, Settlement, Subscriptions as _, TokenMessage,
 };
 use reveille_store_sqlite::SqliteStore;
 
@@ -123,6 +123,23 @@ pub(crate) async fn accept(store: &SqliteStore, notification: Notification) {
     };
     store.accept(acceptance).await.unwrap();
     assert!(store.depth().await.unwrap().ledger.fits());
+}
+
+/// Tokens that nobody has registered, of an app that shows what wakes it.
+pub(crate) async fn accept_tokens(store: &SqliteStore, tokens: Vec<Token>, window_end: Timestamp) {
+    let message = TokenMessage {
+        set: CredentialSet::new(Provider::Fcm, "loud").unwrap(),
+        topic: None,
+        message_type: MessageType::parse("checkEchoV1").unwrap(),
+        ttl: Duration::from_s(60),
+        dry_run: DryRun::No,
+        tokens,
+        unusable: 0,
+    };
+    let items = vec![Item::Tokens(message)];
+    let acceptance =
+        Acceptance { now: NOW, window_end, waiting_max: 1_000_000, idempotency: None, items };
+    store.accept(acceptance).await.unwrap();
 }
 
 /// Lets these cohorts leave with what ended at `until`.
