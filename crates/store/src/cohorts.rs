@@ -49,8 +49,8 @@ pub trait Cohorts: Send + Sync {
     async fn lead(&self, until: Timestamp, leaving: Vec<Leaving>) -> Result<bool, StoreError>;
 
     /// All that leave with the windows that ended at or before `until` were let: they may be woken, and nobody decides that anew unless scheduled
-    /// notifications come to these windows after all. Nothing happens where another node decides.
-    async fn mustered(&self, until: Timestamp) -> Result<(), StoreError>;
+    /// notifications come to these windows after all. Nothing happens, and the answer is no, where another node decides.
+    async fn mustered(&self, until: Timestamp) -> Result<bool, StoreError>;
 
     /// Gathers sealed devices for the window that ends at `window_end`, a bounded number in each call. Returns whether all of them are that
     /// were due at `beat`, which is also said of a beat that is over.

@@ -19,6 +19,8 @@ pub(crate) struct Muster {
     settings: MusterSettings,
     /// The end of the window that was released last. Whatever was marked before it and leaves later was kept back.
     released_until: Option<Timestamp>,
+    /// The end of the window that we have mustered for last.
+    mustered_until: Option<Timestamp>,
 }
 
 /// Who leaves, and who does not: what is measured of it, and nothing that lasts.
@@ -41,12 +43,18 @@ pub(super) struct Mustered {
 impl Muster {
     /// One that has not mustered anybody yet.
     pub(crate) fn new(store: Arc<dyn Store>, sizes: CohortSizes, settings: MusterSettings) -> Self {
-        Self { store, sizes, settings, released_until: None }
+        Self { store, sizes, settings, released_until: None, mustered_until: None }
     }
 
-    /// A window was released, whoever mustered for it.
-    pub(super) const fn released(&mut self, until: Timestamp) {
+    /// It is we who have mustered for a window.
+    pub(super) const fn note(&mut self, until: Timestamp) {
+        self.mustered_until = Some(until);
+    }
+
+    /// A window was released. Returns whether it is we who have mustered for it.
+    pub(super) fn released(&mut self, until: Timestamp) -> bool {
         self.released_until = Some(until);
+        self.mustered_until == Some(until)
     }
 
     /// Lets those who wait become cohorts wherever they are enough.

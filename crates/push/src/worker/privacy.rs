@@ -87,6 +87,12 @@ impl Privacy {
         seen.per_day = self.per_day();
     }
 
+    /// Another node has decided it, and says so.
+    pub(super) fn others_mustered(&self) {
+        gauge!(CAPPED_COHORTS).set(0.0);
+        self.board.privacy().capped = 0;
+    }
+
     /// How often devices were woken with their cohort today: on average of those that were, and the most.
     fn per_day(&self) -> Option<(f64, u32)> {
         let most = self.left.values().map(|(count, _)| *count).max()?;

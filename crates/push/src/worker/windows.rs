@@ -157,8 +157,10 @@ impl Windows {
                 batch = Batch::default();
             }
             if expanded.is_done() {
-                if let Some(muster) = &mut self.muster {
-                    muster.released(until);
+                if let Some(muster) = &mut self.muster
+                    && !muster.released(until)
+                {
+                    self.privacy.others_mustered();
                 }
                 break;
             }
@@ -181,19 +183,24 @@ impl Windows {
         batch: &mut Batch,
         lifecycle: &Lifecycle,
     ) -> Result<(), StoreError> {
-        let Some(muster) = &mut self.muster else { return self.store.mustered(until).await };
+        let Some(muster) = &mut self.muster else {
+            return self.store.mustered(until).await.map(drop);
+        };
         muster.form(&mut self.rng, lifecycle).await?;
         if lifecycle.is_stopping() {
             return Ok(());
         }
         // As if it and the next one were the longest: nobody who waits is woken after their deadline.
         let window = Window { start: until.minus(self.schedule.longest()), end: until };
-        // Nothing where another node has taken over.
-        if let Some(mustered) = muster.lead((until, window), &mut self.rng).await? {
-            self.store.mustered(until).await?;
+        let mustered = muster.lead((until, window), &mut self.rng).await?;
+        if let Some(mustered) = mustered
+            && self.store.mustered(until).await?
+        {
+            muster.note(until);
             self.privacy.mustered(until, &mustered);
             batch.live = mustered.live;
         }
+        // Else another node has taken over, and measures it.
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! What a store answers: the same before it was moved and after.
 
 use reveille_model::{CohortSizes, NotificationId, Policy, Settled, Timestamp, User};
-use reveille_store::{Destination, End, Item, Leaving, Store, Which};
+use reveille_store::{Destination, End, Item, Store, Which};
 
 use crate::scene::{
     accept, at, claim, end_window, mix, nonce, notification, register, repeatable, sets, settle,
@@ -90,7 +90,6 @@ pub(crate) async fn go_on(store: &dyn Store, sizes: Option<CohortSizes>) -> Vec<
     let mut answers = Vec::new();
     // Before what is under way is wholly expanded only what came before it leaves.
     leave(store, at(25), &mut answers).await;
-    lead(store, at(30)).await;
     end_window(store, at(30)).await;
     leave(store, at(45), &mut answers).await;
     let released = store.release(Which::All, at(50)).await.unwrap();
@@ -111,20 +110,12 @@ pub(crate) async fn go_on(store: &dyn Store, sizes: Option<CohortSizes>) -> Vec<
         answers.push(format!("limited: {:?}", trail.ledger));
     }
     register(store, "new", 500).await;
-    lead(store, at(950)).await;
     end_window(store, at(950)).await;
     leave(store, at(2_000), &mut answers).await;
     let ledger = store.depth().await.unwrap().ledger;
     assert!(ledger.fits());
     answers.push(format!("{ledger:?}"));
     answers
-}
-
-/// Every marked cohort leaves.
-async fn lead(store: &dyn Store, until: Timestamp) {
-    let marked = store.marked(until).await.unwrap();
-    let leaving = marked.iter().map(|each| Leaving { id: each.cohort.id, paid_at: at(5_000) });
-    store.lead(until, leaving.collect()).await.unwrap();
 }
 
 /// Says which answers differ.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use reveille_model::{
     Audience, CohortSizes, Content, CredentialSet, DryRun, Duration, EventType, LeaseId, Limit,
-    MessageType, NewSubscription, Nonce, Notification, NotificationId, Policy, Proof, Provider,
-    Providers, Reason, Settled, Shuffle, Spread, SubscriptionChange, SubscriptionId, Timestamp,
-    Token, Topic, User,
+    Marked, MessageType, NewSubscription, Nonce, Notification, NotificationId, Policy, Proof,
+    Provider, Providers, Reason, Settled, Shuffle, Spread, SubscriptionChange, SubscriptionId,
+    Timestamp, Token, Topic, User,
 };
 use reveille_store::{
     Acceptance, Accepted, AskProof, Claim, Claimed, Destination, End, Group, Halt, Idempotency,
@@ -124,12 +124,16 @@ async fn tokens(store: &dyn Store, texts: &[&str], window_end: Timestamp) {
     accept(store, Item::Tokens(message), window_end, None).await;
 }
 
+/// Every marked cohort leaves.
 pub(crate) async fn end_window(store: &dyn Store, until: Timestamp) {
     store.close(until).await.unwrap();
     for seed in 0..100 {
         let expanded = store.expand(until, Shuffle::from_seed([seed; 32])).await.unwrap();
         if expanded.next == Next::Muster {
-            store.mustered(until).await.unwrap();
+            let marked = store.marked(until).await.unwrap();
+            let leave = |each: &Marked| Leaving { id: each.cohort.id, paid_at: at(5_000) };
+            assert!(store.lead(until, marked.iter().map(leave).collect()).await.unwrap());
+            assert!(store.mustered(until).await.unwrap());
         }
         if expanded.is_done() {
             return;
@@ -269,9 +273,6 @@ pub(crate) async fn fill_with_cohorts(store: &dyn Store) {
         assert!(store.found(nursery.stratum, halves).await.unwrap());
     }
     notify(store, notification(1, &["ann", "gus"]), at(10)).await;
-    let leaving = store.marked(at(10)).await.unwrap();
-    let leaving = leaving.iter().map(|each| Leaving { id: each.cohort.id, paid_at: at(4_000) });
-    store.lead(at(10), leaving.collect()).await.unwrap();
     end_window(store, at(10)).await;
     store.erase(&user("hal"), vec![kind()]).await.unwrap();
     for (number, name) in (20..).zip(["ivy", "jon"]) {

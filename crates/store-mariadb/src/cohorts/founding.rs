@@ -16,7 +16,6 @@ use crate::statement::query;
 pub(super) async fn nurseries(tables: &mut Tables<'_>) -> Done<Vec<Nursery>> {
     let Some(sizes) = tables.cohort_sizes() else { return Ok(Vec::new()) };
     tables.take_members_turn().await?;
-    tables.go_on_mustering().await?;
     let select = query(concat!(
         "SELECT stratum FROM cohorts WHERE standing IN (0, 2)",
         " GROUP BY stratum HAVING SUM(live) >= ?"
@@ -55,6 +54,7 @@ pub(super) async fn found(
     (stratum, cohorts): &(i64, Vec<Vec<Group>>),
 ) -> Done<bool> {
     tables.take_members_turn().await?;
+    tables.came_on().await?;
     let pool = tables.provisional(*stratum).await?;
     for group in cohorts.iter().flatten() {
         if !waits(tables, (*stratum, pool), *group).await? {

@@ -9,7 +9,7 @@ use reveille_store::{Expanded, Leaving, WakeupKey};
 
 use super::members::providers;
 use crate::codec::{number, optional_array, optional_number};
-use crate::engine::Tables;
+use crate::engine::{Masters, Tables};
 use crate::error::{Done, Failed};
 use crate::outbox::{Target, ToWake, wake_all};
 use crate::statement::query;
@@ -38,16 +38,34 @@ impl Tables<'_> {
     /// What was accepted for the windows that are closed now, for cohorts that users have left since: on Galera it may have come too late to be handed on with them.
     /// Whose it was nobody knows, so it is for all cohorts they went to.
     pub(crate) async fn follow_marks(&mut self, before: Timestamp, until: Timestamp) -> Done<()> {
-        let insert = query(concat!(
-            "INSERT IGNORE INTO marks (cohort, window_end, leaves, since)",
-            " SELECT s.successor, m.window_end, m.leaves, m.since FROM marks m",
-            " JOIN successors s ON s.cohort = m.cohort JOIN cohorts c ON c.id = s.successor",
-            " WHERE m.window_end > ? AND m.window_end <= ? AND s.at >= COALESCE(m.since, ?)"
-        ));
-        let insert = insert.bind(before.as_ms()).bind(until.as_ms()).bind(before.as_ms());
-        let new = self.execute(insert).await?;
-        self.count(None, Change::accepted(i64::try_from(new).unwrap_or(i64::MAX)));
+        if self.engine.masters == Masters::Several {
+            let select = query(concat!(
+                "SELECT DISTINCT m.cohort, m.window_end, COALESCE(m.since, ?) FROM marks m",
+                " JOIN successors s ON s.cohort = m.cohort AND s.at >= COALESCE(m.since, ?)",
+                " WHERE m.window_end > ? AND m.window_end <= ?"
+            ));
+            let (before, until) = (before.as_ms(), until.as_ms());
+            let select = select.bind(before).bind(before).bind(before).bind(until);
+            for row in self.all(select).await? {
+                let (cohort, window_end) = (number(&row, 0)?, number(&row, 1)?);
+                for successor in self.with_successors(vec![cohort], number(&row, 2)?).await? {
+                    self.mark_missed(successor, window_end).await?;
+                }
+            }
+        }
         self.follow_orphans(until).await
+    }
+
+    /// Marks a cohort that is there and is not marked.
+    async fn mark_missed(&mut self, cohort: i64, window_end: i64) -> Done<()> {
+        let is_missed = query(concat!(
+            "SELECT 1 FROM cohorts c LEFT JOIN marks m ON m.cohort = c.id AND m.window_end = ?",
+            " WHERE c.id = ? AND m.cohort IS NULL"
+        ));
+        if self.exists(is_missed.bind(window_end).bind(cohort)).await? {
+            self.mark(cohort, window_end).await?;
+        }
+        Ok(())
     }
 
     /// The same for cohorts that are no more: what was accepted for them is for those that came after, however long ago that was.

@@ -444,11 +444,12 @@ impl Tables<'_> {
 
     /// Users of a cohort are in another now. Whatever it has, or is scheduled for it, may be theirs.
     pub(super) async fn hand_on(&mut self, from: i64, to: i64) -> Done<()> {
+        // Before its marks are read: what is missed is followed when the next window is closed.
+        let closed_until = self.hold_windows().await?;
         let marks = query("SELECT window_end FROM marks WHERE cohort = ?").bind(from);
         for row in self.all(marks).await? {
             self.mark(to, number(&row, 0)?).await?;
         }
-        let closed_until = self.closed_until().await?;
         let upsert = query(concat!(
             "INSERT INTO successors (cohort, successor, at) VALUES (?, ?, ?)",
             " ON DUPLICATE KEY UPDATE at = VALUES(at)"

@@ -57,7 +57,7 @@ impl Cohorts for MariaDbStore {
         self.engine.write(&what, |tables, what| Box::pin(marks::lead(tables, what))).await
     }
 
-    async fn mustered(&self, until: Timestamp) -> Result<(), StoreError> {
+    async fn mustered(&self, until: Timestamp) -> Result<bool, StoreError> {
         self.engine.write(&until, |tables, until| Box::pin(tables.mustered(*until))).await
     }
 

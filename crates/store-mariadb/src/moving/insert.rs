@@ -149,6 +149,8 @@ pub(super) async fn write_state(connection: &mut MySqlConnection, row: &[Cell]) 
     let sql = AssertSqlSafe(format!("UPDATE state SET {}", set(names)));
     let update = state.iter().fold(query(sql), bind);
     update.execute(&mut *connection).await?;
+    let mustered = query("UPDATE state SET mustered_until = expanded_until");
+    mustered.execute(&mut *connection).await?;
     let closed = query("UPDATE lanes SET closed_until = (SELECT closed_until FROM state)");
     closed.execute(&mut *connection).await?;
     let sql = AssertSqlSafe(format!("UPDATE lanes SET {} WHERE id = ?", set(counts)));

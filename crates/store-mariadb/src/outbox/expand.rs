@@ -87,6 +87,8 @@ pub(super) async fn expand(tables: &mut Tables<'_>, entries: &[Entry]) -> Done<E
                 became.entry(row.trail).or_default().collapsed += 1;
             }
             Found::Cohort(user) => {
+                // Nobody goes to another one while it is marked, or their mark would stay behind.
+                tables.take_members_turn().await?;
                 let cohorts = tables.cohorts_of(std::slice::from_ref(&user)).await?;
                 let cohorts: Vec<i64> = cohorts.into_values().flatten().collect();
                 let joins = (&Spread::default(), row.window_end);

@@ -23,7 +23,7 @@ use crate::statement::query;
 
 /// Gathered rows deleted in one step.
 const FORGET_MAX: i64 = 4_000;
-/// A release that nobody was at for so long is anybody's, in microseconds.
+/// A release that nobody was at for so long is anybody's, in microseconds. So is one of so long to come, where the database's clock was set back.
 const LEFT_ALONE_US: i64 = 3_000_000;
 /// How often those who do not lead look whether it is over.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -35,6 +35,8 @@ const PLAN_ROWS: i64 = 50_000;
 /// What a step came to.
 enum Step {
     Did(Expanded),
+    /// These windows leave with later ones, for which it is decided already.
+    Later,
     /// It must be planned before it can go on.
     Plan(ToPlan),
     /// Another node is at it.
@@ -79,6 +81,8 @@ impl Engine {
             let step = self.write(&what, |tables, what| Box::pin(step(tables, *what))).await?;
             match step {
                 Step::Did(expanded) => return Ok(self.tell(until, expanded)),
+                // Our clock has not come there, but that of another node.
+                Step::Later => return Ok(Expanded { next: Next::Nothing, ..Expanded::default() }),
                 // Outside of the transaction: intake goes on.
                 Step::Plan(what) => {
                     let plan = self.make_plan(what).await?;
@@ -94,7 +98,7 @@ impl Engine {
     /// Whether another node is at a release, or musters for one.
     async fn others_lead(&self) -> Done<bool> {
         let sql = format!(
-            "SELECT node, seen_at >= {NOW_US} - ? FROM releases UNION ALL SELECT node, seen_at >= {NOW_US} - ? FROM musters"
+            "SELECT node, ABS({NOW_US} - seen_at) <= ? FROM releases UNION ALL SELECT node, ABS({NOW_US} - seen_at) <= ? FROM musters"
         );
         let select = query(AssertSqlSafe(sql)).bind(LEFT_ALONE_US).bind(MUSTER_LEFT_ALONE_US);
         for row in self.ask(select.fetch_all(&self.pool)).await? {
@@ -164,7 +168,7 @@ async fn step(tables: &mut Tables<'_>, (until, shuffle): (Timestamp, Shuffle)) -
         None if tables.others_muster().await? => return Ok(Step::Wait),
         None => match begin(tables, until, shuffle).await? {
             Begun::Release(release) => release,
-            Begun::Not(expanded) => return Ok(Step::Did(expanded)),
+            Begun::Not(step) => return Ok(step),
         },
     };
     if release.is_expanded {
@@ -225,7 +229,7 @@ async fn wake_cohorts(
 /// The release under way, and whether another node is at it.
 async fn under_way(tables: &mut Tables<'_>) -> Done<Option<(Release, bool)>> {
     let sql = format!(
-        "SELECT until, shuffle, done_key, done_position, is_expanded, node, seen_at >= {NOW_US} - ? FROM releases"
+        "SELECT until, shuffle, done_key, done_position, is_expanded, node, ABS({NOW_US} - seen_at) <= ? FROM releases"
     );
     let Some(row) = tables.one(query(AssertSqlSafe(sql)).bind(LEFT_ALONE_US)).await? else {
         return Ok(None);
@@ -247,7 +251,13 @@ async fn under_way(tables: &mut Tables<'_>) -> Done<Option<(Release, bool)>> {
 enum Begun {
     Release(Release),
     /// Something else comes before it, or there is nothing to release.
-    Not(Expanded),
+    Not(Step),
+}
+
+impl From<Expanded> for Begun {
+    fn from(expanded: Expanded) -> Self {
+        Self::Not(Step::Did(expanded))
+    }
 }
 
 async fn begin(tables: &mut Tables<'_>, until: Timestamp, shuffle: Shuffle) -> Done<Begun> {
@@ -265,21 +275,20 @@ async fn begin(tables: &mut Tables<'_>, until: Timestamp, shuffle: Shuffle) -> D
     if named > 0 {
         // They have marked cohorts, perhaps.
         tables.muster_anew(until).await?;
-        return Ok(Begun::Not(Expanded::default()));
+        return Ok(Expanded::default().into());
     }
     if tables.cohort_sizes().is_some() {
         let mustered_until = tables.mustered_until().await?;
         if mustered_until < until {
             tables.begin_muster().await?;
-            return Ok(Begun::Not(Expanded { next: Next::Muster, ..Expanded::default() }));
+            return Ok(Expanded { next: Next::Muster, ..Expanded::default() }.into());
         }
         if mustered_until > until {
-            // It was decided for later windows, and these leave with them. Our clock has not come there, but that of another node.
-            return Ok(Begun::Not(Expanded { next: Next::Nothing, ..Expanded::default() }));
+            return Ok(Begun::Not(Step::Later));
         }
     }
     if let Some(expanded) = wake_cohorts(tables, until, shuffle).await? {
-        return Ok(Begun::Not(expanded));
+        return Ok(expanded.into());
     }
     let gathered =
         query("SELECT 1 FROM gathered WHERE window_end <= ? LIMIT 1").bind(until.as_ms());
@@ -287,7 +296,7 @@ async fn begin(tables: &mut Tables<'_>, until: Timestamp, shuffle: Shuffle) -> D
         // Unless that is what was let go last.
         let released = expanded_until(tables).await? < until;
         let_go(tables, until).await?;
-        return Ok(Begun::Not(Expanded { released, next: Next::Nothing, ..Expanded::default() }));
+        return Ok(Expanded { released, next: Next::Nothing, ..Expanded::default() }.into());
     }
     let sql = format!(
         "INSERT INTO releases (one, until, shuffle, is_expanded, node, seen_at) VALUES (1, ?, ?, 0, ?, {NOW_US})"
@@ -306,7 +315,12 @@ async fn expanded_until(tables: &mut Tables<'_>) -> Done<Timestamp> {
 /// Everything closed up to here is expanded: it may leave.
 async fn let_go(tables: &mut Tables<'_>, until: Timestamp) -> Done<()> {
     let update = query("UPDATE state SET expanded_until = ? WHERE expanded_until < ?");
-    tables.execute(update.bind(until.as_ms()).bind(until.as_ms())).await.map(drop)
+    tables.execute(update.bind(until.as_ms()).bind(until.as_ms())).await?;
+    if tables.cohort_sizes().is_some() {
+        // What marks a cohort now is for the next batch, also where this one was moved here in the middle.
+        tables.note_mustered(until).await?;
+    }
+    Ok(())
 }
 
 /// Deletes some of what a release was made from, and at the end the release.
@@ -327,7 +341,8 @@ async fn forget(tables: &mut Tables<'_>, release: &Release, now: Timestamp) -> D
 /// that is over. `now` is later than any clock that is right.
 pub(crate) async fn reopen_future_windows(tables: &mut Tables<'_>, now: Timestamp) -> Done<()> {
     tables.take_turn("release").await?;
-    if tables.closed_until().await? <= now || under_way(tables).await?.is_some() {
+    let ahead = tables.closed_until().await?.max(tables.mustered_until().await?);
+    if ahead <= now || under_way(tables).await?.is_some() {
         return Ok(());
     }
     reopen(tables, now).await
@@ -346,6 +361,8 @@ async fn reopen(tables: &mut Tables<'_>, now: Timestamp) -> Done<()> {
         " mustered_until = LEAST(mustered_until, ?), beat_at = LEAST(beat_at, ?)"
     ));
     tables.execute(state.bind(now).bind(now).bind(now).bind(now)).await?;
+    // Whoever musters for them is not heard.
+    tables.execute(query("DELETE FROM musters")).await?;
     let cohorts = query("UPDATE cohorts SET paid_at = NULL WHERE paid_at > ?").bind(now);
     tables.execute(cohorts).await.map(drop)
 }

@@ -45,10 +45,10 @@ impl Cohorts for SqliteStore {
         self.write(move |tables| marks::lead(tables, until, &leaving)).await.map(|()| true)
     }
 
-    async fn mustered(&self, until: Timestamp) -> Result<(), StoreError> {
+    async fn mustered(&self, until: Timestamp) -> Result<bool, StoreError> {
         self.write(move |tables| {
             tables.mustered_until = tables.mustered_until.max(until.as_ms());
-            Ok(())
+            Ok(true)
         })
         .await
     }

@@ -330,10 +330,10 @@ impl Cohorts for MemoryStore {
         Ok(true)
     }
 
-    async fn mustered(&self, until: Timestamp) -> Result<(), StoreError> {
+    async fn mustered(&self, until: Timestamp) -> Result<bool, StoreError> {
         let mut state = self.lock();
         state.of_cohorts.mustered_until = state.of_cohorts.mustered_until.max(Some(until));
-        Ok(())
+        Ok(true)
     }
 
     async fn beat(&self, beat: Timestamp, window_end: Timestamp) -> Result<bool, StoreError> {
