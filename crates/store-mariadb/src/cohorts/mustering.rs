@@ -47,9 +47,9 @@ impl Tables<'_> {
         let state =
             query("UPDATE state SET mustered_until = expanded_until WHERE mustered_until >= ?");
         self.execute(state.bind(until.as_ms())).await?;
-        let taken_over = query("UPDATE musters SET node = ? WHERE node <> ?");
+        let sql = format!("UPDATE musters SET node = ?, seen_at = {NOW_US} WHERE node <> ?");
         let node = *self.engine.node.id();
-        let taken_over = taken_over.bind(node.as_slice()).bind(node.as_slice());
+        let taken_over = query(AssertSqlSafe(sql)).bind(node.as_slice()).bind(node.as_slice());
         self.execute(taken_over).await.map(drop)
     }
 
