@@ -231,6 +231,7 @@ async fn whoever_musters_with_a_wrong_clock_is_not_heard_once_it_is_right() {
     assert_eq!(expand(&one, at(9_000)).await, TO_MUSTER);
     // The next one that starts knows what time it is.
     let other = rig.node().await;
+    assert!(expand(&one, at(9_000)).await.is_done(), "they are open again");
     assert!(!lead(&one, at(9_000)).await);
     assert!(!one.mustered(at(9_000)).await.unwrap());
     notify(&other, 1, at(10), None).await;

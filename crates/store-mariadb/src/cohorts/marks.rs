@@ -9,7 +9,7 @@ use reveille_store::{Expanded, Leaving, WakeupKey};
 
 use super::members::providers;
 use crate::codec::{number, optional_array, optional_number};
-use crate::engine::{Masters, Tables};
+use crate::engine::Tables;
 use crate::error::{Done, Failed};
 use crate::outbox::{Target, ToWake, wake_all};
 use crate::statement::query;
@@ -35,22 +35,20 @@ impl Tables<'_> {
 }
 
 impl Tables<'_> {
-    /// What was accepted for the windows that are closed now, for cohorts that users have left since: on Galera it may have come too late to be handed on with them.
+    /// What was accepted for the windows that are closed now, for cohorts that users have left since: it may have come too late to be handed on with them, above all on Galera.
     /// Whose it was nobody knows, so it is for all cohorts they went to.
     pub(crate) async fn follow_marks(&mut self, before: Timestamp, until: Timestamp) -> Done<()> {
-        if self.engine.masters == Masters::Several {
-            let select = query(concat!(
-                "SELECT DISTINCT m.cohort, m.window_end, COALESCE(m.since, ?) FROM marks m",
-                " JOIN successors s ON s.cohort = m.cohort AND s.at >= COALESCE(m.since, ?)",
-                " WHERE m.window_end > ? AND m.window_end <= ?"
-            ));
-            let (before, until) = (before.as_ms(), until.as_ms());
-            let select = select.bind(before).bind(before).bind(before).bind(until);
-            for row in self.all(select).await? {
-                let (cohort, window_end) = (number(&row, 0)?, number(&row, 1)?);
-                for successor in self.with_successors(vec![cohort], number(&row, 2)?).await? {
-                    self.mark_missed(successor, window_end).await?;
-                }
+        let select = query(concat!(
+            "SELECT DISTINCT m.cohort, m.window_end, COALESCE(m.since, ?) FROM marks m",
+            " JOIN successors s ON s.cohort = m.cohort AND s.at >= COALESCE(m.since, ?)",
+            " WHERE m.window_end > ? AND m.window_end <= ?"
+        ));
+        let (after, to) = (before.as_ms(), until.as_ms());
+        let select = select.bind(after).bind(after).bind(after).bind(to);
+        for row in self.all(select).await? {
+            let (cohort, window_end) = (number(&row, 0)?, number(&row, 1)?);
+            for successor in self.with_successors(vec![cohort], number(&row, 2)?).await? {
+                self.mark_missed(successor, window_end).await?;
             }
         }
         self.follow_orphans(until).await

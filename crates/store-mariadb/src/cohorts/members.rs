@@ -11,7 +11,7 @@ use crate::codec::{
     Read, array, flag, number, optional_bytes, optional_number, subscription_id, user,
 };
 use crate::engine::{Masters, Tables};
-use crate::error::{Done, corrupt};
+use crate::error::{Done, Failed, corrupt};
 use crate::outbox::gather;
 use crate::rows::{listing, padded};
 use crate::statement::query;
@@ -23,6 +23,8 @@ pub(super) const SURVIVORS: i64 = 2;
 
 /// Most names in one statement.
 const NAMES_MAX: usize = 1_024;
+/// How often members are read until nothing changes. Twice is usual.
+const READS_MAX: u32 = 10;
 
 /// A user in a cohort.
 #[derive(Debug, Clone, Copy)]
@@ -300,22 +302,40 @@ impl Tables<'_> {
         for part in users.chunks(NAMES_MAX) {
             let by_key: BTreeMap<[u8; 16], &User> =
                 part.iter().map(|user| (mixing.key(user), user)).collect();
-            let keys = padded(by_key.keys().copied());
+            let read = self.read_cohorts_of(&padded(by_key.keys().copied())).await?;
+            for (key, cohort) in read {
+                if let Some(user) = by_key.get(&key) {
+                    cohorts.entry((*user).clone()).or_default().push(cohort);
+                }
+            }
+        }
+        Ok(cohorts)
+    }
+
+    /// Holds the members of these keys. A row that is deleted while it is waited for may have been put where the scan has been, so it is read until nothing changes.
+    async fn read_cohorts_of(&mut self, keys: &[[u8; 16]]) -> Done<Vec<([u8; 16], i64)>> {
+        let mut before = None;
+        for _ in 0..READS_MAX {
             let sql = concat!(
                 "SELECT member, cohort FROM members WHERE member IN ({})",
                 " ORDER BY member LOCK IN SHARE MODE"
             );
             let mut select = query(listing(sql, "?", keys.len()));
-            for key in &keys {
+            for key in keys {
                 select = select.bind(key.as_slice());
             }
+            let mut found = Vec::new();
             for row in self.all(select).await? {
-                if let Some(user) = by_key.get(&array(&row, 0)?) {
-                    cohorts.entry((*user).clone()).or_default().push(number(&row, 1)?);
-                }
+                found.push((array(&row, 0)?, number(&row, 1)?));
             }
+            // What is ordered by member only.
+            found.sort_unstable();
+            if before.as_ref() == Some(&found) {
+                return Ok(found);
+            }
+            before = Some(found);
         }
-        Ok(cohorts)
+        Err(Failed::Overtaken)
     }
 
     async fn join(&mut self, user: &User, key: [u8; 16], cohort: i64) -> Done<()> {
@@ -444,12 +464,12 @@ impl Tables<'_> {
 
     /// Users of a cohort are in another now. Whatever it has, or is scheduled for it, may be theirs.
     pub(super) async fn hand_on(&mut self, from: i64, to: i64) -> Done<()> {
-        // Before its marks are read: what is missed is followed when the next window is closed.
-        let closed_until = self.hold_windows().await?;
         let marks = query("SELECT window_end FROM marks WHERE cohort = ?").bind(from);
         for row in self.all(marks).await? {
             self.mark(to, number(&row, 0)?).await?;
         }
+        // None is closed meanwhile: it is our turn.
+        let closed_until = self.closed_until().await?;
         let upsert = query(concat!(
             "INSERT INTO successors (cohort, successor, at) VALUES (?, ?, ?)",
             " ON DUPLICATE KEY UPDATE at = VALUES(at)"

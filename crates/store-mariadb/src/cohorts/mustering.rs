@@ -11,9 +11,9 @@ use crate::engine::{NOW_US, Tables};
 use crate::error::{Done, corrupt};
 use crate::statement::query;
 
-/// A muster that has not come on for so long is anybody's, in microseconds: between two steps of it all cohorts are read. Asking again is no step, so that a node at which it
+/// A muster that has not come on for so long is anybody's, in microseconds: between two steps of it all cohorts are read. What a node holds that is gone is given back before. Asking again is no step, so that a node at which it
 /// fails whenever it is tried holds up nobody.
-pub(crate) const LEFT_ALONE_US: i64 = 15_000_000;
+pub(crate) const LEFT_ALONE_US: i64 = 30_000_000;
 
 impl Tables<'_> {
     /// Up to where it is decided.
@@ -53,7 +53,7 @@ impl Tables<'_> {
         self.execute(taken_over).await.map(drop)
     }
 
-    /// Whether it is we who decide, and somebody is still to.
+    /// Whether it is we who decide.
     pub(super) async fn we_muster(&mut self, until: Timestamp) -> Done<bool> {
         if self.closed_until().await? < until {
             // It was closed by a clock that ran ahead, and is open again.
@@ -62,10 +62,9 @@ impl Tables<'_> {
         let who = self.one(query("SELECT node FROM musters FOR UPDATE")).await?;
         let are_we = match who {
             Some(row) => array(&row, 0)? == *self.engine.node.id(),
-            None => self.mustered_until().await? < until,
+            None => false,
         };
         if are_we {
-            self.begin_muster().await?;
             self.came_on().await?;
         }
         Ok(are_we)

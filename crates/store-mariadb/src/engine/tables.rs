@@ -12,7 +12,7 @@ use reveille_vault::Vault;
 use sqlx::mysql::MySqlRow;
 use sqlx::{AssertSqlSafe, MySql, Transaction};
 
-use super::{Engine, Lane, Masters, NOW_US};
+use super::{Engine, Lane, NOW_US};
 use crate::codec::{count, number, time, token_key};
 use crate::cohorts::Mixing;
 use crate::error::{Done, corrupt};
@@ -230,18 +230,6 @@ impl<'e> Tables<'e> {
     pub(crate) async fn closed_until(&mut self) -> Done<Timestamp> {
         let row = self.one(query("SELECT closed_until FROM state")).await?;
         Ok(time(&row.ok_or_else(corrupt)?, 0)?)
-    }
-
-    /// The same. On several masters one that is closed before the transaction is over takes it back.
-    pub(crate) async fn hold_windows(&mut self) -> Done<Timestamp> {
-        match self.engine.masters {
-            Masters::One => self.closed_until().await,
-            Masters::Several => {
-                let lane = query("SELECT closed_until FROM lanes WHERE id = ? FOR UPDATE");
-                let lane = self.one(lane.bind(self.lane.id())).await?;
-                Ok(time(&lane.ok_or_else(corrupt)?, 0)?)
-            }
-        }
     }
 
     /// The place of the next gathered row. The gate has to be passed first: rows of a lane are numbered in the order in which they are committed.

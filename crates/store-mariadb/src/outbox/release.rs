@@ -35,7 +35,7 @@ const PLAN_ROWS: i64 = 50_000;
 /// What a step came to.
 enum Step {
     Did(Expanded),
-    /// These windows leave with later ones, for which it is decided already.
+    /// These windows leave with later ones, for which it is decided already, or are open again.
     Later,
     /// It must be planned before it can go on.
     Plan(ToPlan),
@@ -54,6 +54,10 @@ struct Release {
 /// Closes windows. Every lane is told, so that whoever is under way in one comes before or hears of it.
 pub(super) async fn close(tables: &mut Tables<'_>, until: Timestamp) -> Done<()> {
     tables.is_ahead(until).await?;
+    if tables.cohort_sizes().is_some() {
+        // Nobody goes to another cohort meanwhile: what was accepted for those who have is looked for once.
+        tables.take_members_turn().await?;
+    }
     let lanes = query("UPDATE lanes SET closed_until = ? WHERE closed_until < ?");
     let closed = tables.execute(lanes.bind(until.as_ms()).bind(until.as_ms())).await?;
     if closed > 0 {
@@ -265,6 +269,10 @@ async fn begin(tables: &mut Tables<'_>, until: Timestamp, shuffle: Shuffle) -> D
         // Whom a cohort wakes is settled until it is woken.
         tables.take_members_turn().await?;
     }
+    if tables.closed_until().await? < until {
+        // They were closed by a clock that ran ahead, and are open again.
+        return Ok(Begun::Not(Step::Later));
+    }
     let mut named = 0;
     while named < TARGETS_PER_ROW_MAX {
         match bring_in(tables, until).await? {
@@ -352,15 +360,21 @@ async fn reopen(tables: &mut Tables<'_>, now: Timestamp) -> Done<()> {
     tracing::warn!(
         "the clock stands before the last closed window; windows that are still to come are open again"
     );
+    tables.take_members_turn().await?;
     let now = now.as_ms();
     let lanes = query("UPDATE lanes SET closed_until = ? WHERE closed_until > ?");
     tables.execute(lanes.bind(now).bind(now)).await?;
     // A beat and budgets of the future would keep devices asleep until then.
     let state = query(concat!(
-        "UPDATE state SET closed_until = ?, expanded_until = LEAST(expanded_until, ?),",
+        "UPDATE state SET closed_until = LEAST(closed_until, ?), expanded_until = LEAST(expanded_until, ?),",
         " mustered_until = LEAST(mustered_until, ?), beat_at = LEAST(beat_at, ?)"
     ));
     tables.execute(state.bind(now).bind(now).bind(now).bind(now)).await?;
+    // Users who go to other cohorts from now on take along what was accepted before.
+    for table in ["marks", "scheduled"] {
+        let since = AssertSqlSafe(format!("UPDATE {table} SET since = ? WHERE since > ?"));
+        tables.execute(query(since).bind(now).bind(now)).await?;
+    }
     // Whoever musters for them is not heard.
     tables.execute(query("DELETE FROM musters")).await?;
     let cohorts = query("UPDATE cohorts SET paid_at = NULL WHERE paid_at > ?").bind(now);

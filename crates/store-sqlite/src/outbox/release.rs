@@ -72,6 +72,9 @@ impl Tables {
         self.mustered_until = self.mustered_until.min(now.as_ms());
         // A beat and budgets of the future would keep devices asleep until then.
         self.connection.execute("UPDATE state SET beat_at = MIN(beat_at, ?1)", [now.as_ms()])?;
+        // Users who go to other cohorts from now on take along what was accepted before.
+        self.connection
+            .execute("UPDATE scheduled SET since = ?1 WHERE since > ?1", [now.as_ms()])?;
         self.connection
             .execute("UPDATE cohorts SET paid_at = NULL WHERE paid_at > ?1", [now.as_ms()])?;
         self.connection

@@ -5,7 +5,7 @@ use reveille_model::{
     SubscriptionId, Timestamp, Token, Topic,
 };
 
-use super::scene::{Scene, at, set, user};
+use super::scene::{Scene, TO_MUSTER, at, set, user};
 use crate::{Expanded, Group, Leaving, Mix};
 
 pub(super) const SIZES: CohortSizes = CohortSizes { form: 4, floor: 2 };
@@ -86,7 +86,17 @@ impl Scene {
         self.store.marked(until).await.expect("marked")
     }
 
+    /// Whether we are asked to muster, once what is scheduled is brought in.
+    async fn is_asked(&self, until: Timestamp) -> bool {
+        let mut asked = Expanded::default();
+        while asked == Expanded::default() {
+            asked = self.expand(until, 0).await;
+        }
+        asked == TO_MUSTER
+    }
+
     pub(super) async fn lead(&self, until: Timestamp, ids: &[CohortId]) {
+        assert!(self.is_asked(until).await);
         let paid_at = until.plus(Duration::from_s(100));
         let leaving = ids.iter().map(|id| Leaving { id: *id, paid_at }).collect();
         assert!(self.store.lead(until, leaving).await.expect("lead"));
@@ -95,6 +105,7 @@ impl Scene {
 
     /// Lets every marked cohort leave.
     pub(super) async fn lead_marked(&self, until: Timestamp) {
+        assert!(self.is_asked(until).await);
         let marked = self.marked(until).await;
         self.lead(until, &marked.iter().map(|each| each.cohort.id).collect::<Vec<_>>()).await;
     }
@@ -102,9 +113,9 @@ impl Scene {
     /// Ends a window and lets every marked cohort leave. Returns the tokens that are woken, sorted.
     pub(super) async fn leave(&self, until: Timestamp) -> Vec<String> {
         self.store.close(until).await.expect("close");
-        // Brings in what is scheduled.
-        while self.expand(until, 0).await == Expanded::default() {}
-        self.lead_marked(until).await;
+        if self.is_asked(until).await {
+            self.lead_marked(until).await;
+        }
         self.end_window(until).await;
         self.woken(until).await
     }

@@ -318,6 +318,7 @@ async fn mustered(scene: Scene) {
     assert_eq!(wakeups, 8);
     assert_eq!(scene.woken(at(20)).await, phones("abcdefgh"));
     assert!(scene.expand(at(20), 1).await.is_done(), "and stays so");
+    scene.store.close(at(30)).await.expect("close");
     assert_eq!(scene.expand(at(30), 1).await, TO_MUSTER);
 }
 
