@@ -85,7 +85,7 @@ impl Engine {
             let step = self.write(&what, |tables, what| Box::pin(step(tables, *what))).await?;
             match step {
                 Step::Did(expanded) => return Ok(self.tell(until, expanded)),
-                // Our clock has not come there, but that of another node.
+                // Nothing has left, so that nobody is told.
                 Step::Later => return Ok(Expanded { next: Next::Nothing, ..Expanded::default() }),
                 // Outside of the transaction: intake goes on.
                 Step::Plan(what) => {
